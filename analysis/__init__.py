@@ -1,0 +1,1 @@
+"""Outcome analysis: responses, endpoints, survival, tables and figures."""

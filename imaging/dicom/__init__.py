@@ -1,0 +1,1 @@
+"""The border with DICOM: intake, choice of series, volumes in Hounsfield units."""

@@ -1,0 +1,1 @@
+"""The ground floor: what the rooms hand each other, and where it is kept."""

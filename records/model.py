@@ -1,0 +1,258 @@
+"""Records: what a step of one room hands to the next, frozen and typed.
+
+Lengths are millimetres, places are DICOM patient coordinates (LPS: x to the
+patient's left, y to the back, z to the head), arrays are indexed
+`(plane, row, column)`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from records.errors import Reason
+
+__all__ = [
+    "Attenuation",
+    "Estimate",
+    "Finding",
+    "LungSummary",
+    "Nodule",
+    "Pattern",
+    "Provenance",
+    "Screening",
+    "Series",
+    "Side",
+    "Study",
+    "Verdict",
+    "VerdictLabel",
+    "Volume",
+    "Zone",
+    "ZoneSummary",
+]
+
+Point = tuple[float, float, float]
+
+
+class VerdictLabel(StrEnum):
+    """What the screening says of a study."""
+
+    MIPC = "mipc"
+    NOT_MIPC = "not_mipc"
+    INDETERMINATE = "indeterminate"
+    NOT_EVALUABLE = "not_evaluable"
+
+
+class Attenuation(StrEnum):
+    """Nodule attenuation class (MacMahon 2017, Radiology 284:228; Bankier 2024, Fleischner glossary)."""
+
+    SOLID = "solid"
+    PART_SOLID = "part_solid"
+    GROUND_GLASS = "ground_glass"
+    CALCIFIED = "calcified"
+
+
+class Side(StrEnum):
+    """A lung."""
+
+    RIGHT = "right"
+    LEFT = "left"
+
+
+class Zone(StrEnum):
+    """A third of a lung's height: cranial, middle, caudal."""
+
+    UPPER = "upper"
+    MIDDLE = "middle"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Who and when, as the headers say it; untrusted text."""
+
+    uid: str
+    patient_id: str
+    patient_name: str
+    study_date: str  # ISO 8601, "" if absent
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series as its headers describe it, without pixels."""
+
+    uid: str
+    study_uid: str
+    description: str
+    image_type: tuple[str, ...]
+    manufacturer: str
+    scanner: str
+    kernel: str
+    slices: int
+    rows: int
+    columns: int
+    slice_thickness_mm: float | None  # (0018,0050)
+    slice_spacing_mm: float | None  # from Image Position (Patient); None if it cannot be told
+    tube_current_time_product_mas: float | None
+    transfer_syntax: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """CT in Hounsfield units on a regular grid.
+
+    Attributes
+    ----------
+    hu : (planes, rows, columns) int16 ndarray
+        Plane 0 is the most caudal; padding outside the field of view is air, -1024 HU or less.
+    origin_mm : Point
+        Centre of voxel (0, 0, 0), LPS.
+    axes : (3, 3) float ndarray
+        Row i is the unit vector, in LPS, along array axis i.
+    spacing_mm : Point
+        Distance between voxel centres along (plane, row, column).
+    slice_thickness_mm : float or None
+        Slice Thickness (0018,0050).
+    sop_instance_uids : tuple of str
+        The image each plane came from, one entry a plane.
+    """
+
+    hu: NDArray[np.int16]
+    origin_mm: Point
+    axes: NDArray[np.float64]
+    spacing_mm: Point
+    slice_thickness_mm: float | None
+    kernel: str
+    series_uid: str
+    frame_of_reference_uid: str
+    sop_instance_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with the interval it may lie in (90 % unless said otherwise)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Nodule:
+    """A candidate lung nodule measured on one scan."""
+
+    nodule_id: int
+    centre_mm: Point  # LPS
+    diameter_mm: Estimate
+    volume_mm3: float
+    mean_hu: float
+    attenuation: Attenuation
+    roundness: float  # 0 line or plate ... 1 ball
+    probability: float
+    reported: bool  # at or above the operating point
+    side: Side
+    zone: Zone
+    pleura_distance_mm: float
+    sop_instance_uid: str
+    slice_index: int  # counted from the most caudal plane
+
+
+@dataclass(frozen=True, slots=True)
+class LungSummary:
+    """The lungs that were found."""
+
+    right_ml: float
+    left_ml: float
+    mean_hu: float
+    noise_hu: float  # standard deviation of noise, by robust high-pass inside the lungs
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSummary:
+    """A sixth of the lungs and what lies in it."""
+
+    side: Side
+    zone: Zone
+    volume_ml: float
+    nodule_count: float  # estimated
+
+    @property
+    def density_per_l(self) -> float:
+        """Estimated nodules a litre."""
+        return 1000.0 * self.nodule_count / self.volume_ml if self.volume_ml > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """How the nodules of one scan are spread: what the criteria are judged on."""
+
+    nodule_count: Estimate
+    count_right: float
+    count_left: float
+    zones: tuple[ZoneSummary, ...]  # right upper, middle, lower, left upper, middle, lower
+    zones_occupied: int
+    fraction_le_5mm: Estimate | None  # None: no nodule to take a share of
+    median_diameter_mm: float | None
+    diameter_cv: float | None
+    roundness: float | None
+    balance: float  # density of the emptier lung over density of the fuller; 1 is even
+    evenness: float  # entropy of the six zone densities over its maximum; 1 is even
+    ground_glass_fraction: float
+    septal_index: float  # share of lung in plate-like structures beyond the normal
+    lesions_ge_10mm: int
+    consolidation_ml: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One criterion or exclusion: measured, compared, said in words."""
+
+    name: str
+    value: Estimate | None
+    threshold: float
+    unit: str
+    holds: bool | None  # None: cannot be told
+    sentence: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer and why.
+
+    `not_evaluable` and `indeterminate` always carry a `reason`.
+    """
+
+    label: VerdictLabel
+    probability: float | None
+    criteria: tuple[Finding, ...]
+    exclusions: tuple[Finding, ...]
+    reason: Reason | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made a result."""
+
+    program_version: str
+    model_version: str
+    protocol_name: str
+    protocol_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """All that is kept of one screened study; pixels are not."""
+
+    study: Study
+    series: Series | None
+    choice: str  # why this series, or why none
+    lungs: LungSummary | None
+    nodules: tuple[Nodule, ...]
+    pattern: Pattern | None
+    verdict: Verdict
+    provenance: Provenance
+    seconds: float

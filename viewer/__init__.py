@@ -1,0 +1,1 @@
+"""Blinded reading of flagged scans."""
