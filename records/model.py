@@ -117,6 +117,8 @@ class Volume:
         Slice Thickness (0018,0050).
     sop_instance_uids : tuple of str
         The image each plane came from, one entry a plane.
+    notes : tuple of str
+        What was odd in the files and how it was handled, a sentence each.
     """
 
     hu: NDArray[np.int16]
@@ -128,6 +130,7 @@ class Volume:
     series_uid: str
     frame_of_reference_uid: str
     sop_instance_uids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
