@@ -5,6 +5,8 @@ set -euo pipefail
 packages=(
   dcmtk        # JPEG Lossless encoder, dsrdump
   dicom3tools  # dciodvfy
+  chromium     # opens the reports
+  postgresql   # the team's study database
 )
 
 missing=()

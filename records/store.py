@@ -1,0 +1,357 @@
+"""The study database: one row a study, in an SQLite file or in PostgreSQL.
+
+A study is written in one transaction, over what was there, so a killed process
+leaves each study either whole or untouched, and the same study twice is one row.
+Which pipeline and protocol made a row, and from which files, is kept beside it:
+that is how an interrupted run knows what it need not do again.
+"""
+
+import hashlib
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cattrs import BaseValidationError
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    event,
+    func,
+    insert,
+    inspect,
+    make_url,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from records.codec import screening_from_json, screening_to_json
+from records.errors import Reason, StoreError
+from records.model import Provenance, Screening, VerdictLabel
+
+__all__ = ["SCHEMA_VERSION", "Store", "StoredStudy", "open_store"]
+
+SCHEMA_VERSION = 1
+
+BUSY_SECONDS = 60  # how long one writer waits for another before it gives up
+ROWS_A_QUERY = 100
+
+# What the engine says of a study when the study itself said nothing: worth another try.
+UNFINISHED = (Reason.CRASHED, Reason.TIMED_OUT, Reason.OUT_OF_MEMORY)
+
+_schema = MetaData()
+
+_version = Table("mipc_schema", _schema, Column("version", Integer, primary_key=True))
+
+_studies = Table(
+    "mipc_studies",
+    _schema,
+    Column("study_key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("program_version", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("protocol_name", Text, nullable=False),
+    Column("protocol_sha256", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("probability", Float),
+    Column("reason", Text),
+    Column("seconds", Float, nullable=False),
+    Column("result", LargeBinary, nullable=False),  # the screening as JSON, deflated
+)
+
+# Apart from the results, so that reading a thousand results does not read a gigabyte of pictures.
+_pictures = Table(
+    "mipc_pictures",
+    _schema,
+    Column("study_key", Text, primary_key=True),
+    Column("pictures", LargeBinary, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStudy:
+    """One study as the store keeps it.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Digest of the images that were read, so that a study that grew is seen.
+    result : bytes
+        The whole screening, deflated JSON.
+    pictures : bytes or None
+        Its pictures; the store does not look inside.
+    """
+
+    study_uid: str
+    fingerprint: str
+    provenance: Provenance
+    verdict: VerdictLabel
+    probability: float | None
+    reason: Reason | None
+    seconds: float
+    result: bytes
+    pictures: bytes | None
+
+    @classmethod
+    def of(cls, screening: Screening, fingerprint: str, pictures: bytes | None = None) -> Self:
+        """Pack a screening for the store."""
+        return cls(
+            study_uid=screening.study.uid,
+            fingerprint=fingerprint,
+            provenance=screening.provenance,
+            verdict=screening.verdict.label,
+            probability=screening.verdict.probability,
+            reason=screening.verdict.reason,
+            seconds=screening.seconds,
+            result=zlib.compress(screening_to_json(screening).encode("ascii"), level=1),
+            pictures=pictures,
+        )
+
+    @property
+    def screening(self) -> Screening:
+        """The screening that was packed."""
+        return _unpack(self.result)
+
+
+class Store:
+    """An open study database; a context manager that closes it.
+
+    Parameters
+    ----------
+    engine : Engine
+        An SQLite or PostgreSQL engine, as `open_store` makes it.
+    name : str
+        What to call it in a message: no password.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be reached, is no database, or has another schema.
+    """
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.name = name
+        self._engine = engine
+        self._writer = engine.execution_options(mipc_writes=True)
+        with self._transaction() as connection:
+            self._prepare(connection)
+
+    def save(self, study: StoredStudy) -> None:
+        """Write a study, in place of what was kept of it."""
+        key = study_key(study.study_uid)
+        provenance = study.provenance
+        row = {
+            "study_key": key,
+            "fingerprint": study.fingerprint,
+            "program_version": provenance.program_version,
+            "model_version": provenance.model_version,
+            "protocol_name": provenance.protocol_name,
+            "protocol_sha256": provenance.protocol_sha256,
+            "verdict": study.verdict.value,
+            "probability": study.probability,
+            "reason": study.reason and study.reason.value,
+            "seconds": study.seconds,
+            "result": study.result,
+        }
+        with self._transaction() as connection:
+            self._upsert(connection, _studies, row)
+            if study.pictures is None:
+                connection.execute(_pictures.delete().where(_pictures.c.study_key == key))
+            else:
+                self._upsert(connection, _pictures, {"study_key": key, "pictures": study.pictures})
+
+    def is_finished(self, study_uid: str, fingerprint: str, provenance: Provenance) -> bool:
+        """Return whether these images were judged by this pipeline and protocol.
+
+        A study that crashed, ran out of time or of memory is not finished: it gets
+        another try each time it is asked for.
+        """
+        rows = _studies.c
+        finished = select(rows.study_key).where(
+            rows.study_key == study_key(study_uid),
+            rows.fingerprint == fingerprint,
+            rows.program_version == provenance.program_version,
+            rows.model_version == provenance.model_version,
+            rows.protocol_sha256 == provenance.protocol_sha256,
+            rows.reason.is_(None) | rows.reason.not_in([reason.value for reason in UNFINISHED]),
+        )
+        with self._reading() as connection:
+            return connection.execute(finished).first() is not None
+
+    def screenings(self, study_uids: Sequence[str]) -> Iterator[Screening]:
+        """Yield what is kept of these studies, in the order asked for; unknown ones are left out."""
+        for start in range(0, len(study_uids), ROWS_A_QUERY):
+            keys = [study_key(uid) for uid in study_uids[start : start + ROWS_A_QUERY]]
+            asked = select(_studies.c.study_key, _studies.c.result).where(_studies.c.study_key.in_(keys))
+            with self._reading() as connection:
+                found = {key: result for key, result in connection.execute(asked)}
+            yield from (_unpack(found[key]) for key in keys if key in found)
+
+    def pictures(self, study_uid: str) -> bytes | None:
+        """Return the pictures of a study, or None if there are none."""
+        asked = select(_pictures.c.pictures).where(_pictures.c.study_key == study_key(study_uid))
+        with self._reading() as connection:
+            return connection.execute(asked).scalar_one_or_none()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _prepare(self, connection: Connection) -> None:
+        """Make the tables of a new store, or check that an old one is ours to read."""
+        if self._engine.dialect.name == "postgresql":  # two first users at once make one set of tables
+            connection.execute(select(func.pg_advisory_xact_lock(0x6D697063)))
+        if not inspect(connection).has_table(_version.name):
+            _schema.create_all(connection)
+            connection.execute(insert(_version).values(version=SCHEMA_VERSION))
+            return
+        found = connection.execute(select(func.max(_version.c.version))).scalar_one()
+        if found != SCHEMA_VERSION:
+            age = "a newer" if found > SCHEMA_VERSION else "an older"
+            raise StoreError(
+                f"the store {self.name} was made by {age} mipc (schema {found}, this one reads schema "
+                f"{SCHEMA_VERSION}): use that version, or another --store"
+            )
+
+    def _upsert(self, connection: Connection, table: Table, row: Mapping[str, object]) -> None:
+        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        rest = {name: value for name, value in row.items() if name != "study_key"}
+        connection.execute(
+            dialect.insert(table)
+            .values(**row)
+            .on_conflict_do_update(index_elements=[table.c.study_key], set_=rest)
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._sentences(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._sentences(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        """Turn what the database says into one sentence that names the store."""
+        try:
+            yield
+        except DBAPIError as error:
+            lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+            raise StoreError(f"the store {self.name} cannot be used: {lines[0]}") from error
+
+
+def open_store(where: str | Path) -> Store:
+    """Open the study database, making it if it is new.
+
+    Parameters
+    ----------
+    where : str or Path
+        A file (SQLite) or `postgresql://user@host/database`.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be reached, is no database, or has another schema.
+    """
+    if isinstance(where, str) and "://" in where:
+        url = _database_url(where)
+    else:
+        path = Path(where).absolute()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"no store can be made at {path}: {error.strerror}") from error
+        url = URL.create("sqlite", database=str(path))
+    if url.get_backend_name() == "postgresql":
+        return Store(_postgresql_engine(url), url.render_as_string(hide_password=True))
+    return Store(_sqlite_engine(url), str(url.database))
+
+
+def study_key(study_uid: str) -> str:
+    r"""Return the text by which a study is found: its UID, made safe for any database.
+
+    A valid UID is its own key. Others may hold NUL, which PostgreSQL refuses, or be
+    longer than its index takes.
+
+    >>> study_key("1.2.840.113619.2")
+    '1.2.840.113619.2'
+    >>> study_key("1.2\0")
+    '1.2\\x00'
+    """
+    key = study_uid.encode("unicode_escape").decode("ascii")
+    return key if len(key) <= 256 else "sha256:" + hashlib.sha256(key.encode("ascii")).hexdigest()
+
+
+def _unpack(result: bytes) -> Screening:
+    try:
+        return screening_from_json(zlib.decompress(result).decode("ascii"))
+    except (BaseValidationError, KeyError) as error:
+        sentence = "a result in the store was kept by another version of mipc: screen again with --no-resume"
+        raise StoreError(sentence) from error
+
+
+def _database_url(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError) as error:
+        raise StoreError(
+            "the --store URL cannot be read: expected postgresql://user@host/database"
+        ) from error
+    backend = url.get_backend_name()
+    if backend == "sqlite" and url.database:
+        return url
+    if backend not in ("postgresql", "postgres"):
+        raise StoreError(f"a store is an SQLite file or a postgresql:// URL, not {backend}://")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    try:
+        return create_engine(url, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise StoreError("a PostgreSQL store needs a driver: pip install 'mipc[postgresql]'") from error
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # SQLAlchemy, not sqlite3, says when a transaction begins
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")  # readers and one writer side by side
+        cursor.execute("PRAGMA synchronous = FULL")  # what is committed survives a power cut
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A writer takes its lock at once and waits its turn; taken half way, the wait could not end.
+        writes = connection.get_execution_options().get("mipc_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
