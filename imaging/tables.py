@@ -1,0 +1,198 @@
+"""`studies.csv` and `nodules.csv`: the columns other programs count on."""
+
+import csv
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from imaging.legible import legible
+from records.model import Estimate, Finding, Nodule, Screening
+
+__all__ = ["NODULE_COLUMNS", "STUDY_COLUMNS", "write_atomically", "write_tables"]
+
+STUDY_COLUMNS = (
+    "study_uid",
+    "series_uid",
+    "patient_id",
+    "study_date",
+    "verdict",
+    "probability",
+    "nodule_count",
+    "nodule_count_low",
+    "nodule_count_high",
+    "count_right",
+    "count_left",
+    "fraction_le_5mm",
+    "median_diameter_mm",
+    "diameter_cv",
+    "zones_occupied",
+    "criteria",
+    "exclusions",
+    "reason",
+    "slice_spacing_mm",
+    "slice_thickness_mm",
+    "kernel",
+    "lung_volume_ml",
+    "seconds",
+    "program_version",
+    "model_version",
+    "protocol",
+)
+
+NODULE_COLUMNS = (
+    "study_uid",
+    "series_uid",
+    "nodule_id",
+    "x_mm",
+    "y_mm",
+    "z_mm",
+    "diameter_mm",
+    "diameter_low_mm",
+    "diameter_high_mm",
+    "volume_mm3",
+    "mean_hu",
+    "attenuation",
+    "probability",
+    "reported",
+    "side",
+    "zone",
+    "pleura_distance_mm",
+    "sop_instance_uid",
+    "slice_index",
+    "program_version",
+    "model_version",
+    "protocol",
+)
+
+# A spreadsheet runs a cell that begins so (OWASP, CSV Injection); a quote before it makes it text.
+FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+
+HOLDS = {True: "yes", False: "no", None: "unknown"}
+
+
+def write_tables(screenings: Iterable[Screening], folder: Path) -> None:
+    """Write `studies.csv` and `nodules.csv`, in the order given, each replaced only when whole."""
+    with (
+        write_atomically(folder / "studies.csv") as studies_file,
+        write_atomically(folder / "nodules.csv") as nodules_file,
+    ):
+        studies = csv.writer(studies_file, lineterminator="\n")
+        nodules = csv.writer(nodules_file, lineterminator="\n")
+        studies.writerow(STUDY_COLUMNS)
+        nodules.writerow(NODULE_COLUMNS)
+        for screening in screenings:
+            studies.writerow(study_row(screening))
+            nodules.writerows(nodule_row(screening, nodule) for nodule in screening.nodules)
+
+
+def study_row(screening: Screening) -> tuple[str, ...]:
+    """Return the row of a study, in the order of `STUDY_COLUMNS`."""
+    study, series, pattern, verdict = screening.study, screening.series, screening.pattern, screening.verdict
+    count = pattern.nodule_count if pattern else None
+    small = pattern.fraction_le_5mm if pattern else None
+    lungs = screening.lungs
+    return (
+        _text(study.uid),
+        _text(series.uid) if series else "",
+        _text(study.patient_id),
+        _text(study.study_date),
+        verdict.label.value,
+        _number(verdict.probability, 6),
+        *_interval(count, 1),
+        _number(pattern.count_right if pattern else None, 1),
+        _number(pattern.count_left if pattern else None, 1),
+        _number(small.value if small else None, 4),
+        _number(pattern.median_diameter_mm if pattern else None, 2),
+        _number(pattern.diameter_cv if pattern else None, 3),
+        str(pattern.zones_occupied) if pattern else "",
+        _holding(verdict.criteria),
+        _holding(verdict.exclusions),
+        verdict.reason.value if verdict.reason else "",
+        _number(series.slice_spacing_mm if series else None, 3),
+        _number(series.slice_thickness_mm if series else None, 3),
+        _text(series.kernel) if series else "",
+        _number(lungs.right_ml + lungs.left_ml if lungs else None, 0),
+        _number(screening.seconds, 2),
+        *_made_by(screening),
+    )
+
+
+def nodule_row(screening: Screening, nodule: Nodule) -> tuple[str, ...]:
+    """Return the row of a candidate, in the order of `NODULE_COLUMNS`."""
+    return (
+        _text(screening.study.uid),
+        _text(screening.series.uid) if screening.series else "",
+        str(nodule.nodule_id),
+        *(_number(place, 2) for place in nodule.centre_mm),
+        *_interval(nodule.diameter_mm, 2),
+        _number(nodule.volume_mm3, 1),
+        _number(nodule.mean_hu, 0),
+        nodule.attenuation.value,
+        _number(nodule.probability, 6),
+        "true" if nodule.reported else "false",
+        nodule.side.value,
+        nodule.zone.value,
+        _number(nodule.pleura_distance_mm, 1),
+        _text(nodule.sop_instance_uid),
+        str(nodule.slice_index),
+        *_made_by(screening),
+    )
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[TextIO]:
+    """Open a text file that takes its place only when whole; after a failure the old one stays."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8", newline="") as file:
+            yield file
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _made_by(screening: Screening) -> tuple[str, str, str]:
+    made = screening.provenance
+    return _text(made.program_version), _text(made.model_version), _text(protocol_label(screening))
+
+
+def protocol_label(screening: Screening) -> str:
+    """Return the protocol's name and the first digits of its hash, for a person."""
+    made = screening.provenance
+    return f"{made.protocol_name}@{made.protocol_sha256[:12]}"
+
+
+def _holding(findings: Sequence[Finding]) -> str:
+    return ";".join(f"{_text(finding.name)}={HOLDS[finding.holds]}" for finding in findings)
+
+
+def _interval(estimate: Estimate | None, decimals: int) -> tuple[str, str, str]:
+    if estimate is None:
+        return "", "", ""
+    return (
+        _number(estimate.value, decimals),
+        _number(estimate.low, decimals),
+        _number(estimate.high, decimals),
+    )
+
+
+def _number(value: float | None, decimals: int) -> str:
+    """Return a number with fixed decimals, and "" for one that is absent; there is no -0."""
+    return "" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"
+
+
+def _text(value: str) -> str:
+    """Return header text that a spreadsheet shows and does not run."""
+    text = legible(value)
+    return "'" + text if text.startswith(FORMULA_STARTS) else text
