@@ -23,7 +23,7 @@ CountArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 AS_IMPROBABLE = 1e-7  # two tables within this relative distance are a tie, as in R's fisher.test
-MOST_STEPS = 200_000  # about three seconds
+MOST_STEPS = 300_000  # about four seconds
 TOO_LARGE = "the table is too large for an exact test; simulate it"
 PROBABILITY_DIGITS = 12  # paths into a state whose log probabilities agree to this are one path
 

@@ -3,6 +3,8 @@
 set -euo pipefail
 
 packages=(
+  r-base-core      # the reference for statistics
+  r-cran-survival
   dcmtk        # JPEG Lossless encoder, dsrdump
   dicom3tools  # dciodvfy
   chromium     # opens the reports
