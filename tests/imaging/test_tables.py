@@ -1,4 +1,5 @@
 import csv
+import io
 import os
 
 import pytest
