@@ -1,0 +1,133 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from imaging.pool import Finished, Limits, Lost, cores, machine_memory_bytes, run_tasks
+from records.errors import Reason
+from tests.imaging import toys
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def outcomes(tasks, *, workers=2, **limits):
+    """Return what became of each task, in task order."""
+    ended = list(run_tasks(toys.misbehave, tasks, workers=workers, limits=Limits(**limits)))
+    assert sorted(one.index for one in ended) == list(range(len(tasks)))
+    return sorted(ended, key=lambda one: one.index)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_every_task_is_done_once_whatever_the_number_of_workers(workers):
+    tasks = [("double", number) for number in range(150)]
+    assert outcomes(tasks, workers=workers) == [Finished(number, 2 * number) for number in range(150)]
+
+
+def test_no_task_needs_no_process():
+    assert outcomes([]) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "reason", "sentence"),
+    [
+        pytest.param(("raise", "broken"), Reason.CRASHED, "ValueError", id="raises"),
+        pytest.param(("exit",), Reason.CRASHED, "exit status 3", id="ends-its-process"),
+        pytest.param(("kill",), Reason.CRASHED, "SIGKILL", id="is-killed"),
+        pytest.param(("segfault",), Reason.CRASHED, "SIGSEGV", id="reads-memory-that-is-not-there"),
+        pytest.param(("hang",), Reason.TIMED_OUT, "0.8 s", id="hangs-and-holds-the-interpreter"),
+        pytest.param(("hold", 4096), Reason.OUT_OF_MEMORY, "0.5 GiB", id="eats-memory-bit-by-bit"),
+        pytest.param(("ask", 500), Reason.OUT_OF_MEMORY, "0.5 GiB", id="asks-for-too-much-at-once"),
+    ],
+)
+def test_a_task_that_goes_wrong_costs_only_itself(task, reason, sentence):
+    tasks = [("double", 1), task, ("double", 2), ("double", 3)]
+    first, lost, *others = outcomes(tasks, seconds=0.8, memory_bytes=2**29)
+    assert [one.value for one in (first, *others)] == [2, 4, 6]
+    assert isinstance(lost, Lost)
+    assert lost.reason is reason
+    assert sentence in lost.sentence
+    assert ("broken" in lost.details) == (task[0] == "raise")
+
+
+def test_a_task_that_failed_is_tried_once_more_alone(tmp_path):
+    tasks = [("fail once", str(tmp_path / "mark")), *(("nap", 0.05) for _ in range(6))]
+    ended = list(run_tasks(toys.misbehave, tasks, workers=2))
+    assert ended[-1] == Finished(0, "done")  # after all the others
+
+
+def test_a_worker_that_is_killed_from_outside_costs_no_result():
+    """Kill a worker in the middle of a task: its task comes back from another process."""
+    killed = None
+    values = {}
+    for one in run_tasks(toys.misbehave, [("nap", 0.1)] * 8, workers=2):
+        values[one.index] = one.value
+        if killed is None:
+            killed = one.value
+            time.sleep(0.02)  # let it begin its next task
+            os.kill(killed, signal.SIGKILL)
+    assert sorted(values) == list(range(8))
+    assert list(values.values()).count(killed) == 1
+
+
+def test_each_worker_uses_its_share_of_the_cores(monkeypatch):
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    share = str(max(1, cores() // 2))
+    assert [one.value for one in outcomes([("threads",)] * 4, workers=2)] == [share] * 4
+    assert outcomes([("threads",)], workers=2)[0].value == str(cores())
+
+
+def program(body):
+    """Start a program of its own that runs a batch."""
+    text = "from imaging.pool import run_tasks\nfrom tests.imaging import toys\n" + textwrap.dedent(body)
+    return subprocess.Popen([sys.executable, "-c", text], cwd=ROOT, stdout=-1, stderr=-1, text=True)
+
+
+def test_what_libraries_print_does_not_reach_standard_output():
+    output, errors = program("""
+        for one in run_tasks(toys.misbehave, [("chatter",)], workers=1):
+            print(one.value)
+    """).communicate(timeout=30)
+    assert output == "done\n"
+    assert "a library says hello" in errors
+
+
+def is_running(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and ") Z " not in stat.read_text()
+
+
+def wait_until_ended(pids, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return [pid for pid in pids if is_running(pid)]
+
+
+def test_a_batch_that_is_left_leaves_no_process():
+    batch = run_tasks(toys.misbehave, [("nap", 0.01), ("nap", 60)], workers=2)
+    pids = [next(batch).value]
+    batch.close()
+    assert wait_until_ended(pids) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_when_the_parent_is_killed():
+    """SIGKILL gives the parent no chance to tell them."""
+    parent = program("""
+        tasks = [("nap", 0.01), ("nap", 0.01), ("nap", 60), ("nap", 60)]
+        for one in run_tasks(toys.misbehave, tasks, workers=2):
+            print(one.value, flush=True)
+    """)
+    pids = {int(parent.stdout.readline()) for _ in range(2)}
+    parent.kill()
+    parent.communicate()
+    assert wait_until_ended(pids) == []
+
+
+def test_memory_of_the_machine_is_known():
+    assert 2**28 < machine_memory_bytes() < 2**44
