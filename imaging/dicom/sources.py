@@ -1,0 +1,134 @@
+"""Where the bytes of a DICOM object lie: in a file, or in a member of a zip archive.
+
+Nothing is unpacked to disk: a member is read where it is, so that no name in an
+archive can point outside a folder. Whatever is inflated is inflated up to a limit.
+"""
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["BombError", "Source", "check_archive", "open_source"]
+
+# CT slices deflate two- to threefold, reports twentyfold; a bomb a thousandfold (deflate's limit is 1032).
+MAX_EXPANSION = 100
+HARMLESS_BYTES = 64 * 2**20  # below this, expansion does not matter
+MAX_MEMBER_BYTES = 8 * 2**30
+MAX_MEMBERS = 2_000_000
+
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+EXPLICIT_LITTLE_ENDIAN = b"1.2.840.10008.1.2.1\0\0\0"
+META_AT = 132  # after preamble and "DICM" (PS3.10 7.1)
+
+
+class BombError(Exception):
+    """Data that would expand absurdly; a sentence says how far."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """A DICOM object on disk."""
+
+    path: str
+    member: str = ""  # of the zip archive at `path`
+
+    def __str__(self) -> str:
+        return f"{self.path} > {self.member}" if self.member else self.path
+
+    @property
+    def name(self) -> str:
+        """The last part of the name, for sentences."""
+        return Path(self.member or self.path).name
+
+
+@contextmanager
+def open_source(source: Source) -> Iterator[BinaryIO]:
+    """Open `source` for reading; a deflated dataset comes inflated, as explicit little endian.
+
+    Raises
+    ------
+    BombError
+        If a deflated dataset or an archive member would expand absurdly.
+    OSError, zipfile.BadZipFile, zlib.error
+        If the bytes cannot be read.
+    """
+    if source.member:
+        archive = _archive(source.path, os.stat(source.path).st_mtime_ns, os.getpid())
+        with archive.open(source.member) as member:
+            yield io.BytesIO(_inflated(member.read()))
+        return
+    with open(source.path, "rb") as file:
+        head = file.read(META_AT + 512)
+        if DEFLATED in head:
+            yield io.BytesIO(_inflated(head + file.read()))
+        else:
+            file.seek(0)
+            yield file
+
+
+def check_archive(path: Path) -> list[Source]:
+    """Return the members of a zip archive, in order of name.
+
+    Raises
+    ------
+    BombError
+        If the archive says it would expand absurdly. What it says binds: zipfile
+        reads no more of a member than its directory declares.
+    zipfile.BadZipFile
+        If it is damaged, or a member is encrypted.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) > MAX_MEMBERS:
+        raise BombError(f"the archive lists {len(members):,} files, at most {MAX_MEMBERS:,} are read")
+    if any(member.flag_bits & 1 for member in members):
+        raise zipfile.BadZipFile("the archive is encrypted; unpack it with its password first")
+    largest = max((member.file_size for member in members), default=0)
+    if largest > MAX_MEMBER_BYTES:
+        raise BombError(f"a file in the archive would expand to {largest:,} bytes")
+    for member in members:
+        _check_expansion(member.compress_size, member.file_size)
+    _check_expansion(path.stat().st_size, sum(member.file_size for member in members))
+    return [Source(str(path), name) for name in sorted({member.filename for member in members})]
+
+
+def _check_expansion(packed: int, unpacked: int) -> None:
+    if unpacked > max(HARMLESS_BYTES, MAX_EXPANSION * packed):
+        raise BombError(
+            f"{packed:,} bytes would expand to {unpacked:,}; at most {MAX_EXPANSION}-fold is accepted"
+        )
+
+
+@lru_cache(maxsize=4)
+def _archive(path: str, mtime_ns: int, process: int) -> zipfile.ZipFile:
+    """Keep an archive open; opened anew if it changed, and after a fork, which shares the offset."""
+    return zipfile.ZipFile(path)
+
+
+def _inflated(data: bytes) -> bytes:
+    """Return a DICOM file with its dataset inflated, if its transfer syntax is deflated (PS3.5 A.5).
+
+    What is inflated is explicit VR little endian behind the same meta information;
+    the UID there is replaced by one of equal length.
+    """
+    if DEFLATED not in data[: META_AT + 512]:
+        return data
+    # The first element of the meta information is its own length (PS3.10 7.1).
+    dataset_at = META_AT + 12 + int.from_bytes(data[META_AT + 8 : META_AT + 12], "little")
+    packed = data[dataset_at:]
+    limit = max(HARMLESS_BYTES, MAX_EXPANSION * len(packed))
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    dataset = inflater.decompress(packed, limit)
+    if inflater.unconsumed_tail:
+        raise BombError(
+            f"{len(packed):,} deflated bytes would expand to more than {limit:,}; "
+            f"at most {MAX_EXPANSION}-fold is accepted"
+        )
+    return data[:dataset_at].replace(DEFLATED, EXPLICIT_LITTLE_ENDIAN) + dataset
