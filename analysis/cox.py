@@ -143,12 +143,12 @@ def cox(
         coefficient runs away to infinity (use `firth_cox`).
     """
     design = design_matrix(frame, covariates)
-    sets, groups = _arrange(frame, duration, event, design, weights, entry, strata, cluster, Ties(ties))
+    sets, groups = observed(frame, duration, event, design, weights, entry, strata, cluster, Ties(ties))
     beta, sums, iterations = _maximise(sets, design.names)
     return _describe(design, sets, groups, beta, sums, iterations, Ties(ties), weights is not None)
 
 
-def _arrange(
+def observed(
     frame: pd.DataFrame,
     duration: str,
     event: str,
@@ -159,6 +159,7 @@ def _arrange(
     cluster: str | None,
     ties: Ties,
 ) -> tuple[RiskSets, NDArray[np.int64] | None]:
+    """Return the risk sets of a table's columns, and the cluster of each row."""
     layers = [strata] if isinstance(strata, str) else list(strata or ())
     named = [name for name in (duration, event, weights, entry, cluster) if name is not None]
     require_complete(frame, [*named, *layers])

@@ -12,6 +12,7 @@ from analysis.cox_checks import (
     schoenfeld_residuals,
     score_contributions,
 )
+from analysis.firth import FirthFit, firth_cox
 from analysis.kaplan_meier import (
     IntervalKind,
     RestrictedMean,
@@ -26,6 +27,7 @@ from analysis.zph import Transform, Zph, zph
 __all__ = [
     "Concordance",
     "CoxFit",
+    "FirthFit",
     "IntervalKind",
     "LogRank",
     "RestrictedMean",
@@ -38,6 +40,7 @@ __all__ = [
     "cox",
     "deviance_residuals",
     "dfbeta",
+    "firth_cox",
     "gronnesby_borgan",
     "kaplan_meier",
     "log_rank",
