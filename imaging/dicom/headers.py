@@ -7,17 +7,21 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_partial
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     LegacyConvertedEnhancedCTImageStorage,
     MediaStorageDirectoryStorage,
 )
 
 from imaging.dicom.files import Frame, PixelFormat, ProblemCode
+from imaging.dicom.meta import META_BYTES, Meta, read_meta
 from imaging.dicom.sources import BombError, Source, open_source
 from imaging.dicom.values import (
     TAG,
@@ -135,12 +139,11 @@ def _read(source: Source, file: BinaryIO) -> Header:
     size = file.seek(0, 2)
     _check_is_dicom(source, head, size)
     stop = _StopAtPixels()
-    dataset = _parse(io.BytesIO(head), stop)
+    meta, dataset = _parse(io.BytesIO(head), stop)
     if stop.tag is None and size > len(head):
-        file.seek(0)
-        dataset = _parse(file, stop)
+        meta, dataset = _parse(file, stop)
     raw: Raw = {int(element.tag): element.value for element in dataset.values()}
-    if _is_directory(dataset, raw):
+    if meta.sop_class_uid == MediaStorageDirectoryStorage or TAG["DirectoryRecordSequence"] in raw:
         return _directory(source)
     study = study_of(raw)
     if not study.uid:
@@ -149,7 +152,7 @@ def _read(source: Source, file: BinaryIO) -> Header:
             ProblemCode.TRUNCATED if cut else ProblemCode.DAMAGED,
             f"{source.name} is {'cut off' if cut else 'damaged'}: it names no study",
         )
-    frames, damage = _image(source, dataset, raw, stop, size)
+    frames, damage = _image(source, dataset, meta, raw, stop, size)
     return Header(
         source=source,
         study=study,
@@ -162,20 +165,46 @@ def _read(source: Source, file: BinaryIO) -> Header:
     )
 
 
-def _parse(file: BinaryIO, stop: "_StopAtPixels") -> FileDataset:
-    dataset = read_partial(file, stop_when=stop, specific_tags=TAGS, force=True)
+def _parse(file: BinaryIO, stop: "_StopAtPixels") -> tuple[Meta, Dataset]:
+    """Parse up to the pixels; `stop` then knows where they are."""
+    file.seek(0)
+    meta = read_meta(file.read(META_BYTES))
+    dataset: Dataset
+    if meta:
+        file.seek(meta.dataset_at)
+        dataset = read_dataset(
+            file, meta.is_implicit_vr, meta.is_little_endian, stop_when=stop, specific_tags=TAGS
+        )
+    else:  # an old or irregular file: pydicom finds out how it is written
+        file.seek(0)
+        dataset = found = read_partial(file, stop_when=stop, specific_tags=TAGS, force=True)
+        meta = Meta(
+            sop_class_uid=str(found.file_meta.get("MediaStorageSOPClassUID", "")),
+            transfer_syntax=_syntax(found),
+            dataset_at=0,
+        )
     stop.value_at = file.tell() + (12 if stop.vr in LONG_VR else 8)  # pydicom stops before the tag
-    return dataset
+    return meta, dataset
+
+
+def _syntax(found: FileDataset) -> str:
+    """Return the transfer syntax that a file without meta information turned out to have."""
+    said = str(found.file_meta.get("TransferSyntaxUID", ""))
+    if said:
+        return said
+    is_implicit, is_little = found.original_encoding
+    if is_implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
 
 
 def _image(
-    source: Source, dataset: FileDataset, raw: Raw, stop: "_StopAtPixels", size: int
+    source: Source, dataset: Dataset, meta: Meta, raw: Raw, stop: "_StopAtPixels", size: int
 ) -> tuple[tuple[Frame, ...], str]:
     """Return the frames of the file, and why they cannot be used if they cannot."""
     if text_of(raw, "SOPClassUID") not in CT_CLASSES and stop.tag is None:
         return (), ""
-    little = dataset.original_encoding[1] is not False
-    image = pixel_format_of(raw, little, str(dataset.file_meta.get("TransferSyntaxUID", "")))
+    image = pixel_format_of(raw, meta.is_little_endian, meta.transfer_syntax)
     damage = _damage(source, stop, image, size)
     if damage:
         return (), damage
@@ -214,7 +243,7 @@ def _damage(source: Source, stop: _StopAtPixels, image: PixelFormat, size: int) 
 
 
 def _frames(
-    source: Source, dataset: FileDataset, raw: Raw, image: PixelFormat, pixels_at: int, length: int | None
+    source: Source, dataset: Dataset, raw: Raw, image: PixelFormat, pixels_at: int, length: int | None
 ) -> tuple[Frame, ...]:
     sop_class = text_of(raw, "SOPClassUID")
     if sop_class in MULTI_FRAME:
@@ -246,13 +275,6 @@ def _frames(
         pixels_length=length,
     )
     return (frame,)
-
-
-def _is_directory(dataset: FileDataset, raw: Raw) -> bool:
-    return (
-        dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
-        or TAG["DirectoryRecordSequence"] in raw
-    )
 
 
 def _directory(source: Source) -> Header:

@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from imaging.dicom.meta import META_BYTES, read_meta
+
 __all__ = ["BombError", "Source", "check_archive", "open_source"]
 
 # CT slices deflate two- to threefold, reports twentyfold; a bomb a thousandfold (deflate's limit is 1032).
@@ -22,10 +24,6 @@ MAX_EXPANSION = 100
 HARMLESS_BYTES = 64 * 2**20  # below this, expansion does not matter
 MAX_MEMBER_BYTES = 8 * 2**30
 MAX_MEMBERS = 2_000_000
-
-DEFLATED = b"1.2.840.10008.1.2.1.99"
-EXPLICIT_LITTLE_ENDIAN = b"1.2.840.10008.1.2.1\0\0\0"
-META_AT = 132  # after preamble and "DICM" (PS3.10 7.1)
 
 
 class BombError(Exception):
@@ -50,7 +48,7 @@ class Source:
 
 @contextmanager
 def open_source(source: Source) -> Iterator[BinaryIO]:
-    """Open `source` for reading; a deflated dataset comes inflated, as explicit little endian.
+    """Open `source` for reading; behind the meta information, a deflated dataset comes inflated.
 
     Raises
     ------
@@ -65,8 +63,9 @@ def open_source(source: Source) -> Iterator[BinaryIO]:
             yield io.BytesIO(_inflated(member.read()))
         return
     with open(source.path, "rb") as file:
-        head = file.read(META_AT + 512)
-        if DEFLATED in head:
+        head = file.read(META_BYTES)
+        meta = read_meta(head)
+        if meta and meta.is_deflated:
             yield io.BytesIO(_inflated(head + file.read()))
         else:
             file.seek(0)
@@ -113,16 +112,11 @@ def _archive(path: str, mtime_ns: int, process: int) -> zipfile.ZipFile:
 
 
 def _inflated(data: bytes) -> bytes:
-    """Return a DICOM file with its dataset inflated, if its transfer syntax is deflated (PS3.5 A.5).
-
-    What is inflated is explicit VR little endian behind the same meta information;
-    the UID there is replaced by one of equal length.
-    """
-    if DEFLATED not in data[: META_AT + 512]:
+    """Return a DICOM file with its dataset inflated, if its transfer syntax is deflated (PS3.5 A.5)."""
+    meta = read_meta(data[:META_BYTES])
+    if meta is None or not meta.is_deflated:
         return data
-    # The first element of the meta information is its own length (PS3.10 7.1).
-    dataset_at = META_AT + 12 + int.from_bytes(data[META_AT + 8 : META_AT + 12], "little")
-    packed = data[dataset_at:]
+    packed = data[meta.dataset_at :]
     limit = max(HARMLESS_BYTES, MAX_EXPANSION * len(packed))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     dataset = inflater.decompress(packed, limit)
@@ -131,4 +125,4 @@ def _inflated(data: bytes) -> bytes:
             f"{len(packed):,} deflated bytes would expand to more than {limit:,}; "
             f"at most {MAX_EXPANSION}-fold is accepted"
         )
-    return data[:dataset_at].replace(DEFLATED, EXPLICIT_LITTLE_ENDIAN) + dataset
+    return data[: meta.dataset_at] + dataset
