@@ -18,7 +18,7 @@ import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -91,7 +91,7 @@ def run_tasks(
     *,
     workers: int,
     limits: Limits | None = None,
-) -> Iterator[Finished[Result] | Lost]:
+) -> Generator[Finished[Result] | Lost, None, None]:
     """Run `work` on every task and yield what became of each, in the order they end.
 
     Parameters

@@ -1,0 +1,173 @@
+"""What a run says in the terminal: how far it is, and a summary at the end."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from imaging.legible import legible
+from records.errors import Reason
+from records.model import Screening, VerdictLabel
+
+__all__ = ["LABELS", "REASONS", "Display", "Tally", "print_summary"]
+
+LABELS = {
+    VerdictLabel.MIPC: "MIPC",
+    VerdictLabel.INDETERMINATE: "indeterminate",
+    VerdictLabel.NOT_MIPC: "not MIPC",
+    VerdictLabel.NOT_EVALUABLE: "not evaluable",
+}
+
+REASONS = {
+    Reason.NO_CT: "no CT images",
+    Reason.TOO_FEW_SLICES: "too few slices",
+    Reason.SLICES_MISSING: "slices missing",
+    Reason.GANTRY_TILT: "tilted gantry",
+    Reason.MIXED_GEOMETRY: "slices of different geometry",
+    Reason.TOO_THICK: "slices too thick",
+    Reason.NOT_HU: "no Hounsfield units",
+    Reason.UNREADABLE_PIXELS: "pixels cannot be read",
+    Reason.LUNGS_NOT_FOUND: "lungs not found",
+    Reason.LUNGS_INCOMPLETE: "lungs incomplete",
+    Reason.LUNGS_IMPLAUSIBLE: "lungs implausible",
+    Reason.NEAR_THRESHOLD: "near a threshold",
+    Reason.POOR_QUALITY: "poor image quality",
+    Reason.CRASHED: "program failed",
+    Reason.TIMED_OUT: "time limit",
+    Reason.OUT_OF_MEMORY: "memory limit",
+}
+
+PLAIN_SECONDS = 15.0  # between two lines where no terminal can redraw one
+FEW = 12  # studies that are named one by one in the summary
+
+
+@dataclass
+class Tally:
+    """Counts of a run so far.
+
+    Attributes
+    ----------
+    total : int
+        Studies to screen now; those already in the store are not among them.
+    """
+
+    total: int
+    started: float = field(default_factory=time.monotonic)
+    labels: Counter[VerdictLabel] = field(default_factory=Counter)
+
+    @property
+    def done(self) -> int:
+        """Studies screened so far."""
+        return self.labels.total()
+
+    def line(self) -> str:
+        """Return how far it is, how fast it goes and what is left."""
+        elapsed = time.monotonic() - self.started
+        parts = [
+            f"{self.done}/{self.total} studies",
+            f"{self.labels[VerdictLabel.MIPC]} flagged",
+            f"{self.labels[VerdictLabel.NOT_EVALUABLE]} not evaluable",
+        ]
+        if self.done:
+            left = elapsed / self.done * (self.total - self.done)
+            parts += [f"{3600 * self.done / elapsed:.0f} an hour", f"{_clock(left)} left"]
+        return " · ".join(parts)
+
+
+class Display:
+    """Live progress on standard error: one redrawn line on a terminal, now and then a line elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[line]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._last_plain = time.monotonic()
+
+    def show(self, description: str, done: int, total: int, line: str) -> None:
+        """Show a stage and how far it is."""
+        if not self._console.is_terminal:
+            if done < total and time.monotonic() - self._last_plain < PLAIN_SECONDS:
+                return
+            self._last_plain = time.monotonic()
+            print(f"{description}: {line}", file=sys.stderr, flush=True)
+            return
+        if self._task is None:
+            self._task = self._progress.add_task(description, line=line, total=total)
+        self._progress.update(self._task, description=description, completed=done, total=total, line=line)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def print_summary(screenings: Iterable[Screening]) -> None:
+    """Print how many studies have each verdict, and why those that were not judged were not."""
+    labels: Counter[VerdictLabel] = Counter()
+    reasons: Counter[tuple[VerdictLabel, Reason]] = Counter()
+    few: list[Screening] = []
+    for screening in screenings:
+        verdict = screening.verdict
+        labels[verdict.label] += 1
+        if verdict.reason is not None:
+            reasons[verdict.label, verdict.reason] += 1
+        if len(few) <= FEW:
+            few.append(screening)
+    console = Console()
+    if len(few) <= FEW:
+        console.print(_study_table(few))
+    table = Table("verdict", "studies", "reason", title=None, box=None, pad_edge=False, header_style="dim")
+    for label, name in LABELS.items():
+        table.add_row(name, str(labels[label]), style="bold" if label is VerdictLabel.MIPC else None)
+        for (of_label, reason), count in sorted(reasons.items(), key=lambda item: (-item[1], item[0][1])):
+            if of_label is label:
+                table.add_row("", str(count), REASONS[reason], style="dim")
+    console.print(table)
+
+
+def _study_table(screenings: Iterable[Screening]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("patient")
+    table.add_column("date")
+    table.add_column("verdict")
+    table.add_column("probability", justify="right")
+    table.add_column("nodules", justify="right")
+    table.add_column("why", ratio=1)
+    for screening in screenings:
+        verdict, pattern = screening.verdict, screening.pattern
+        count = pattern.nodule_count if pattern else None
+        table.add_row(
+            Text(legible(screening.study.patient_id, 24) or "(no number)"),
+            Text(legible(screening.study.study_date, 10)),
+            Text(LABELS[verdict.label], style="bold" if verdict.label is VerdictLabel.MIPC else ""),
+            "" if verdict.probability is None else f"{verdict.probability:.2f}",
+            f"{count.value:.0f} ({count.low:.0f}–{count.high:.0f})" if count else "",
+            Text(legible(verdict.sentence, 160)),
+        )
+    return table
+
+
+def _clock(seconds: float) -> str:
+    hours, rest = divmod(int(seconds), 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
