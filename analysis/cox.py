@@ -144,7 +144,7 @@ def cox(
     """
     design = design_matrix(frame, covariates)
     sets, groups = observed(frame, duration, event, design, weights, entry, strata, cluster, Ties(ties))
-    beta, sums, iterations = _maximise(sets, design.names)
+    beta, sums, iterations = maximise(sets, design.names)
     return _describe(design, sets, groups, beta, sums, iterations, Ties(ties), weights is not None)
 
 
@@ -179,7 +179,7 @@ def observed(
     return arrange(centred, stop, died, start, weight, stratum, ties), groups
 
 
-def _maximise(sets: RiskSets, names: Sequence[str]) -> tuple[FloatArray, Sums, int]:
+def maximise(sets: RiskSets, names: Sequence[str]) -> tuple[FloatArray, Sums, int]:
     """Climb to the maximum of the partial likelihood; refuse where there is none."""
     beta = np.zeros(sets.x.shape[1])
     sums = sum_up(sets, beta)

@@ -59,6 +59,29 @@ def months(n: int = 240) -> pd.DataFrame:
     )
 
 
+def missing(n: int = 200, seed: int = 85) -> pd.DataFrame:
+    """Return a cohort whose mutation status is missing more often in men and in the frail."""
+    random = np.random.default_rng(seed)
+    male, frail = random.integers(0, 2, n), (random.random(n) < 0.3).astype(int)
+    age = random.normal(60, 10, n).round(1)
+    mutated = (random.random(n) < 1 / (1 + np.exp(-(0.6 - 0.7 * male)))).astype(float)
+    time = random.exponential(16, n) * np.exp(0.9 * mutated - 0.5 * frail - 0.3 * male)
+    censored = random.uniform(6, 48, n)
+    tested = random.random(n) < 1 / (1 + np.exp(-(1.8 - 0.9 * male - 1.0 * frail)))
+    return pd.DataFrame(
+        {
+            "months": np.maximum(1, np.ceil(np.minimum(time, censored))),
+            "died": (time <= censored).astype(int),
+            "male": male,
+            "frail": frail,
+            "age": age,
+            "tested": tested.astype(int),
+            "egfr": np.where(tested, mutated, np.nan),
+        }
+    )
+
+
 if __name__ == "__main__":
     counts().to_csv(HERE / "counts.csv", index=False)
     months().to_csv(HERE / "months.csv", index=False)
+    missing().to_csv(HERE / "missing.csv", index=False)
