@@ -1,0 +1,363 @@
+"""Whatever a hospital hands over is read, counted or named; nothing vanishes and nothing escapes."""
+
+import os
+import pickle
+import shutil
+import struct
+import subprocess
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from imaging.dicom import ProblemCode, choose_series, find_studies, read_volume
+from tests.imaging.dicom.making import STUDY, chest, edit, export, only_series, only_study, setting
+
+
+def problems(folder: Path) -> dict[str, ProblemCode]:
+    return {Path(problem.path).name: problem.code for problem in find_studies([folder]).problems}
+
+
+def test_any_depth_and_any_name(tmp_path):
+    paths = export(tmp_path / "a", chest(12))
+    deep = tmp_path / "x" / "y" / "z"
+    deep.mkdir(parents=True)
+    for number, path in enumerate(paths[::2]):
+        path.rename(deep / f"IMG{number}.hello.txt")
+    study = only_study(tmp_path)
+    assert study.study == STUDY
+    assert len(study.series[0].frames) == 12
+
+
+def test_single_files_and_a_file_given_twice(tmp_path):
+    paths = export(tmp_path, chest(12))
+    (study,) = find_studies([*paths, paths[3], tmp_path]).studies
+    assert len(study.series[0].frames) == 12
+    assert study.series[0].copies == 0
+
+
+def test_the_order_of_inputs_does_not_matter(tmp_path):
+    paths = export(tmp_path / "a", chest(12)) + export(tmp_path / "b", chest(12), series_number=3)
+    assert find_studies(paths) == find_studies(paths[::-1]) == find_studies([tmp_path])
+
+
+def test_other_files_are_counted_and_claims_are_named(tmp_path):
+    export(tmp_path, chest(12))
+    (tmp_path / "README.txt").write_text("hello")
+    (tmp_path / "report.pdf").write_bytes(b"%PDF-1.4")
+    (tmp_path / "text.dcm").write_text("not at all " * 50)
+    (tmp_path / "empty.dcm").touch()
+    intake = find_studies([tmp_path])
+    assert intake.other_files == 2
+    assert {problem.code: problem.sentence for problem in intake.problems} == {
+        ProblemCode.NOT_DICOM: "text.dcm is not a DICOM file",
+        ProblemCode.EMPTY: "empty.dcm is empty (0 bytes)",
+    }
+    assert len(intake.studies) == 1
+
+
+def test_an_input_that_is_not_there_is_a_problem(tmp_path):
+    assert problems(tmp_path / "nowhere") == {"nowhere": ProblemCode.MISSING}
+
+
+def test_a_link_to_nowhere_and_a_pipe_do_not_stop_it(tmp_path):
+    (tmp_path / "dangling.dcm").symlink_to(tmp_path / "gone")
+    (tmp_path / "circle").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.dcm")
+    assert problems(tmp_path) == {"dangling.dcm": ProblemCode.MISSING}
+
+
+@pytest.mark.parametrize("kept_bytes", [200, 600, 1100])
+def test_a_file_cut_in_its_header_is_named(tmp_path, kept_bytes):
+    paths = export(tmp_path, chest(12))
+    paths[5].write_bytes(paths[5].read_bytes()[:kept_bytes])
+    assert problems(tmp_path) == {paths[5].name: ProblemCode.TRUNCATED}
+
+
+def test_a_study_of_cut_files_still_comes_out(tmp_path):
+    for path in export(tmp_path, chest(12)):
+        path.write_bytes(path.read_bytes()[:-100])
+    series = only_series(tmp_path)
+    assert series.frames == ()
+    assert len(series.damaged) == 12
+    assert "4,608 bytes of pixel data expected, 4,508 found" in series.damaged[0].sentence
+
+
+def test_progress_counts_to_the_end(tmp_path):
+    export(tmp_path, chest(12))
+    seen = []
+    find_studies([tmp_path], progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(12, 12)]
+
+
+def test_several_processes_find_the_same(tmp_path):
+    export(tmp_path, chest(12))
+    assert find_studies([tmp_path], processes=2) == find_studies([tmp_path])
+
+
+def test_a_study_is_small_and_travels(tmp_path):
+    export(tmp_path, chest(100))
+    study = only_study(tmp_path)
+    sent = pickle.dumps(study)
+    assert len(sent) < 100 * 300  # bytes an image
+    assert pickle.loads(sent) == study
+
+
+def test_a_file_without_preamble_is_read(tmp_path):
+    for path in export(tmp_path, chest(12)):
+        image = pydicom.dcmread(path)
+        bare = pydicom.Dataset(image)
+        pydicom.dcmwrite(path, bare, implicit_vr=True, little_endian=True)
+    np.testing.assert_array_equal(read_volume(only_series(tmp_path)).hu, chest(12).hu)
+
+
+# ---- names
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("<script>alert(1)</script>", "<script>alert(1)</script>", id="markup-is-kept-as-text"),
+        pytest.param("../../x", "../../x", id="path"),
+        pytest.param("A" * 10_000, "A" * 256, id="10,000-characters"),
+        pytest.param("Doe\0^Jane", "Doe^Jane", id="nul"),
+        pytest.param("Doe\x1b[31m^Jane", "Doe[31m^Jane", id="terminal-escape"),
+    ],
+)
+def test_a_hostile_name_is_text(tmp_path, name, expected):
+    paths = export(tmp_path, chest(12))
+    for path in paths:
+        raw_patient_name(path, name.encode())
+    study = only_study(tmp_path)
+    assert study.study.patient_name == expected
+    assert read_volume(study.series[0]).hu.shape == (12, 48, 48)
+
+
+def raw_patient_name(path: Path, value: bytes) -> None:
+    """Put bytes where a library would refuse them."""
+    data = path.read_bytes()
+    at = data.index(b"\x10\x00\x10\x00PN")
+    (length,) = struct.unpack_from("<H", data, at + 6)
+    value += b" " * (len(value) % 2)
+    path.write_bytes(data[: at + 6] + struct.pack("<H", len(value)) + value + data[at + 8 + length :])
+
+
+@pytest.mark.parametrize(
+    ("character_set", "encoded", "expected"),
+    [
+        ("ISO_IR 100", "Röntgen^Wilhelm".encode("latin-1"), "Röntgen^Wilhelm"),
+        ("ISO_IR 192", "Скворцов^Ю".encode(), "Скворцов^Ю"),
+        ("ISO_IR 144", "Люкceмбypг".encode("iso8859_5"), "Люкceмбypг"),
+        ("NONSENSE", b"Doe^Jane", "Doe^Jane"),
+    ],
+)
+def test_names_in_their_character_set(tmp_path, character_set, encoded, expected):
+    (path,) = export(tmp_path, chest(1))
+    data = path.read_bytes().replace(b"ISO_IR 192", character_set.ljust(10).encode())
+    path.write_bytes(data)
+    raw_patient_name(path, encoded)
+    assert only_study(tmp_path).study.patient_name == expected
+
+
+@pytest.mark.parametrize("uid", ["../../etc", "1..2", "1.2.3/../4", "x" * 64])
+def test_an_identifier_that_is_none_cannot_name_a_folder(tmp_path, uid):
+    paths = export(tmp_path, chest(12))
+    for path in paths:
+        data = path.read_bytes()
+        value = STUDY.uid.encode()
+        path.write_bytes(data.replace(value, uid.encode().ljust(len(value), b"\0")[: len(value)]))
+    study = only_study(tmp_path)
+    assert study.study.uid.startswith("2.25.")
+    assert read_volume(study.series[0]).hu.shape[0] == 12
+
+
+def test_two_patients_in_one_study_are_told(tmp_path):
+    paths = export(tmp_path, chest(12))
+    edit(paths[5], setting(PatientID="P2"))
+    (problem,) = find_studies([tmp_path]).problems
+    assert "names 2 patient IDs" in problem.sentence
+
+
+# ---- archives
+
+
+def zipped(path: Path, files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_a_zip_archive_gives_the_volume_of_its_folder(tmp_path):
+    paths = export(tmp_path / "dicom", chest(12))
+    archive = zipped(tmp_path / "export.zip", {f"a/{path.name}": path.read_bytes() for path in paths})
+    (study,) = find_studies([archive]).studies
+    np.testing.assert_array_equal(read_volume(study.series[0]).hu, chest(12).hu)
+
+
+def test_names_in_an_archive_lead_nowhere(tmp_path):
+    paths = export(tmp_path / "dicom", chest(12))
+    hostile = ["../../escape.dcm", "/tmp/absolute.dcm", "C:\\windows.dcm"]
+    files = {name: path.read_bytes() for name, path in zip(hostile, paths, strict=False)}
+    archive = zipped(tmp_path / "x.zip", files)
+    before = sorted(tmp_path.rglob("*"))
+    (study,) = find_studies([archive]).studies
+    assert len(study.series[0].frames) == 3
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_zip_bomb_is_refused_unread(tmp_path):
+    archive = zipped(tmp_path / "bomb.zip", {"a.dcm": bytes(200 * 2**20)})
+    assert archive.stat().st_size < 300_000
+    intake = find_studies([archive])
+    (problem,) = intake.problems
+    assert problem.code is ProblemCode.ARCHIVE_REFUSED
+    assert "would expand to 209,715,200; at most 100-fold is accepted" in problem.sentence
+
+
+def test_a_bomb_of_many_members_is_refused(tmp_path):
+    archive = zipped(tmp_path / "bomb.zip", {f"{n}.dcm": bytes(10 * 2**20) for n in range(10)})
+    assert problems(archive) == {"bomb.zip": ProblemCode.ARCHIVE_REFUSED}
+
+
+def test_a_member_cannot_grow_beyond_what_its_directory_says(tmp_path):
+    (path,) = export(tmp_path / "dicom", chest(1))
+    archive = zipped(tmp_path / "liar.zip", {"a.dcm": path.read_bytes()})
+    data = archive.read_bytes()
+    size = struct.pack("<I", path.stat().st_size)
+    archive.write_bytes(data.replace(size, struct.pack("<I", 3000)))
+    assert problems(archive) == {"liar.zip > a.dcm": ProblemCode.DAMAGED}
+
+
+def test_an_archive_that_is_cut_off_is_named(tmp_path):
+    (path,) = export(tmp_path / "dicom", chest(1))
+    archive = zipped(tmp_path / "cut.zip", {"a.dcm": path.read_bytes()})
+    archive.write_bytes(archive.read_bytes()[:-30])
+    assert problems(archive) == {"cut.zip": ProblemCode.ARCHIVE_REFUSED}
+
+
+def test_an_encrypted_archive_is_named(tmp_path):
+    archive = zipped(tmp_path / "locked.zip", {"a.dcm": b"x"})
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # the flag of the central directory
+    archive.write_bytes(data)
+    (problem,) = find_studies([archive]).problems
+    assert "encrypted" in problem.sentence
+
+
+@pytest.mark.parametrize(("magic", "name"), [(b"\x1f\x8b\x08\0", "gzip"), (b"7z\xbc\xaf\x27\x1c", "7-Zip")])
+def test_other_archives_are_named_not_skipped(tmp_path, magic, name):
+    (tmp_path / "export.bin").write_bytes(magic + bytes(100))
+    (problem,) = find_studies([tmp_path]).problems
+    assert problem.sentence == f"export.bin is a {name} archive; unpack it first, only zip is read"
+
+
+def test_a_deflated_bomb_is_refused(tmp_path):
+    (path,) = export(tmp_path, chest(1), transfer_syntax=DeflatedExplicitVRLittleEndian)
+    data = path.read_bytes()
+    start = 132 + 12 + struct.unpack_from("<I", data, 140)[0]
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    bomb = deflater.compress(zlib.decompress(data[start:], -zlib.MAX_WBITS) + bytes(150 * 2**20))
+    path.write_bytes(data[:start] + bomb + deflater.flush())
+    (problem,) = find_studies([tmp_path]).problems
+    assert problem.code is ProblemCode.ARCHIVE_REFUSED
+    assert "at most 100-fold" in problem.sentence
+
+
+# ---- DICOMDIR
+
+
+@pytest.fixture
+def cd(tmp_path) -> Path:
+    """Make a CD as dcmtk writes it."""
+    if shutil.which("dcmmkdir") is None:
+        pytest.skip("dcmtk is not installed")
+    for number, path in enumerate(export(tmp_path / "IMAGES", chest(12))):
+        path.rename(path.with_name(f"IM{number:06d}"))
+    names = [f"IMAGES/{path.name}" for path in sorted((tmp_path / "IMAGES").iterdir())]
+    subprocess.run(["dcmmkdir", "+I", *names], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+def test_a_dicomdir_leads_to_its_images(cd):
+    (study,) = find_studies([cd / "DICOMDIR"]).studies
+    np.testing.assert_array_equal(read_volume(study.series[0]).hu, chest(12).hu)
+
+
+def test_a_dicomdir_among_its_images_is_no_study_and_no_problem(cd):
+    intake = find_studies([cd])
+    assert len(intake.studies) == 1
+    assert intake.problems == ()
+
+
+def test_a_dicomdir_names_a_file_that_is_not_there(cd):
+    (cd / "IMAGES" / "IM000004").unlink()
+    assert problems(cd / "DICOMDIR") == {"IM000004": ProblemCode.MISSING}
+
+
+def test_a_dicomdir_copied_to_lower_case(cd):
+    (cd / "IMAGES").rename(cd / "other")
+    (cd / "other").rename(cd / "images")
+    for path in list((cd / "images").iterdir()):
+        path.rename(path.with_name(path.name.lower()))
+    (study,) = find_studies([cd / "DICOMDIR"]).studies
+    assert len(study.series[0].frames) == 12
+
+
+def test_a_dicomdir_that_points_outside_is_refused(cd):
+    data = (cd / "DICOMDIR").read_bytes()
+    (cd / "DICOMDIR").write_bytes(data.replace(b"IMAGES\\IM000004", b"../..\\x/passwd "))
+    intake = find_studies([cd / "DICOMDIR"])
+    assert [problem.code for problem in intake.problems] == [ProblemCode.DAMAGED]
+    assert "outside its folder" in intake.problems[0].sentence
+    assert len(intake.studies[0].series[0].frames) == 11
+
+
+# ---- bytes nobody foresaw
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_no_change_of_bytes_stops_the_intake(tmp_path, data):
+    path = tmp_path / "image.dcm"
+    if not path.exists():
+        export(tmp_path / "good", chest(1))[0].rename(path)
+        (tmp_path / "original").write_bytes(path.read_bytes())
+    raw = bytearray((tmp_path / "original").read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, min(len(raw), 1800) - 1))
+        raw[at] = data.draw(st.integers(0, 255))
+    path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw)
+    intake = find_studies([path])
+    assert len(intake.studies) + len(intake.problems) + intake.other_files >= 1
+
+
+def test_sequences_nested_beyond_reason_do_not_stop_it(tmp_path):
+    (path,) = export(tmp_path, chest(1))
+    data = path.read_bytes()
+    at = data.index(b"\x08\x00\x05\x00CS")
+    opened = b"\x08\x00\x10\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    path.write_bytes(data[:at] + opened * 5000 + data[at:])
+    assert problems(tmp_path) == {path.name: ProblemCode.DAMAGED}
+
+
+def test_a_structure_set_is_a_study_without_ct(tmp_path):
+    (path,) = export(tmp_path, chest(1))
+    edit(path, structure_set)
+    study = only_study(tmp_path)
+    assert study.study == STUDY
+    assert study.series[0].other_objects == 1
+    with pytest.raises(Exception, match="holds no CT image"):
+        choose_series(study)
+
+
+def structure_set(image):
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = pydicom.uid.RTStructureSetStorage
+    image.Modality = "RTSTRUCT"
+    del image.PixelData, image.Rows, image.Columns

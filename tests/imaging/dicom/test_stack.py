@@ -1,0 +1,217 @@
+"""Geometry comes from Image Position and Orientation alone, whatever the files are called or say besides."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imaging.dicom.files import Frame, PixelFormat, Reconstruction, Rescale
+from imaging.dicom.sources import Source
+from imaging.dicom.stack import build_stack
+from records.errors import GeometryError, Reason
+
+FORMAT = PixelFormat("1.2.840.10008.1.2.1", 512, 512, 1, "MONOCHROME2", 16, 16, True, None, 1)
+MADE = Reconstruction("1.2.840.10008.5.1.4.1.1.2", ("ORIGINAL", "PRIMARY", "AXIAL"), "STANDARD", 1.25, 1)
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+def frame(z_mm: float, number: int = 0, **changes) -> Frame:
+    values = {
+        "source": Source(f"{number}.dcm"),
+        "number": 0,
+        "sop_instance_uid": f"1.{number}",
+        "instance_number": number,
+        "position_mm": (-150.0, -150.0, z_mm),
+        "orientation": AXIAL,
+        "pixel_spacing_mm": (0.7, 0.7),
+        "rescale": Rescale(1, -1024, "HU"),
+        "reconstruction": MADE,
+        "format": FORMAT,
+        "pixels_at": 0,
+        "pixels_length": None,
+    }
+    return Frame(**(values | changes))
+
+
+def row_of(*heights_mm: float) -> list[Frame]:
+    return [frame(z_mm, number) for number, z_mm in enumerate(heights_mm)]
+
+
+def refusal(frames) -> tuple[Reason, str]:
+    with pytest.raises(GeometryError) as caught:
+        build_stack(frames)
+    return caught.value.reason, caught.value.sentence
+
+
+@given(order=st.permutations(range(20)))
+def test_any_order_of_files_gives_the_same_stack(order):
+    frames = [frame(-100 + 1.25 * place, place) for place in range(20)]
+    stack = build_stack([frames[place] for place in order])
+    assert stack.frames == tuple(frames)
+    assert stack.spacing_mm == pytest.approx((1.25, 0.7, 0.7))
+    assert stack.origin_mm == (-150.0, -150.0, -100.0)
+    np.testing.assert_array_equal(stack.axes, [[0, 0, 1], [0, 1, 0], [1, 0, 0]])
+
+
+@given(
+    along=st.sampled_from([1, -1]),
+    down=st.sampled_from([1, -1]),
+    turns=st.floats(-0.3, 0.3),
+    start_mm=st.floats(-2000, 2000),
+)
+def test_plane_0_is_caudal_and_every_pixel_lies_where_its_image_says(along, down, turns, start_mm):
+    # A couch turned about the table's axis, prone or supine, head or feet first, mirrored or not.
+    row = along * np.array([np.cos(turns), np.sin(turns), 0.0])
+    column = down * np.array([-np.sin(turns), np.cos(turns), 0.0])
+    frames = [
+        frame(start_mm + 2.0 * place, place, orientation=(*row.tolist(), *column.tolist()))
+        for place in range(12)
+    ]
+    stack = build_stack(frames[::-1])
+    assert stack.axes[0][2] > 0
+    for plane, image in enumerate(stack.frames):
+        # PS3.3 equation C.7.6.2.1-1 against origin + steps along the axes, for pixel (3, 5).
+        expected = np.array(image.position_mm) + 5 * 0.7 * row + 3 * 0.7 * column
+        found = np.array(stack.origin_mm) + np.array([plane, 3, 5]) * stack.spacing_mm @ stack.axes
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_slice_thickness_and_instance_numbers_are_not_believed():
+    made = dataclasses.replace(MADE, slice_thickness_mm=5.0)
+    frames = [frame(z, 99 - z, reconstruction=made) for z in range(12)]
+    assert build_stack(frames).spacing_mm[0] == 1.0
+
+
+def test_every_fifth_slice_deleted():
+    frames = [image for place, image in enumerate(row_of(*np.arange(100) * 1.25)) if place % 5 != 4]
+    reason, sentence = refusal(frames)
+    assert reason is Reason.SLICES_MISSING
+    # The last of the hundred was deleted too, which no gap tells.
+    assert sentence.startswith("19 slices are missing of 99, the first between 3.8 and 6.2 mm")
+
+
+def test_one_slice_missing():
+    frames = row_of(*np.arange(60) * 2.5)
+    del frames[31]
+    assert refusal(frames)[0] is Reason.SLICES_MISSING
+
+
+def test_a_slice_given_twice_is_kept_once_and_noted():
+    frames = row_of(*np.arange(30) * 2.5)
+    stack = build_stack(
+        [*frames, dataclasses.replace(frames[7], sop_instance_uid="1.99", instance_number=99)]
+    )
+    assert stack.frames == tuple(frames)
+    assert stack.notes == ("1 images lie where another one lies; one of each place was kept",)
+
+
+def test_uneven_gaps():
+    heights = np.arange(40) * 2.0
+    heights[20:] += 0.8
+    reason, sentence = refusal(row_of(*heights))
+    assert reason is Reason.MIXED_GEOMETRY
+    assert "gaps of 2.00 to 2.80 mm" in sentence
+
+
+def test_positions_rounded_to_a_tenth_are_even():
+    heights = np.round(np.arange(400) * 0.625, 1)  # gaps of 0.6 and 0.7
+    assert build_stack(row_of(*heights)).spacing_mm[0] == pytest.approx(0.625, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "is_read"),
+    [
+        pytest.param(0.0, True, id="upright"),
+        pytest.param(0.9, True, id="within-a-degree"),
+        pytest.param(1.1, False, id="beyond-a-degree"),
+        pytest.param(-20.0, False, id="head-scan"),
+    ],
+)
+def test_gantry_tilt_shears_the_stack(degrees, is_read):
+    # A tilted gantry: the planes lean, the table still moves along z.
+    angle = np.radians(degrees)
+    orientation = (1.0, 0.0, 0.0, 0.0, np.cos(angle), np.sin(angle))
+    frames = [frame(1.25 * place, place, orientation=orientation) for place in range(50)]
+    if not is_read:
+        reason, sentence = refusal(frames)
+        assert reason is Reason.GANTRY_TILT
+        assert f"{abs(degrees):.1f} degrees" in sentence
+        return
+    stack = build_stack(frames)
+    last = np.array(stack.origin_mm) + 49 * stack.spacing_mm[0] * stack.axes[0]
+    np.testing.assert_allclose(last, frames[-1].position_mm, atol=1e-6)
+
+
+def test_an_oblique_stack_without_shear_is_one_volume():
+    angle = np.radians(10)
+    normal = np.array([0.0, -np.sin(angle), np.cos(angle)])
+    orientation = (1.0, 0.0, 0.0, 0.0, np.cos(angle), np.sin(angle))
+    frames = [
+        frame(0, place, orientation=orientation, position_mm=tuple((1.25 * place * normal).tolist()))
+        for place in range(50)
+    ]
+    stack = build_stack(frames)
+    assert stack.spacing_mm[0] == pytest.approx(1.25)
+    assert stack.tilt_from_axial_degrees == pytest.approx(10)
+
+
+def test_a_512_x_500_slice_amid_the_others_is_refused():
+    frames = row_of(*np.arange(40) * 2.5)
+    frames[17] = dataclasses.replace(frames[17], format=dataclasses.replace(FORMAT, columns=500))
+    reason, sentence = refusal(frames)
+    assert reason is Reason.MIXED_GEOMETRY
+    assert "another matrix" in sentence
+
+
+def test_a_512_x_500_slice_where_the_others_are_complete_is_left_out():
+    frames = row_of(*np.arange(40) * 2.5)
+    odd = frame(17 * 2.5, 99, format=dataclasses.replace(FORMAT, columns=500))
+    stack = build_stack([odd, *frames])
+    assert stack.frames == tuple(frames)
+    assert stack.notes == (
+        "1 images of another matrix, pixel spacing or orientation than 512 x 512 were left out",
+    )
+
+
+def test_a_scout_in_the_series_is_left_out():
+    scout = frame(0, 99, orientation=(1.0, 0.0, 0.0, 0.0, 0.0, -1.0))
+    assert len(build_stack([scout, *row_of(*np.arange(40) * 2.5)]).frames) == 40
+
+
+def test_of_two_acquisitions_on_one_place_the_larger_is_taken():
+    again = dataclasses.replace(MADE, acquisition=2)
+    first = row_of(*np.arange(40) * 2.5)
+    second = [frame(2.5 * place + 1.1, 100 + place, reconstruction=again) for place in range(30)]
+    stack = build_stack([*second, *first])
+    assert stack.frames == tuple(first)
+    assert "2 acquisitions or reconstructions; one with 40 of 70" in stack.notes[0]
+
+
+def test_images_side_by_side_make_no_stack():
+    frames = [frame(2.5 * place, place) for place in range(40)]
+    frames[20] = dataclasses.replace(frames[20], position_mm=(-140.0, -150.0, 50.0))
+    reason, sentence = refusal(frames)
+    assert reason is Reason.MIXED_GEOMETRY
+    assert "10.0 mm beside" in sentence
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [
+        pytest.param(row_of(0.0), Reason.TOO_FEW_SLICES, id="single-slice"),
+        pytest.param(row_of(0.0, 0.0, 0.0), Reason.TOO_FEW_SLICES, id="one-place"),
+        pytest.param([frame(0, position_mm=None)], Reason.MIXED_GEOMETRY, id="no-position"),
+        pytest.param(
+            [frame(z, orientation=(1.0, 0.0, 0.0, 1.0, 0.0, 0.0)) for z in range(12)],
+            Reason.MIXED_GEOMETRY,
+            id="rows-along-columns",
+        ),
+        pytest.param(
+            [frame(z, orientation=(0.0,) * 6) for z in range(12)], Reason.MIXED_GEOMETRY, id="no-direction"
+        ),
+    ],
+)
+def test_what_makes_no_volume(frames, reason):
+    assert refusal(frames)[0] is reason
