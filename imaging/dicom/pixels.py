@@ -12,8 +12,19 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.encaps import generate_fragments
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, ExplicitVRBigEndian
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    ExplicitVRBigEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
 
 from imaging.dicom.files import Frame, PixelFormat
 from imaging.dicom.headers import BROKEN
@@ -24,13 +35,15 @@ __all__ = ["read_stored"]
 
 Stored = NDArray[np.uint16]  # bit patterns: signed or not is the rescale's business
 
-# Every tenth of a second counts where a reader waits: ms a 512 x 512 slice, one core: CharLS 6.2, GDCM 9.5
-# for JPEG-LS; only GDCM for JPEG Lossless (8.8); OpenJPEG for JPEG 2000 and HTJ2K.
+JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
+
+# Milliseconds a 512 x 512 slice on one core: JPEG-LS by CharLS 6.2, by GDCM 9.5. pydicom has one codec
+# for each of the others: GDCM for JPEG Lossless (8.8), OpenJPEG for JPEG 2000 and HTJ2K.
 PREFERRED_PLUGIN = {
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg",
-    "1.2.840.10008.1.2.4.91": "pylibjpeg",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    JPEG2000Lossless: "pylibjpeg",
+    JPEG2000: "pylibjpeg",
 }
 CODEC_ERRORS = (*BROKEN, BombError, MemoryError, RuntimeError)
 
@@ -101,13 +114,14 @@ def _decode(file: BinaryIO, frames: Sequence[Frame], planes: Sequence[int], stor
     image = first.format
     file.seek(first.pixels_at)
     data = file.read() if first.pixels_length is None else file.read(first.pixels_length)
-    _check_codestream(data, image)
+    _check_size(data, image)
+    _check_end(data, image)
     decoder = get_decoder(UID(image.transfer_syntax))
     decoded = decoder.iter_array(
         data,
         indices=[frames[plane].number for plane in planes],
         raw=True,
-        decoding_plugin=PREFERRED_PLUGIN.get(image.transfer_syntax, ""),
+        decoding_plugin=PREFERRED_PLUGIN.get(UID(image.transfer_syntax), ""),
         rows=image.rows,
         columns=image.columns,
         number_of_frames=image.frames,
@@ -125,13 +139,22 @@ def _decode(file: BinaryIO, frames: Sequence[Frame], planes: Sequence[int], stor
         stored[plane] = pixels.view(np.uint16)
 
 
-def _check_codestream(data: bytes, image: PixelFormat) -> None:
+def _check_size(data: bytes, image: PixelFormat) -> None:
     """Compare the size that the first codestream declares with the header, before memory is asked for."""
     size = _declared_size(data)
     if size is not None and size != (image.rows, image.columns):
         raise ValueError(
             f"the header says {image.rows} x {image.columns} pixels, its codestream {size[0]} x {size[1]}"
         )
+
+
+def _check_end(data: bytes, image: PixelFormat) -> None:
+    """Require the end marker of JPEG 2000, whose decoders make pictures of anything; the others notice."""
+    if image.transfer_syntax not in JPEG_2000:
+        return
+    *_, last = generate_fragments(data)
+    if not last.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise ValueError("the JPEG 2000 codestream has no end")
 
 
 def _declared_size(data: bytes) -> tuple[int, int] | None:

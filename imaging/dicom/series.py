@@ -85,8 +85,13 @@ def _covers(candidate: Candidate, longest_mm: float) -> bool:
 
 
 def _is_elsewhere(series: SeriesFiles) -> bool:
-    said = " ".join((series.description_text, series.protocol, series.body_part))
-    return bool(ELSEWHERE.search(said)) and not IN_THE_CHEST.search(said)
+    """Whether the first text that names a part of the body names another than the chest."""
+    for said in (series.description_text, series.protocol, series.body_part):
+        if IN_THE_CHEST.search(said):
+            return False
+        if ELSEWHERE.search(said):
+            return True
+    return False
 
 
 def _shortcomings(candidate: Candidate, longest_mm: float) -> tuple[tuple[str, float | str], ...]:

@@ -8,12 +8,37 @@ import pydicom
 from pydicom.dataset import FileDataset
 
 from imaging.dicom import derive_uid, find_studies, write_series
-from imaging.dicom.files import SeriesFiles, StudyFiles
+from imaging.dicom.files import Frame, PixelFormat, Reconstruction, Rescale, SeriesFiles, StudyFiles
+from imaging.dicom.sources import Source
 from records.model import Study, Volume
 
 STUDY = Study(derive_uid("test", "study"), "P1", "Doe^Jane", "2020-01-02", "CT chest")
 # Rows are the LPS directions of planes (up), rows (to the back) and columns (to the left).
 UPRIGHT = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+
+
+FORMAT = PixelFormat("1.2.840.10008.1.2.1", 512, 512, 1, "MONOCHROME2", 16, 16, True, None, 1)
+MADE = Reconstruction("1.2.840.10008.5.1.4.1.1.2", ("ORIGINAL", "PRIMARY", "AXIAL"), "STANDARD", 1.25, 1)
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+def frame(z_mm: float, number: int = 0, **changes) -> Frame:
+    """Return an image as intake describes it, without a file."""
+    values = {
+        "source": Source(f"{number}.dcm"),
+        "number": 0,
+        "sop_instance_uid": f"1.{number}",
+        "instance_number": number,
+        "position_mm": (-150.0, -150.0, z_mm),
+        "orientation": AXIAL,
+        "pixel_spacing_mm": (0.7, 0.7),
+        "rescale": Rescale(1, -1024, "HU"),
+        "reconstruction": MADE,
+        "format": FORMAT,
+        "pixels_at": 0,
+        "pixels_length": None,
+    }
+    return Frame(**(values | changes))
 
 
 def chest(

@@ -7,32 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging.dicom.files import Frame, PixelFormat, Reconstruction, Rescale
-from imaging.dicom.sources import Source
+from imaging.dicom.files import Frame
 from imaging.dicom.stack import build_stack
 from records.errors import GeometryError, Reason
-
-FORMAT = PixelFormat("1.2.840.10008.1.2.1", 512, 512, 1, "MONOCHROME2", 16, 16, True, None, 1)
-MADE = Reconstruction("1.2.840.10008.5.1.4.1.1.2", ("ORIGINAL", "PRIMARY", "AXIAL"), "STANDARD", 1.25, 1)
-AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-
-
-def frame(z_mm: float, number: int = 0, **changes) -> Frame:
-    values = {
-        "source": Source(f"{number}.dcm"),
-        "number": 0,
-        "sop_instance_uid": f"1.{number}",
-        "instance_number": number,
-        "position_mm": (-150.0, -150.0, z_mm),
-        "orientation": AXIAL,
-        "pixel_spacing_mm": (0.7, 0.7),
-        "rescale": Rescale(1, -1024, "HU"),
-        "reconstruction": MADE,
-        "format": FORMAT,
-        "pixels_at": 0,
-        "pixels_length": None,
-    }
-    return Frame(**(values | changes))
+from tests.imaging.dicom.making import FORMAT, MADE, frame
 
 
 def row_of(*heights_mm: float) -> list[Frame]:

@@ -1,0 +1,238 @@
+"""One series a study, for a reason that can be read, in whatever order the files come."""
+
+import dataclasses
+
+import pytest
+
+from imaging.dicom import choose_series, find_studies
+from imaging.dicom.files import Damage, Rescale, SeriesFiles, StudyFiles
+from imaging.dicom.kernels import Sharpness, sharpness
+from imaging.dicom.sources import Source
+from records.errors import Reason, SeriesError
+from tests.imaging.dicom.making import FORMAT, MADE, STUDY, chest, export, frame, only_study
+
+THIN = {"spacing_mm": 1.25}
+THICK = {"spacing_mm": 5.0}
+
+
+def series(
+    number,
+    description="",
+    *,
+    spacing_mm=2.5,
+    planes=None,
+    thickness_mm=None,
+    kernel="STANDARD",
+    image_type=("ORIGINAL", "PRIMARY", "AXIAL"),
+    columns=512,
+    **changes,
+) -> SeriesFiles:
+    """Return a series 220 mm high, or as `planes` says, as intake describes it."""
+    made = dataclasses.replace(
+        MADE, kernel=kernel, image_type=image_type, slice_thickness_mm=thickness_mm or spacing_mm
+    )
+    image = dataclasses.replace(FORMAT, columns=columns)
+    frames = tuple(
+        frame(spacing_mm * place, place, reconstruction=made, format=image)
+        for place in range(planes or round(220 / spacing_mm))
+    )
+    values = {
+        "uid": f"1.{number}",
+        "study_uid": STUDY.uid,
+        "number": number,
+        "description_text": description,
+        "protocol": "",
+        "body_part": "CHEST",
+        "modality": "CT",
+        "manufacturer": "",
+        "scanner": "",
+        "frame_of_reference_uid": "1.1",
+        "exposure_mas": None,
+        "frames": frames,
+        "damaged": (),
+        "copies": 0,
+        "other_objects": 0,
+    }
+    return SeriesFiles(**(values | changes))
+
+
+def each(one: SeriesFiles, **changes) -> SeriesFiles:
+    """Change every frame."""
+    return dataclasses.replace(
+        one, frames=tuple(dataclasses.replace(frame, **changes) for frame in one.frames)
+    )
+
+
+def choose(*several: SeriesFiles):
+    return choose_series(StudyFiles(STUDY, several))
+
+
+def refusal(*several: SeriesFiles) -> tuple[Reason, str]:
+    with pytest.raises(SeriesError) as caught:
+        choose(*several)
+    return caught.value.reason, caught.value.sentence
+
+
+# Series 1 is always the worse one: it would win every tie.
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        pytest.param(THICK, THIN, id="thick"),
+        pytest.param({**THIN, "planes": 100}, {**THICK, "planes": 60}, id="thin-but-half-the-lungs"),
+        pytest.param({**THIN, "columns": 300}, THICK, id="thin-but-one-lung-in-view"),
+        pytest.param({**THIN, "description": "HEAD 1.25"}, THICK, id="head"),
+        pytest.param({**THIN, "description": "Thorax expiration"}, THICK, id="expiration"),
+        pytest.param({**THIN, "image_type": ("DERIVED", "PRIMARY", "AXIAL")}, THICK, id="derived"),
+        pytest.param({"thickness_mm": 5.0}, {"thickness_mm": 2.5}, id="overlapping-thick"),
+        pytest.param({**THIN, "kernel": "BONEPLUS"}, {**THIN, "kernel": "LUNG"}, id="bone-kernel"),
+        pytest.param({**THIN, "kernel": "Br64"}, {**THIN, "kernel": "Br36"}, id="lung-kernel"),
+        pytest.param({**THIN, "planes": 170}, {**THIN, "planes": 180}, id="fewer-slices"),
+    ],
+)
+def test_the_better_of_two(worse, better):
+    choice = choose(series(1, **worse), series(2, **better))
+    assert choice.series.number == 2
+    assert "chosen over 1 other readable series" in choice.reason
+    ((rejected, sentence),) = choice.rejected
+    assert rejected.number == 1
+    assert sentence.startswith("readable, but ")
+
+
+def test_of_equals_the_earlier_is_taken_in_any_order_of_files(tmp_path):
+    for number in (5, 3, 4):
+        export(tmp_path / str(number), chest(12), series_number=number)
+    choice = choose_series(only_study(tmp_path))
+    assert choice.series.number == 3
+    files = sorted(tmp_path.rglob("*.dcm"), reverse=True)
+    (study,) = find_studies(files).studies
+    assert choose_series(study) == choice
+
+
+@pytest.mark.parametrize(
+    ("image_type", "description"),
+    [
+        pytest.param(("ORIGINAL", "PRIMARY", "LOCALIZER"), "", id="localizer"),
+        pytest.param(("DERIVED", "SECONDARY", "MIP"), "", id="mip"),
+        pytest.param(("DERIVED", "SECONDARY", "OTHER", "CSA MPR"), "", id="mpr"),
+        pytest.param(("DERIVED", "SECONDARY", "REFORMATTED", "AVERAGE"), "", id="reformat"),
+        pytest.param(("DERIVED", "SECONDARY", "AXIAL"), "", id="derived"),
+        pytest.param(("DERIVED", "SECONDARY", "SCREEN SAVE"), "", id="screenshot"),
+        pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "AX_MIP8", id="mip-by-name"),
+        pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Topogram 0.6", id="topogram-by-name"),
+        pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Dose report", id="dose-by-name"),
+    ],
+)
+def test_what_is_no_reconstruction_is_never_screened(image_type, description):
+    odd = series(1, description, image_type=image_type, **THIN)
+    assert refusal(odd)[0] is Reason.NO_CT
+    assert choose(odd, series(2, **THICK)).series.number == 2
+
+
+def test_a_coronal_series_is_no_axial_ct():
+    upright = [
+        frame(0, place, position_mm=(0.0, 2.5 * place, 0.0), orientation=(1.0, 0.0, 0.0, 0.0, 0.0, -1.0))
+        for place in range(100)
+    ]
+    reason, sentence = refusal(series(1, frames=tuple(upright)))
+    assert reason is Reason.NO_CT
+    assert "90 degrees from the axial plane" in sentence
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        dataclasses.replace(FORMAT, samples=3, photometric="RGB", bits_allocated=8, bits_stored=8),
+        dataclasses.replace(FORMAT, bits_allocated=8, bits_stored=8),
+    ],
+)
+def test_a_picture_with_ct_modality_is_no_ct(image):
+    reason, sentence = refusal(each(series(1), format=image))
+    assert reason is Reason.NO_CT
+    assert "is a picture" in sentence
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "thickness_mm", "is_read"),
+    [
+        pytest.param(5.0, 5.0, True, id="5-mm"),
+        pytest.param(5.04, 5.0, True, id="rounded"),
+        pytest.param(5.1, 5.0, False, id="gaps"),
+        pytest.param(2.5, 5.1, False, id="thick-and-overlapping"),
+        pytest.param(10.0, 1.0, False, id="high-resolution-with-gaps"),
+    ],
+)
+def test_slices_beyond_5_mm_cannot_show_nodules_of_5_mm(spacing_mm, thickness_mm, is_read):
+    one = series(1, spacing_mm=spacing_mm, thickness_mm=thickness_mm)
+    if is_read:
+        assert choose(one).series is one
+        return
+    reason, sentence = refusal(one)
+    assert reason is Reason.TOO_THICK
+    assert f"{max(spacing_mm, thickness_mm):.3g} mm" in sentence
+
+
+def test_too_few_slices():
+    assert refusal(series(1, planes=9)) == (
+        Reason.TOO_FEW_SLICES,
+        "series 1: 9 slices, a lung needs at least 10",
+    )
+
+
+@pytest.mark.parametrize("rescale", [None, Rescale(1, -1024, "US"), Rescale(1, 0, "EDW")])
+def test_values_that_cannot_become_hounsfield_units(rescale):
+    assert refusal(each(series(1), rescale=rescale))[0] is Reason.NOT_HU
+
+
+def test_the_reason_is_that_of_the_series_that_came_furthest():
+    reason, sentence = refusal(
+        series(1, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER")),
+        series(2, planes=3),
+        series(3, spacing_mm=8.0),
+    )
+    assert reason is Reason.TOO_THICK
+    assert sentence.startswith("series 3: ")
+    assert sentence.endswith("(2 other series cannot be screened either)")
+
+
+def test_a_damaged_series_gives_way_to_an_intact_one():
+    broken = series(1, damaged=(Damage(Source("x.dcm"), "x.dcm is cut off"),), **THIN)
+    assert refusal(broken) == (Reason.UNREADABLE_PIXELS, "series 1: x.dcm is cut off")
+    choice = choose(broken, series(2, **THICK))
+    assert choice.series.number == 2
+    assert choice.rejected == ((broken, "x.dcm is cut off"),)
+
+
+def test_a_secondary_capture_beside_the_ct_is_set_aside():
+    capture = each(
+        series(1, modality="OT"),
+        reconstruction=dataclasses.replace(MADE, sop_class_uid="1.2.840.10008.5.1.4.1.1.7"),
+    )
+    choice = choose(capture, series(2))
+    assert choice.series.number == 2
+    assert choice.rejected == ((capture, "holds no CT image (OT)"),)
+
+
+def test_a_study_without_series_holds_no_ct():
+    assert refusal()[0] is Reason.NO_CT
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected"),
+    [
+        ("", Sharpness.SOFT),
+        ("STANDARD", Sharpness.SOFT),
+        ("B31f", Sharpness.SOFT),
+        ("I30f", Sharpness.SOFT),
+        ("FC08", Sharpness.SOFT),
+        ("Br59d", Sharpness.LUNG),
+        ("Bl64d", Sharpness.LUNG),
+        ("B60s", Sharpness.LUNG),
+        ("LUNG", Sharpness.LUNG),
+        ("FC51", Sharpness.LUNG),
+        ("B70f", Sharpness.BONE),
+        ("BONEPLUS", Sharpness.BONE),
+        ("FC30", Sharpness.BONE),
+    ],
+)
+def test_kernels_as_vendors_name_them(kernel, expected):
+    assert sharpness(kernel) is expected
