@@ -81,7 +81,7 @@ def _point(group: Dataset) -> Point | None:
 
 def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     value = dataset.get(keyword) or ()
-    return tuple(str(part).upper() for part in ([value] if isinstance(value, str) else value))
+    return tuple(str(part) for part in ([value] if isinstance(value, str) else value))
 
 
 def _rescale(group: Dataset) -> Rescale | None:
@@ -101,10 +101,11 @@ def _reconstruction(
         shared, "UnassignedSharedConvertedAttributesSequence"
     )
     kernels = _texts(_group(own, shared, "CTReconstructionSequence") or leftover, "ConvolutionKernel")
+    types = _texts(_group(own, shared, "CTImageFrameTypeSequence"), "FrameType") or file_type
     acquisition = content.get("FrameAcquisitionNumber") or content.get("TemporalPositionIndex") or 0
     return Reconstruction(
         sop_class_uid=sop_class,
-        image_type=_texts(_group(own, shared, "CTImageFrameTypeSequence"), "FrameType") or file_type,
+        image_type=tuple(part.upper() for part in types),
         kernel=kernels[0][:64] if kernels else "",
         slice_thickness_mm=thickness[0] if thickness and thickness[0] > 0 else None,
         acquisition=int(acquisition),
