@@ -1,5 +1,6 @@
 """The command line: one short function a subcommand; the work is done in the rooms."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,20 @@ def main(
     ] = False,
 ) -> None:
     """Run a subcommand."""
+
+
+@app.command("audit-tables")
+def audit_tables(
+    folder: Annotated[Path, typer.Argument(help="Folder of a paper's tables as CSV files.")],
+    claims: Annotated[Path | None, typer.Option(help="TOML file of numbers in the text.")] = None,
+    rule: Annotated[str, typer.Option(help="The paper's rule for its tests.")] = "expected_below_5",
+    out: Annotated[Path | None, typer.Option(help="Write the report here (Markdown).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
+) -> None:
+    """Compute a paper's printed p-values again, and check its sums."""
+    from analysis import front
+
+    front.run_audit(folder, claims, rule, out, as_json)
 
 
 if __name__ == "__main__":
