@@ -1,0 +1,84 @@
+"""CSV files of other people: rows by name, and a place to say what is wrong with them."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from operator import itemgetter
+from pathlib import Path
+
+from analysis.recist.checks import ProblemCode, RowProblem
+
+__all__ = ["Table", "read_table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A CSV file in memory.
+
+    Attributes
+    ----------
+    name : str
+        The file's name, for messages.
+    columns : dict of str to int
+        Where each column stands in a row.
+    rows : list of list of str
+        Without the header, each as long as the header.
+    problems : list of RowProblem
+        Rows that could not be taken, and missing columns.
+    """
+
+    name: str
+    columns: dict[str, int]
+    rows: list[list[str]]
+    problems: list[RowProblem] = field(default_factory=list)
+
+    def place(self, index: int) -> str:
+        """Name a row as a spreadsheet numbers it: the header is row 1."""
+        return f"{self.name} row {index + 2}"
+
+    def column(self, *names: str) -> Iterator[str]:
+        """Return one column, stripped; the first of `names` that is there, else empty texts."""
+        for name in names:
+            if name in self.columns:
+                return map(str.strip, map(itemgetter(self.columns[name]), self.rows))
+        return repeat("", len(self.rows))
+
+
+def read_table(path: Path, required: Sequence[str]) -> Table:
+    """Read a CSV file with a header row, UTF-8.
+
+    Parameters
+    ----------
+    path : Path
+    required : sequence of str
+        Columns that have to be there. A missing one is a problem of the table, not an exception.
+
+    Returns
+    -------
+    Table
+    """
+    name = path.name
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            records = list(csv.reader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        problem = RowProblem(name, ProblemCode.UNREADABLE, f"is not a CSV file in UTF-8: {error}")
+        return Table(name, {}, [], [problem])
+    if not records:
+        return Table(name, {}, [], [RowProblem(name, ProblemCode.UNREADABLE, "is empty")])
+    header = [cell.strip().upper() for cell in records[0]]
+    table = Table(name, {column: at for at, column in enumerate(header)}, [])
+    absent = [column for column in required if column not in table.columns]
+    if absent:
+        sentence = f"has no column {', '.join(absent)}; it has {', '.join(header)}"
+        table.problems.append(RowProblem(name, ProblemCode.MISSING_COLUMN, sentence))
+    for index, record in enumerate(records[1:]):
+        if len(record) == len(header):
+            table.rows.append(record)
+            continue
+        table.rows.append((record + [""] * len(header))[: len(header)])
+        if any(cell.strip() for cell in record):
+            sentence = f"has {len(record)} fields, the header has {len(header)}"
+            table.problems.append(RowProblem(table.place(index), ProblemCode.UNREADABLE, sentence))
+    return table

@@ -1,0 +1,97 @@
+"""Objective response rate and disease control rate, with exact intervals."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from records.reads import Response
+
+__all__ = ["NotEvaluable", "Rate", "disease_control_rate", "exact_interval", "objective_response_rate"]
+
+RESPONDED = (Response.CR, Response.PR)
+CONTROLLED = (Response.CR, Response.PR, Response.SD, Response.NON_CR_NON_PD)
+NOT_EVALUABLE = (Response.NE, Response.MISSING)
+
+
+class NotEvaluable(StrEnum):
+    """What a patient without an evaluable response counts as."""
+
+    FAILURE = "failure"  # RECIST 1.1, 4.7: all eligible patients
+    LEFT_OUT = "left_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of patients with its Clopper-Pearson interval."""
+
+    count: int
+    patients: int
+    low: float
+    high: float
+    confidence: float
+
+    @property
+    def value(self) -> float:
+        """The share."""
+        return self.count / self.patients
+
+
+def objective_response_rate(
+    best: Iterable[Response],
+    *,
+    not_evaluable: NotEvaluable = NotEvaluable.FAILURE,
+    confidence: float = 0.95,
+) -> Rate:
+    """Return the share of CR and PR.
+
+    Parameters
+    ----------
+    best : iterable of Response
+        Best response of every eligible patient.
+    not_evaluable : NotEvaluable
+    confidence : float
+    """
+    return _rate(best, RESPONDED, not_evaluable, confidence)
+
+
+def disease_control_rate(
+    best: Iterable[Response],
+    *,
+    not_evaluable: NotEvaluable = NotEvaluable.FAILURE,
+    confidence: float = 0.95,
+) -> Rate:
+    """Return the share of CR, PR, SD and non-CR/non-PD (the paper's NPD).
+
+    An SD or non-CR/non-PD that did not last is not one by then: see
+    `analysis.recist.best`.
+    """
+    return _rate(best, CONTROLLED, not_evaluable, confidence)
+
+
+def exact_interval(count: int, patients: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval of Clopper and Pearson (1934, Biometrika 26:404) of a share.
+
+    Raises
+    ------
+    ValueError
+        If `count` is not within 0 and `patients`, or there are no patients.
+    """
+    from scipy.stats import beta
+
+    if not 0 <= count <= patients or patients == 0:
+        raise ValueError(f"expected 0 to {patients} of at least 1 patient, got {count}")
+    tail = (1 - confidence) / 2
+    low = 0.0 if count == 0 else float(beta.ppf(tail, count, patients - count + 1))
+    high = 1.0 if count == patients else float(beta.ppf(1 - tail, count + 1, patients - count))
+    return low, high
+
+
+def _rate(
+    best: Iterable[Response], counted: tuple[Response, ...], policy: NotEvaluable, confidence: float
+) -> Rate:
+    responses = list(best)
+    if policy is NotEvaluable.LEFT_OUT:
+        responses = [response for response in responses if response not in NOT_EVALUABLE]
+    count = sum(response in counted for response in responses)
+    low, high = exact_interval(count, len(responses), confidence)
+    return Rate(count, len(responses), low, high, confidence)

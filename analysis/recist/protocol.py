@@ -1,0 +1,68 @@
+"""What RECIST 1.1 leaves to the protocol of a study, with the usual answers."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["AfterCompleteResponse", "EarlyDeath", "ProgressionDate", "ResponseProtocol", "StayingResponse"]
+
+
+class AfterCompleteResponse(StrEnum):
+    """What a PR read after a CR means (RECIST 1.1, table 3, footnote a)."""
+
+    PROGRESSION = "progression"  # the CR was true, so disease has come back
+    REVISE_TO_PR = "revise_to_pr"  # small lesions were there all along: the CR was a PR
+
+
+class StayingResponse(StrEnum):
+    """When a PR goes on although the sum is above 70 % of baseline again (EORTC clarification)."""
+
+    NEVER = "never"  # every time point is compared with baseline anew
+    ONCE_CONFIRMED = "once_confirmed"
+    AT_ONCE = "at_once"  # studies that do not ask for confirmation
+
+
+class EarlyDeath(StrEnum):
+    """Best response of a patient who died before the first time point (RECIST 1.1, 4.4.3: study specific)."""
+
+    NOT_EVALUABLE = "not_evaluable"
+    PROGRESSION = "progression"
+    REPORT_APART = "report_apart"
+
+
+class ProgressionDate(StrEnum):
+    """The date of a progression by the sum of targets scanned on several days."""
+
+    LAST_TARGET_SCAN = "last_target_scan"  # FDA guidance on cancer endpoints, table A
+    FIRST_SCAN = "first_scan"  # the first scan of the time point that shows it
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseProtocol:
+    """The choices of a study; the defaults are those of RECIST 1.1 and its clarifications.
+
+    Attributes
+    ----------
+    confirmation_days : int
+        Days from a CR or PR to the time point that confirms it, inclusive (4 weeks; 4.6.1).
+    minimum_stable_days : int
+        Days from the start to the first SD or non-CR/non-PD that counts, inclusive (6 weeks; 4.5.1).
+    not_evaluable_between : int
+        How many NE may lie between a response and its confirmation; PR-NE-PR is confirmed (4.4.3).
+    stable_between : int
+        How many SD may lie between a PR and its confirmation; RECIST has none.
+    baseline_days : int
+        Days before the start of treatment that a baseline may lie (4 weeks; 3.2).
+    double_slice_for_nodes : bool
+        Whether slices over 5 mm ask twice their thickness of nodes, too (EORTC leaves it open).
+    """
+
+    confirmation_days: int = 28
+    minimum_stable_days: int = 42
+    not_evaluable_between: int = 1
+    stable_between: int = 0
+    after_complete_response: AfterCompleteResponse = AfterCompleteResponse.PROGRESSION
+    staying_response: StayingResponse = StayingResponse.ONCE_CONFIRMED
+    early_death: EarlyDeath = EarlyDeath.NOT_EVALUABLE
+    progression_date: ProgressionDate = ProgressionDate.LAST_TARGET_SCAN
+    baseline_days: int = 28
+    double_slice_for_nodes: bool = False

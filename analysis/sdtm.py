@@ -1,0 +1,367 @@
+"""Reads from CDISC SDTM: what a lesion is (TU), what was measured (TR), what readers said (RS).
+
+Every evaluator of a file makes reads of his own, with his own baseline. A
+lesion that split into pieces has measurements under `T01.1`, `T01.2`, one made
+of two that merged under `T01/T02`; both stay tied to the lesions of the
+baseline.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+
+from analysis.csvtable import Table, read_table
+from analysis.recist.checks import InputError, ProblemCode, RowProblem, find_problems
+from analysis.recist.dates import parse_date
+from analysis.sdtm_drafts import Files, LesionDraft, parts_of
+from analysis.sdtm_reads import Course, make_course
+from analysis.sdtm_words import (
+    FLAGS,
+    IGNORED_TR_TESTS,
+    NOT_ASSESSED_WORDS,
+    RS_TESTS,
+    SIZE_TESTS,
+    STATE_TESTS,
+    TOO_SMALL_WORDS,
+    TU_TESTS,
+    UNITS_MM,
+    WHOLE_VISIT_TEST,
+    any_of,
+    kind_of,
+    method_of,
+    organ_of,
+)
+from records.reads import (
+    Evaluator,
+    Lesion,
+    LesionRole,
+    Response,
+    Seen,
+    millimetres,
+)
+
+__all__ = ["Course", "StatedResponse", "read_rs", "read_sdtm"]
+
+LARGEST_MM = Decimal(1000)  # no lesion is a metre long: a unit must be wrong
+
+
+@dataclass(frozen=True, slots=True)
+class StatedResponse:
+    """A response that a reader stated himself (domain RS)."""
+
+    subject_id: str
+    evaluator: Evaluator
+    visit_number: Decimal
+    test: str  # OVRLRESP, TRGRESP, NTRGRESP ...
+    response: str
+    accepted: bool
+    source: str
+
+
+def read_sdtm(tu: Path, tr: Path, rs: Path | None = None) -> tuple[Course, ...]:
+    """Read the domains TU and TR, and the accepted flags of RS if there is one.
+
+    Parameters
+    ----------
+    tu, tr : Path
+        CSV files with the columns of SDTM.
+    rs : Path, optional
+
+    Returns
+    -------
+    tuple of Course
+        One a patient and evaluator, by patient, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        With all problems of all files.
+    OSError
+        If a file cannot be opened.
+    """
+    files = Files()
+    _take_lesions(files, read_table(tu, ["USUBJID", "VISITNUM", "TULNKID", "TUORRES"]))
+    measurements = read_table(tr, ["USUBJID", "VISITNUM", "TRLNKID", "TRTESTCD", "TRORRES", "TRDTC"])
+    _take_measurements(files, measurements)
+    if rs is not None:
+        stated, problems = _stated(read_table(rs, ["USUBJID", "VISITNUM", "RSTESTCD", "RSORRES"]))
+        files.problems += problems
+        _take_accepted(files, stated)
+    courses = [make_course(files, key) for key in files.visits]
+    files.problems += [problem for course in courses for problem in find_problems(course.reads)]
+    if files.problems:
+        raise InputError(_in_order(files.problems))
+    return tuple(sorted(courses, key=lambda course: course.subject_id))
+
+
+def read_rs(path: Path) -> tuple[StatedResponse, ...]:
+    """Read the responses that the readers stated themselves.
+
+    Raises
+    ------
+    InputError
+        With all problems of the file.
+    """
+    stated, problems = _stated(read_table(path, ["USUBJID", "VISITNUM", "RSTESTCD", "RSORRES"]))
+    if problems:
+        raise InputError(problems)
+    return tuple(stated)
+
+
+def _take_lesions(files: Files, table: Table) -> None:
+    """Take the rows of TU."""
+    files.problems += table.problems
+    columns = zip(
+        table.column("USUBJID"),
+        table.column("TUEVAL"),
+        table.column("TUEVALID"),
+        table.column("VISITNUM"),
+        table.column("VISIT"),
+        table.column("TULNKID"),
+        table.column("TUTESTCD"),
+        table.column("TUORRES", "TUSTRESC"),
+        table.column("TULOC"),
+        table.column("TUMETHOD"),
+        table.column("TUDTC"),
+        table.column("TUACPTFL"),
+        strict=True,
+    )
+    for index, row in enumerate(columns):
+        subject, role, identifier, number, visit, link, test, word, location, method, day, flag = row
+        where = table.place(index)
+        at = _visit_number(files, where, number)
+        if at is None or not (subject and link):
+            _refuse_missing(files, where, USUBJID=subject, VISITNUM=number, TULNKID=link)
+            continue
+        if test and test not in TU_TESTS:
+            files.refuse(where, ProblemCode.UNKNOWN_CODE, f"TUTESTCD {test!r}, expected {any_of(TU_TESTS)}")
+        _check_flag(files, where, "TUACPTFL", flag)
+        try:
+            lesion_role = LesionRole(word.upper())
+        except ValueError:
+            expected = any_of(tuple(LesionRole))
+            files.refuse(where, ProblemCode.UNKNOWN_CODE, f"TUORRES {word!r}, expected {expected}")
+            continue
+        key = (subject, role or "INVESTIGATOR", identifier)
+        lesions = files.lesions.setdefault(key, {})
+        if parts_of(link, lesions):
+            continue  # a piece, or a whole, of lesions named before
+        lesion = Lesion(
+            lesion_id=link,
+            role=lesion_role,
+            organ=organ_of(location),
+            kind=kind_of(location),
+            method=method_of(method),
+            location=location,
+            source=where,
+        )
+        draft = files.visit(key, at, visit, where)
+        if day and _is_date(files, where, "TUDTC", day):
+            draft.dates.add(day)
+        draft.named.append(lesion)
+        lesions.setdefault(link, lesion)
+
+
+def _take_measurements(files: Files, table: Table) -> None:
+    """Take the rows of TR."""
+    files.problems += table.problems
+    columns = zip(
+        table.column("USUBJID"),
+        table.column("TREVAL"),
+        table.column("TREVALID"),
+        table.column("VISITNUM"),
+        table.column("VISIT"),
+        table.column("TRLNKID"),
+        table.column("TRTESTCD"),
+        table.column("TRORRES"),
+        table.column("TRORRESU"),
+        table.column("TRSTRESN"),
+        table.column("TRSTRESU"),
+        table.column("TRSTAT"),
+        table.column("TRREASND"),
+        table.column("TRDTC"),
+        table.column("TRACPTFL"),
+        strict=True,
+    )
+    for index, row in enumerate(columns):
+        subject, role, identifier, number, visit, link, test, *result, reason, day, flag = row
+        if test in IGNORED_TR_TESTS:
+            continue
+        where = table.place(index)
+        at = _visit_number(files, where, number)
+        if at is None or not (subject and (link or test == WHOLE_VISIT_TEST)):
+            _refuse_missing(files, where, USUBJID=subject, VISITNUM=number, TRLNKID=link)
+            continue
+        draft = files.visit((subject, role or "INVESTIGATOR", identifier), at, visit, where)
+        if day and day not in draft.dates and _is_date(files, where, "TRDTC", day):
+            draft.dates.add(day)
+        if flag:
+            draft.accepted = draft.accepted or flag == "Y"
+            _check_flag(files, where, "TRACPTFL", flag)
+        if test == WHOLE_VISIT_TEST:
+            continue
+        lesion = draft.lesions.get(link)
+        if lesion is None:
+            lesion = draft.lesions[link] = LesionDraft(where, day)
+        elif test in lesion.tests:
+            name = f"{subject}, {identifier or role}, {visit or number}"
+            sentence = f"{name}: {test} of {link} is there twice (first seen in {lesion.source})"
+            files.refuse(where, ProblemCode.DUPLICATE_MEASUREMENT, sentence)
+            continue
+        lesion.tests += (test,)
+        lesion.reason = lesion.reason or reason
+        _take_result(files, where, lesion, test, link, tuple(result))
+
+
+def _take_result(
+    files: Files, where: str, lesion: LesionDraft, test: str, link: str, result: tuple[str, ...]
+) -> None:
+    """Take what one row of TR says of a lesion."""
+    if test in SIZE_TESTS:
+        size = _size(*result)
+        if isinstance(size, RowProblem):
+            files.refuse(where, size.code, f"{link}: {size.sentence}")
+            return
+        if test != "LPERP":
+            lesion.long_axis = size
+        if test == "LPERP" or (test == "DIAMETER" and lesion.short_axis is None):
+            lesion.short_axis = size
+    elif test in STATE_TESTS:
+        word, *_, status = result
+        lesion.state = word.upper() or ("NOT EVALUABLE" if status == "NOT DONE" else "")
+        if not lesion.state:
+            files.refuse(where, ProblemCode.MISSING_VALUE, f"{test} of {link} has no result")
+    else:
+        sentence = f"TRTESTCD {test!r}, expected {any_of((*SIZE_TESTS, *STATE_TESTS))}"
+        files.refuse(where, ProblemCode.UNKNOWN_CODE, sentence)
+
+
+@lru_cache(maxsize=65536)
+def _size(word: str, unit: str, std: str, std_unit: str, status: str) -> Decimal | Seen | RowProblem:
+    """Return a length in mm, or how the lesion was found instead, or what is wrong with the row."""
+    upper = word.upper()
+    if upper in TOO_SMALL_WORDS:
+        return Seen.TOO_SMALL
+    if upper in NOT_ASSESSED_WORDS or (status == "NOT DONE" and not word):
+        return Seen.NOT_ASSESSED
+    if status == "NOT DONE":
+        return RowProblem("", ProblemCode.CONTRADICTION, f"NOT DONE, and the result is {word!r}")
+    if upper == "ABSENT":
+        return Seen.ABSENT
+    if not word and not std:
+        return RowProblem(
+            "", ProblemCode.MISSING_VALUE, "has no size, and no TRSTAT that says it was not done"
+        )
+    sizes = [_to_mm(*pair) for pair in ((word, unit), (std, std_unit or unit)) if pair[0]]
+    problem = next((size for size in sizes if isinstance(size, RowProblem)), None)
+    if problem is None and sizes[0] != sizes[-1]:
+        sentence = f"TRORRES {word} {unit} is not TRSTRESN {std} {std_unit}"
+        return RowProblem("", ProblemCode.CONTRADICTION, sentence)
+    return problem or sizes[0]
+
+
+def _to_mm(text: str, unit: str) -> Decimal | RowProblem:
+    """Return a length in mm, or what is wrong with it."""
+    factor = UNITS_MM.get(unit.lower())
+    if factor is None:
+        return RowProblem("", ProblemCode.UNKNOWN_UNIT, f"a size in {unit!r}, expected mm or cm")
+    try:
+        size = millimetres(Decimal(text) * factor)
+    except InvalidOperation:
+        return RowProblem("", ProblemCode.NOT_A_NUMBER, f"the size {text!r} is not a number")
+    if not size.is_finite():
+        return RowProblem("", ProblemCode.NOT_A_NUMBER, f"the size {text!r} is not a number")
+    if size > LARGEST_MM:
+        return RowProblem("", ProblemCode.IMPLAUSIBLE_SIZE, f"a size of {text} {unit}, more than a metre")
+    return size
+
+
+def _stated(table: Table) -> tuple[list[StatedResponse], list[RowProblem]]:
+    """Take the rows of RS."""
+    files = Files(problems=list(table.problems))
+    stated = []
+    columns = zip(
+        table.column("USUBJID"),
+        table.column("RSEVAL"),
+        table.column("RSEVALID"),
+        table.column("VISITNUM"),
+        table.column("RSTESTCD"),
+        table.column("RSSTRESC", "RSORRES"),
+        table.column("RSACPTFL"),
+        strict=True,
+    )
+    for index, (subject, role, identifier, number, test, response, flag) in enumerate(columns):
+        where = table.place(index)
+        at = _visit_number(files, where, number)
+        if at is None or not subject:
+            _refuse_missing(files, where, USUBJID=subject, VISITNUM=number)
+            continue
+        if test not in RS_TESTS:
+            files.refuse(where, ProblemCode.UNKNOWN_CODE, f"RSTESTCD {test!r}, expected {any_of(RS_TESTS)}")
+        elif test.endswith("RESP") and response not in (*Response, ""):
+            expected = any_of(tuple(Response))
+            files.refuse(where, ProblemCode.UNKNOWN_CODE, f"response {response!r}, expected {expected}")
+        _check_flag(files, where, "RSACPTFL", flag)
+        evaluator = Evaluator(role or "INVESTIGATOR", identifier)
+        stated.append(StatedResponse(subject, evaluator, at, test, response, flag == "Y", where))
+    return stated, files.problems
+
+
+def _take_accepted(files: Files, stated: list[StatedResponse]) -> None:
+    """Mark the visits whose overall response RS accepts."""
+    for row in stated:
+        key = (row.subject_id, row.evaluator.role, row.evaluator.identifier)
+        draft = files.visits.get(key, {}).get(row.visit_number)
+        if draft is not None and row.accepted and row.test == "OVRLRESP":
+            draft.accepted = True
+
+
+def _refuse_missing(files: Files, where: str, **values: str) -> None:
+    """Name the keys a row does not have."""
+    absent = [name for name, value in values.items() if not value]
+    if absent:
+        files.refuse(where, ProblemCode.MISSING_VALUE, f"has no {', '.join(absent)}")
+
+
+def _check_flag(files: Files, where: str, column: str, flag: str) -> None:
+    if flag not in FLAGS:
+        files.refuse(where, ProblemCode.UNKNOWN_CODE, f"{column} {flag!r}, expected 'Y' or nothing")
+
+
+@lru_cache(maxsize=4096)
+def _decimal(text: str) -> Decimal | None:
+    """Return a finite number, or None."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _visit_number(files: Files, where: str, text: str) -> Decimal | None:
+    number = _decimal(text)
+    if number is None and text:
+        files.refuse(where, ProblemCode.NOT_A_NUMBER, f"VISITNUM {text!r} is not a number")
+    return number
+
+
+def _is_date(files: Files, where: str, column: str, text: str) -> bool:
+    try:
+        parse_date(text)
+    except ValueError as error:
+        files.refuse(where, ProblemCode.BAD_DATE, f"{column} {error}")
+        return False
+    return True
+
+
+def _in_order(problems: list[RowProblem]) -> list[RowProblem]:
+    """Sort by file, then row; a problem found twice is said once."""
+
+    def place(problem: RowProblem) -> tuple[str, int]:
+        name, _, row = problem.where.rpartition(" row ")
+        return (name or problem.where, int(row) if row.isdigit() else 0)
+
+    unique = dict.fromkeys(problems)
+    return [problem for _, group in groupby(sorted(unique, key=place), key=place) for problem in group]
