@@ -1,9 +1,11 @@
 """The command line: one short function a subcommand; the work is done in the rooms."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+
+WRONG_USAGE, INTERRUPTED = 2, 130  # exit statuses
 
 app = typer.Typer(
     name="mipc",
@@ -31,18 +33,58 @@ def main(
     """Run a subcommand."""
 
 
-@app.command("audit-tables")
-def audit_tables(
-    folder: Annotated[Path, typer.Argument(help="Folder of a paper's tables as CSV files.")],
-    claims: Annotated[Path | None, typer.Option(help="TOML file of numbers in the text.")] = None,
-    rule: Annotated[str, typer.Option(help="The paper's rule for its tests.")] = "expected_below_5",
-    out: Annotated[Path | None, typer.Option(help="Write the report here (Markdown).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
-) -> None:
-    """Compute a paper's printed p-values again, and check its sums."""
-    from analysis import front
+def _stop(sentence: str, status: int) -> NoReturn:
+    """End with one sentence on standard error."""
+    typer.echo(f"mipc: {sentence}", err=True)
+    raise typer.Exit(status)
 
-    front.run_audit(folder, claims, rule, out, as_json)
+
+@app.command()
+def screen(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="Folders, files, zip archives or a DICOMDIR.", exists=True),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the report, the tables and the store.")],
+    store: Annotated[
+        str, typer.Option(show_default=False, help="SQLite file or postgresql:// URL [OUT/mipc.db].")
+    ] = "",
+    protocol: Annotated[
+        Path | None, typer.Option(show_default=False, help="Thresholds, a TOML file [those shipped].")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, show_default=False, help="Processes [one a core].")] = 0,
+    time_limit: Annotated[float, typer.Option(min=1, help="Seconds a study may take.")] = 600,
+    memory_limit: Annotated[
+        float,
+        typer.Option(min=0, show_default=False, help="GiB a study may take [a worker's share]."),
+    ] = 0,
+    resume: Annotated[bool, typer.Option(help="Go on where an earlier run stopped.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
+) -> None:
+    """Screen studies for miliary carcinomatosis and write a report."""
+    from imaging.pool import Limits, cores, warm_up
+
+    warm_up("imaging.screen")  # beside what follows
+    from imaging.front import screen_command
+    from imaging.protocol import ProtocolError
+    from records.errors import StoreError
+
+    try:
+        status = screen_command(
+            inputs,
+            out,
+            store=store or out / "mipc.db",
+            protocol_file=protocol,
+            workers=workers or cores(),
+            limits=Limits(time_limit, int(memory_limit * 2**30) or None),
+            resumes=resume,
+            prints_json=json,
+        )
+    except (ProtocolError, StoreError) as error:
+        _stop(str(error), WRONG_USAGE)
+    except KeyboardInterrupt:
+        _stop("stopped", INTERRUPTED)
+    raise typer.Exit(status)
 
 
 if __name__ == "__main__":

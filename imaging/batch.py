@@ -1,7 +1,7 @@
 """Many studies: what is left to do, done on the processes of one machine, kept as it ends."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -57,7 +57,7 @@ def screen_studies(
     *,
     workers: int,
     limits: Limits | None = None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Screen studies in processes of their own and yield each once it is in the store.
 
     Parameters

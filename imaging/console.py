@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,11 +14,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from imaging.dicom.files import Intake
 from imaging.legible import legible
 from records.errors import Reason
 from records.model import Screening, VerdictLabel
 
-__all__ = ["LABELS", "REASONS", "Display", "Tally", "print_summary"]
+__all__ = ["LABELS", "REASONS", "Display", "Stock", "Tally", "print_problems", "print_summary"]
 
 LABELS = {
     VerdictLabel.MIPC: "MIPC",
@@ -118,31 +120,62 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the line off the screen."""
         self._progress.stop()
 
 
-def print_summary(screenings: Iterable[Screening]) -> None:
-    """Print how many studies have each verdict, and why those that were not judged were not."""
-    labels: Counter[VerdictLabel] = Counter()
-    reasons: Counter[tuple[VerdictLabel, Reason]] = Counter()
-    few: list[Screening] = []
-    for screening in screenings:
+@dataclass
+class Stock:
+    """What is in the store of the studies asked for, counted."""
+
+    labels: Counter[VerdictLabel] = field(default_factory=Counter)
+    reasons: Counter[tuple[VerdictLabel, Reason]] = field(default_factory=Counter)
+    first: list[Screening] = field(default_factory=list)  # as many as may be named one by one
+
+    def add(self, screening: Screening) -> None:
+        """Count a study."""
         verdict = screening.verdict
-        labels[verdict.label] += 1
+        self.labels[verdict.label] += 1
         if verdict.reason is not None:
-            reasons[verdict.label, verdict.reason] += 1
-        if len(few) <= FEW:
-            few.append(screening)
+            self.reasons[verdict.label, verdict.reason] += 1
+        if len(self.first) < FEW:
+            self.first.append(screening)
+
+
+def print_summary(stock: Stock, intake: Intake, report: Path) -> None:
+    """Print how many studies have each verdict, for what reasons, and where to look."""
     console = Console()
-    if len(few) <= FEW:
-        console.print(_study_table(few))
-    table = Table("verdict", "studies", "reason", title=None, box=None, pad_edge=False, header_style="dim")
+    if stock.labels.total() <= FEW:
+        console.print(_study_table(stock.first), "")
+    table = Table("verdict", "studies", "reason", box=None, pad_edge=False, header_style="dim")
     for label, name in LABELS.items():
-        table.add_row(name, str(labels[label]), style="bold" if label is VerdictLabel.MIPC else None)
-        for (of_label, reason), count in sorted(reasons.items(), key=lambda item: (-item[1], item[0][1])):
+        table.add_row(name, str(stock.labels[label]), style="bold" if label is VerdictLabel.MIPC else None)
+        for (of_label, reason), count in sorted(stock.reasons.items(), key=lambda item: (-item[1], item[0])):
             if of_label is label:
                 table.add_row("", str(count), REASONS[reason], style="dim")
-    console.print(table)
+    console.print(table, "")
+    if intake.problems or intake.other_files:
+        console.print(
+            f"{len(intake.problems)} files with a problem and {intake.other_files} that are no DICOM "
+            "were set aside; the report names them.",
+            highlight=False,
+        )
+    console.print(Text(f"Report: {report}"), soft_wrap=True)
+
+
+def print_problems(intake: Intake) -> None:
+    """Print why nothing could be used, on standard error."""
+    print(
+        f"mipc: nothing to screen: no DICOM images in the input ({intake.other_files} other files)",
+        file=sys.stderr,
+    )
+    for problem in intake.problems[:FEW]:
+        print(f"  {legible(problem.path)}: {legible(problem.sentence)}", file=sys.stderr)
+    if len(intake.problems) > FEW:
+        print(f"  and {len(intake.problems) - FEW} more", file=sys.stderr)
 
 
 def _study_table(screenings: Iterable[Screening]) -> Table:
@@ -152,7 +185,7 @@ def _study_table(screenings: Iterable[Screening]) -> Table:
     table.add_column("verdict")
     table.add_column("probability", justify="right")
     table.add_column("nodules", justify="right")
-    table.add_column("why", ratio=1)
+    table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
     for screening in screenings:
         verdict, pattern = screening.verdict, screening.pattern
         count = pattern.nodule_count if pattern else None

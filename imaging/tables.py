@@ -3,15 +3,16 @@
 import csv
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO
+from types import TracebackType
+from typing import Self, TextIO
 
 from imaging.legible import legible
 from records.model import Estimate, Finding, Nodule, Screening
 
-__all__ = ["NODULE_COLUMNS", "STUDY_COLUMNS", "write_atomically", "write_tables"]
+__all__ = ["NODULE_COLUMNS", "STUDY_COLUMNS", "Tables", "write_atomically"]
 
 STUDY_COLUMNS = (
     "study_uid",
@@ -73,19 +74,37 @@ FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 HOLDS = {True: "yes", False: "no", None: "unknown"}
 
 
-def write_tables(screenings: Iterable[Screening], folder: Path) -> None:
-    """Write `studies.csv` and `nodules.csv`, in the order given, each replaced only when whole."""
-    with (
-        write_atomically(folder / "studies.csv") as studies_file,
-        write_atomically(folder / "nodules.csv") as nodules_file,
-    ):
-        studies = csv.writer(studies_file, lineterminator="\n")
-        nodules = csv.writer(nodules_file, lineterminator="\n")
-        studies.writerow(STUDY_COLUMNS)
-        nodules.writerow(NODULE_COLUMNS)
-        for screening in screenings:
-            studies.writerow(study_row(screening))
-            nodules.writerows(nodule_row(screening, nodule) for nodule in screening.nodules)
+class Tables:
+    """`studies.csv` and `nodules.csv` as they are written, study by study.
+
+    A context manager: both take their place when it ends well, and neither when it does not.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files = ExitStack()
+        self._folder = folder
+
+    def __enter__(self) -> Self:
+        self._add_study = self._open("studies.csv", STUDY_COLUMNS)
+        self._add_nodule = self._open("nodules.csv", NODULE_COLUMNS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.__exit__(kind, error, trace)
+
+    def add(self, screening: Screening) -> None:
+        """Write the rows of a study."""
+        self._add_study(study_row(screening))
+        for nodule in screening.nodules:
+            self._add_nodule(nodule_row(screening, nodule))
+
+    def _open(self, name: str, columns: Sequence[str]) -> Callable[[Sequence[str]], object]:
+        file = self._files.enter_context(write_atomically(self._folder / name))
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        return writer.writerow
 
 
 def study_row(screening: Screening) -> tuple[str, ...]:

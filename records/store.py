@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cattrs import BaseValidationError
 from sqlalchemy import (
@@ -26,6 +26,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Row,
     Table,
     Text,
     create_engine,
@@ -193,14 +194,21 @@ class Store:
         with self._reading() as connection:
             return connection.execute(finished).first() is not None
 
-    def screenings(self, study_uids: Sequence[str]) -> Iterator[Screening]:
-        """Yield what is kept of these studies, in the order asked for; unknown ones are left out."""
+    def studies(self, study_uids: Sequence[str]) -> Iterator[StoredStudy]:
+        """Yield what is kept of these studies, in the order asked for; unknown ones are left out.
+
+        Pictures are not read along: `pictures` is None here, whether or not there are any.
+        """
         for start in range(0, len(study_uids), ROWS_A_QUERY):
-            keys = [study_key(uid) for uid in study_uids[start : start + ROWS_A_QUERY]]
-            asked = select(_studies.c.study_key, _studies.c.result).where(_studies.c.study_key.in_(keys))
+            uids = {study_key(uid): uid for uid in study_uids[start : start + ROWS_A_QUERY]}
             with self._reading() as connection:
-                found = {key: result for key, result in connection.execute(asked)}
-            yield from (_unpack(found[key]) for key in keys if key in found)
+                rows = connection.execute(select(_studies).where(_studies.c.study_key.in_(uids)))
+                found = {row.study_key: row for row in rows}
+            yield from (_stored_study(uid, found[key]) for key, uid in uids.items() if key in found)
+
+    def screenings(self, study_uids: Sequence[str]) -> Iterator[Screening]:
+        """Yield the screenings of these studies, in the order asked for; unknown ones are left out."""
+        return (stored.screening for stored in self.studies(study_uids))
 
     def pictures(self, study_uid: str) -> bytes | None:
         """Return the pictures of a study, or None if there are none."""
@@ -305,6 +313,21 @@ def study_key(study_uid: str) -> str:
     """
     key = study_uid.encode("unicode_escape").decode("ascii")
     return key if len(key) <= 256 else "sha256:" + hashlib.sha256(key.encode("ascii")).hexdigest()
+
+
+def _stored_study(study_uid: str, row: Row[Any]) -> StoredStudy:
+    made = Provenance(row.program_version, row.model_version, row.protocol_name, row.protocol_sha256)
+    return StoredStudy(
+        study_uid=study_uid,
+        fingerprint=row.fingerprint,
+        provenance=made,
+        verdict=VerdictLabel(row.verdict),
+        probability=row.probability,
+        reason=Reason(row.reason) if row.reason is not None else None,
+        seconds=row.seconds,
+        result=row.result,
+        pictures=None,
+    )
 
 
 def _unpack(result: bytes) -> Screening:

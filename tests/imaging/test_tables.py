@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from imaging.tables import NODULE_COLUMNS, STUDY_COLUMNS, write_atomically, write_tables
+from imaging.tables import NODULE_COLUMNS, STUDY_COLUMNS, Tables, write_atomically
 from records.errors import Reason
 from tests.records.examples import miliary_screening, not_evaluable_screening
 
@@ -20,7 +20,9 @@ VERSIONS = ("program_version", "model_version", "protocol")
 
 
 def tables(folder, *screenings):
-    write_tables(screenings, folder)
+    with Tables(folder) as written:
+        for screening in screenings:
+            written.add(screening)
     paths = [folder / "studies.csv", folder / "nodules.csv"]
     return [list(csv.DictReader(io.StringIO(path.read_text("utf-8"), newline=""))) for path in paths]
 

@@ -1,0 +1,82 @@
+"""What `mipc screen` does, said once: hand over, screen, summarise."""
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from imaging.batch import Screened
+from imaging.classifier import load_model
+from imaging.console import Display, print_problems, print_summary
+from imaging.dicom import StudyFiles
+from imaging.pool import Limits
+from imaging.protocol import Protocol, load_protocol, provenance
+from imaging.run import Run, read_inputs, screen_intake, summary_values
+from records.errors import StoreError
+from records.store import open_store
+
+__all__ = ["DONE", "INTERRUPTED", "NOTHING_USABLE", "screen_command"]
+
+DONE, NOTHING_USABLE, INTERRUPTED = 0, 1, 130  # exit statuses; 2 is wrong usage
+
+
+def screen_command(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    store: str | Path,
+    protocol_file: Path | None,
+    workers: int,
+    limits: Limits,
+    resumes: bool,
+    prints_json: bool,
+) -> int:
+    """Screen what was handed over, print a summary, and return the exit status.
+
+    Raises
+    ------
+    ProtocolError, StoreError
+        If the protocol, the store or the folder `out` cannot be used.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
+    protocol = load_protocol(protocol_file)
+    made = provenance(protocol, load_model().version)
+    _make_folder(out)
+    with open_store(store) as database, Display() as display:
+        try:
+            intake = read_inputs(inputs, display)
+            if not intake.studies:
+                print_problems(intake)
+                return NOTHING_USABLE
+            run = Run(out, partial(screen_here, protocol), made, workers, limits, resumes)
+            stock = screen_intake(intake, database, run, display)
+        except KeyboardInterrupt:
+            display.close()
+            print(
+                f"Stopped. What is finished is kept in {database.name}; "
+                "the same command goes on where this one stopped.",
+                file=sys.stderr,
+            )
+            return INTERRUPTED
+        display.close()
+        if prints_json:
+            print(json.dumps(summary_values(stock, intake, run, database), indent=2))
+        else:
+            print_summary(stock, intake, out / "report.html")
+    return DONE
+
+
+def screen_here(protocol: Protocol, study: StudyFiles) -> Screened:
+    """Screen one study in a worker; the pipeline is loaded there and not where progress is shown."""
+    from imaging.screen import screen_study
+
+    return screen_study(study, protocol)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"nothing can be written to {out}: {error.strerror}") from error
