@@ -282,7 +282,7 @@ def _serve(connection: Connection, work: Callable[[Task], Result], threads: int,
     """Do tasks until no more come: the life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Told that nothing is forked here, numba makes no lock between processes, which a kill would leave behind.
+    # Told that nothing is forked here, numba makes no lock between processes; a kill would leave it behind.
     multiprocessing.set_start_method("spawn", force=True)
     os.dup2(2, 1)  # a library that prints must not spoil what the program prints
     warnings.simplefilter("ignore")  # there is nobody here to read them
