@@ -1,0 +1,199 @@
+"""Nodules of known size and place, inserted into a scan by the physics of the scanner.
+
+A nodule is a slightly aspheric body of constant attenuation. Its image is the
+share of each voxel's point-spread function that the body fills; there it
+replaces the tissue of the scan, and brings noise of the scan's own strength:
+
+    image = (1 - share) * scan + share * (nodule HU + noise)
+
+The point-spread function is a Gaussian in the plane times a slice-sensitivity
+profile along the patient (a box of the slice thickness, smoothed), after
+Samei 2019 (Med Phys 46:e735, performance evaluation of CT systems).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from imaging.geometry import index_of, points_mm
+from records.model import Point, Volume
+
+__all__ = ["InsertedNodule", "ScannerBlur", "draw_sites", "insert_nodules"]
+
+OVERSAMPLING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class InsertedNodule:
+    """The truth of one simulated nodule."""
+
+    centre_mm: Point  # LPS
+    diameter_mm: float  # of the ball of equal volume
+    hu: float
+    elongation: float = 1.0  # long axis over short, volume kept
+    direction: Point = (0.0, 0.0, 1.0)  # unit vector of the long axis
+
+
+@dataclass(frozen=True, slots=True)
+class ScannerBlur:
+    """Point-spread function of a reconstruction."""
+
+    in_plane_sigma_mm: float
+    slice_thickness_mm: float
+
+    def profile_sigma_mm(self) -> float:
+        """Return the smoothing at the ends of the slice-sensitivity box, a quarter of its width."""
+        return 0.25 * self.slice_thickness_mm
+
+
+def insert_nodules(
+    volume: Volume,
+    nodules: list[InsertedNodule],
+    blur: ScannerBlur,
+    *,
+    noise_hu: float,
+    rng: np.random.Generator,
+) -> NDArray[np.int16]:
+    """Return the HU of `volume` with `nodules` inside.
+
+    Parameters
+    ----------
+    volume : Volume
+        The scan; it is not changed.
+    nodules : list of InsertedNodule
+        Bodies; where two overlap the later replaces the earlier.
+    blur : ScannerBlur
+        Of the reconstruction the scan came from.
+    noise_hu : float
+        Standard deviation of the scan's noise.
+    rng : numpy Generator
+        For the noise inside the nodules.
+
+    Returns
+    -------
+    (planes, rows, columns) int16 ndarray
+    """
+    hu = volume.hu.copy()
+    spacing_mm = np.asarray(volume.spacing_mm)
+    centres = index_of(volume, np.array([n.centre_mm for n in nodules], float).reshape(-1, 3))
+    for nodule, centre in zip(nodules, centres, strict=True):
+        long_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (2 / 3)
+        reach_mm = long_mm + 3 * blur.in_plane_sigma_mm + 0.75 * blur.slice_thickness_mm
+        low = np.floor(centre - reach_mm / spacing_mm).astype(int)
+        high = np.ceil(centre + reach_mm / spacing_mm).astype(int) + 1
+        start, stop = np.maximum(low, 0), np.minimum(high, hu.shape)
+        if np.any(start >= stop):
+            continue
+        share = _filled_share(nodule, centre - low, tuple(high - low), volume, blur)
+        share = share[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))]
+        window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        grain = ndimage.gaussian_filter(rng.standard_normal(share.shape), (0.0, 0.7, 0.7))
+        grain *= noise_hu / max(float(grain.std()), 1e-6)
+        tissue = hu[window].astype(np.float32)
+        # The tissue keeps (1 - share) of its own noise; what is missing to the full variance is added.
+        missing = np.sqrt(1.0 - (1.0 - share) ** 2)
+        hu[window] = np.rint((1.0 - share) * tissue + share * nodule.hu + missing * grain).astype(np.int16)
+    return hu
+
+
+def _filled_share(
+    nodule: InsertedNodule,
+    centre: NDArray[np.float64],
+    shape: tuple[int, ...],
+    volume: Volume,
+    blur: ScannerBlur,
+) -> NDArray[np.float64]:
+    """Return the share of each voxel's point-spread function inside the body."""
+    spacing_mm = np.asarray(volume.spacing_mm)
+    # Slices are sampled at least every 0.3 mm before the profile averages them.
+    factors = np.array([max(OVERSAMPLING, int(np.ceil(spacing_mm[0] / 0.3))), OVERSAMPLING, OVERSAMPLING])
+    axes_mm = [
+        ((np.arange(n * f) + 0.5) / f - 0.5 - c) * step
+        for n, f, c, step in zip(shape, factors, centre, spacing_mm, strict=True)
+    ]
+    p, r, c = np.meshgrid(*axes_mm, indexing="ij", sparse=True)
+    along = volume.axes @ np.asarray(nodule.direction)  # the long axis in array axes
+    projected = p * along[0] + r * along[1] + c * along[2]
+    squared = p**2 + r**2 + c**2 - projected**2
+    short_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (-1 / 3)
+    long_mm = short_mm * nodule.elongation
+    distance = np.sqrt(squared / short_mm**2 + projected**2 / long_mm**2)
+    # A soft edge of one fine voxel keeps the volume exact below the fine grid.
+    fine_mm = float((spacing_mm / factors).max())
+    body = np.clip(0.5 - (distance - 1.0) * short_mm / fine_mm, 0.0, 1.0)
+    fine_spacing = spacing_mm / factors
+    sigma = blur.in_plane_sigma_mm / fine_spacing
+    body = ndimage.gaussian_filter1d(body, sigma[1], axis=1, mode="constant")
+    body = ndimage.gaussian_filter1d(body, sigma[2], axis=2, mode="constant")
+    body = ndimage.gaussian_filter1d(body, blur.profile_sigma_mm() / fine_spacing[0], axis=0, mode="constant")
+    width = max(1, round(blur.slice_thickness_mm / fine_spacing[0]))
+    body = ndimage.uniform_filter1d(body, width, axis=0, mode="constant", origin=0)
+    blocks = body.reshape(*(x for n, f in zip(shape, factors, strict=True) for x in (n, f)))
+    # One fine sample a voxel would do after the profile; the mean over the plane is the pixel itself.
+    share: NDArray[np.float64] = blocks[:, factors[0] // 2].mean(axis=(2, 4))
+    return np.clip(share, 0.0, 1.0)
+
+
+def draw_sites(
+    volume: Volume,
+    inside: NDArray[np.bool_],
+    count: int,
+    *,
+    apart_mm: float,
+    rng: np.random.Generator,
+    taken_mm: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Draw places uniformly inside a mask, none nearer than `apart_mm` to another.
+
+    Parameters
+    ----------
+    volume : Volume
+        The grid of the mask.
+    inside : (planes, rows, columns) bool ndarray
+        Where a centre may lie.
+    count : int
+        Places wanted; fewer come back if the mask is too small for them.
+    apart_mm : float
+        Least distance between centres.
+    rng : numpy Generator
+    taken_mm : (N, 3) ndarray, optional
+        Places already occupied, LPS mm.
+
+    Returns
+    -------
+    (M, 3) ndarray
+        LPS, mm; M is `count` or less.
+    """
+    voxels = np.flatnonzero(inside)
+    if voxels.size == 0:
+        return np.zeros((0, 3))
+    placed = [] if taken_mm is None else list(np.asarray(taken_mm, float))
+    first = len(placed)
+    cells: dict[tuple[int, ...], list[NDArray[np.float64]]] = {}
+
+    def cell(place: NDArray[np.float64]) -> tuple[int, ...]:
+        return tuple(np.floor(place / apart_mm).astype(int).tolist())
+
+    for place in placed:
+        cells.setdefault(cell(place), []).append(place)
+    draws = rng.choice(voxels, size=min(20 * count + 100, 4_000_000))
+    indices = np.stack(np.unravel_index(draws, inside.shape), axis=1) + rng.uniform(
+        -0.5, 0.5, (draws.size, 3)
+    )
+    for place in points_mm(volume, indices):
+        if len(placed) - first == count:
+            break
+        home = cell(place)
+        near = (
+            other
+            for i in (-1, 0, 1)
+            for j in (-1, 0, 1)
+            for k in (-1, 0, 1)
+            for other in cells.get((home[0] + i, home[1] + j, home[2] + k), ())
+        )
+        if all(float(np.sum((place - other) ** 2)) >= apart_mm**2 for other in near):
+            placed.append(place)
+            cells.setdefault(home, []).append(place)
+    return np.array(placed[first:]).reshape(-1, 3)

@@ -1,0 +1,147 @@
+"""Lesions too large for a ball on a fine grid: masses, large nodules, consolidation.
+
+Solid tissue enclosed in the lung is thinned until vessels vanish and lumps stay.
+A lump is a lesion if it is compact: thinned by half its own inner radius, what is
+left ends there, where a hilar vessel goes on and a consolidated lobe spreads.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from imaging.filters import block_mean
+from imaging.geometry import point_mm
+from imaging.lungs import Lungs
+from records.model import Point, Volume
+
+__all__ = ["Lesion", "Lesions", "find_lesions"]
+
+SOLID_HU = -350.0
+CORE_MM = 3.5  # inner radius of a lump; balls of 10 mm have 4 mm on the coarse grid
+LEAST_DIAMETER_MM = 10.0  # smaller ones are found and sized as nodules
+LARGEST_DIAMETER_MM = 60.0
+THINNING = 0.5  # of the inner radius
+COMPACT = 3.0  # volume of what is left, grown back, over that of the inner ball; an ellipsoid 2:1:1 has 2
+LEAST_AIR_AROUND = 0.4  # of the surface; half for a lesion that sits flat on the pleura
+LEAST_CONSOLIDATION_ML = 4.0
+FRAME_MM = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lesion:
+    """One lump."""
+
+    centre_mm: Point
+    index: tuple[float, float, float]  # in the scan
+    diameter_mm: float  # of the ball of equal volume
+    long_axis_mm: float
+    volume_mm3: float
+    mean_hu: float
+    air_around: float  # share of the surface
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesions:
+    """All of a scan.
+
+    Attributes
+    ----------
+    found : tuple of Lesion
+        Largest first.
+    labels : (p, r, c) int32 ndarray
+        On the coarse grid of the lungs: 0 nothing, n the n-th lesion, -1 consolidation.
+    consolidation_ml : float
+        Airless lung that is no lesion.
+    """
+
+    found: tuple[Lesion, ...]
+    labels: NDArray[np.int32]
+    consolidation_ml: float
+
+
+def find_lesions(volume: Volume, lungs: Lungs) -> Lesions:
+    """Find lumps of 10 mm and more in the lungs."""
+    hu = block_mean(volume.hu, lungs.block)
+    step_mm = np.asarray(lungs.coarse_spacing_mm)
+    dense = hu > SOLID_HU  # the chest wall too: what touches it goes on into it
+    solid = dense & (lungs.coarse > 0)
+    inner_mm = ndimage.distance_transform_edt(dense, sampling=step_mm)
+    cores, _ = ndimage.label((inner_mm >= CORE_MM) & solid)
+    labels = np.zeros(solid.shape, np.int32)
+    found: list[tuple[Lesion, NDArray[np.intp]]] = []
+    consolidation_ml = 0.0
+    for core, window in enumerate(ndimage.find_objects(cores), start=1):
+        deepest_mm = float(inner_mm[window][cores[window] == core].max())
+        frame = tuple(
+            slice(max(s.start - int(FRAME_MM / d) - 1, 0), s.stop + int(FRAME_MM / d) + 1)
+            for s, d in zip(window, step_mm, strict=True)
+        )
+        lump = _grown(inner_mm[frame], cores[frame] == core, deepest_mm, dense[frame], step_mm)
+        places = np.argwhere(lump & solid[frame]) + [s.start for s in frame]
+        if len(places) == 0:
+            continue
+        lesion = _measured(volume, lungs, hu, lump, frame, deepest_mm)
+        if lesion is not None:
+            found.append((lesion, places))
+            continue
+        ml = len(places) * float(np.prod(step_mm)) / 1000
+        if ml >= LEAST_CONSOLIDATION_ML:
+            fresh = places[labels[tuple(places.T)] == 0]
+            labels[tuple(fresh.T)] = -1
+            consolidation_ml += len(fresh) * float(np.prod(step_mm)) / 1000
+    found.sort(key=lambda item: (-item[0].volume_mm3, item[0].centre_mm))
+    for n, (_, places) in enumerate(found, start=1):
+        labels[tuple(places.T)] = n
+    return Lesions(tuple(lesion for lesion, _ in found), labels, consolidation_ml)
+
+
+def _grown(
+    inner_mm: NDArray[np.float64],
+    core: NDArray[np.bool_],
+    deepest_mm: float,
+    dense: NDArray[np.bool_],
+    step_mm: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Thin the tissue by a share of the lump's inner radius, keep what hangs together, and grow it back."""
+    depth_mm = THINNING * deepest_mm
+    parts, _ = ndimage.label(inner_mm >= depth_mm)
+    kept = parts == np.bincount(parts[core]).argmax()
+    near = ndimage.distance_transform_edt(~kept, sampling=step_mm) <= depth_mm
+    lump: NDArray[np.bool_] = near & dense
+    return lump
+
+
+def _measured(
+    volume: Volume,
+    lungs: Lungs,
+    hu: NDArray[np.float32],
+    lump: NDArray[np.bool_],
+    frame: tuple[slice, ...],
+    deepest_mm: float,
+) -> Lesion | None:
+    """Return the lump as a lesion, or None if it is not compact, too small or not in air."""
+    step_mm = np.asarray(lungs.coarse_spacing_mm)
+    volume_mm3 = float(lump.sum() * np.prod(step_mm))
+    diameter_mm = (6 * volume_mm3 / np.pi) ** (1 / 3)
+    inner_mm3 = 4 / 3 * np.pi * deepest_mm**3
+    if not LEAST_DIAMETER_MM <= diameter_mm <= LARGEST_DIAMETER_MM or volume_mm3 > COMPACT * inner_mm3:
+        return None
+    shell = ndimage.binary_dilation(lump) & ~lump
+    air_around = float((hu[frame][shell] < SOLID_HU).mean())
+    if air_around < LEAST_AIR_AROUND or (lungs.coarse[frame][lump] > 0).mean() < 0.5:
+        return None
+    places = np.argwhere(lump)
+    at = (places.mean(axis=0) + [s.start for s in frame] + 0.5) * np.asarray(lungs.block) - 0.5
+    index = (float(at[0]), float(at[1]), float(at[2]))
+    spread_mm2 = np.linalg.eigvalsh(np.cov((places * step_mm).T))[-1]
+    return Lesion(
+        centre_mm=point_mm(volume, index),
+        index=index,
+        diameter_mm=diameter_mm,
+        long_axis_mm=float(2 * np.sqrt(5 * spread_mm2)),  # of the ellipsoid with this second moment
+        volume_mm3=volume_mm3,
+        mean_hu=float(hu[frame][lump].mean()),
+        air_around=air_around,
+    )

@@ -1,0 +1,166 @@
+"""From scored candidates to measured nodules, one for each thing in the lung."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from imaging.candidates import TISSUE_HU, ScaleSpace
+from imaging.classifier import Scored
+from imaging.geometry import points_mm
+from imaging.lesions import Lesion, Lesions
+from imaging.lungs import LEFT, RIGHT, Lungs
+from imaging.resolution import Resolution, noise_of
+from imaging.sizing import Fits, fit_balls
+from records.model import Attenuation, Estimate, Nodule, Side, Volume, Zone
+
+__all__ = ["LEAST_PROBABILITY", "measure_nodules", "zone_of"]
+
+LEAST_PROBABILITY = 0.005  # rows below this would tell a curve nothing
+SAME_MM = 1.2  # two fits nearer than this, or inside one another, are one nodule
+GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay visible through it)
+CORE_SOLID_HU, RIM_HU = -200.0, -350.0
+PART_SOLID_LEAST_MM = 5.0  # smaller, core and rim can't be told apart
+CALCIFIED_HU = 200.0
+FIT_HU = (-1000.0, 300.0)
+
+
+def zone_of(lungs: Lungs, side: Side, plane: float) -> Zone:
+    """Return the third of a lung's height that a plane of the scan lies in."""
+    label = RIGHT if side is Side.RIGHT else LEFT
+    filled = np.flatnonzero((lungs.coarse == label).any(axis=(1, 2)))
+    low, high = filled[0] * lungs.block[0], (filled[-1] + 1) * lungs.block[0]
+    share = (plane + 0.5 - low) / (high - low)
+    return Zone.LOWER if share < 1 / 3 else Zone.MIDDLE if share < 2 / 3 else Zone.UPPER
+
+
+def measure_nodules(
+    volume: Volume,
+    lungs: Lungs,
+    space: ScaleSpace,
+    scored: Scored,
+    lesions: Lesions,
+    resolution: Resolution,
+    operating_probability: float,
+) -> tuple[Nodule, ...]:
+    """Measure every candidate down to `LEAST_PROBABILITY` and every large lesion.
+
+    Returns
+    -------
+    tuple of Nodule
+        Most probable first, numbered from 1; lesions of 8 mm and more before them.
+    """
+    kept = np.flatnonzero(scored.probability >= LEAST_PROBABILITY)
+    place = scored.candidates.index[kept]
+    window = tuple(slice(a, a + n) for a, n in zip(space.start, space.inside.shape, strict=True))
+    image = np.clip(volume.hu[window], *FIT_HU).astype(np.float32)
+    grain_hu = noise_of((np.clip(image, *TISSUE_HU) - space.levels[0])[::4], space.inside[::4])
+    radius_mm = np.clip(scored.column("half_radius_q25_mm")[kept], 0.6, 6.0)
+    fits = fit_balls(image, place, radius_mm, volume.spacing_mm, resolution, grain_hu)
+    in_lesion = lungs.sample(lesions.labels != 0, place + space.start, order=0) > 0.5
+    alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
+    roundness = 1.0 / (scored.column("half_radius_anisotropy") * scored.column("half_radius_flatness"))[kept]
+    rows = [n for n in range(len(kept)) if alone[n]]
+    nodules = [_of_lesion(volume, lungs, lesion) for lesion in lesions.found]
+    centres = fits.index + space.start
+    points = points_mm(volume, centres)
+    depths = lungs.sample(lungs.depth_mm, centres)
+    sides = _sides(lungs, centres)
+    for n in rows:
+        plane = int(np.clip(round(centres[n, 0]), 0, len(volume.hu) - 1))
+        radius = float(fits.radius_mm[n])
+        nodules.append(
+            Nodule(
+                nodule_id=0,
+                centre_mm=(float(points[n, 0]), float(points[n, 1]), float(points[n, 2])),
+                diameter_mm=Estimate(2 * radius, 2 * float(fits.low_mm[n]), 2 * float(fits.high_mm[n])),
+                volume_mm3=4 / 3 * np.pi * radius**3,
+                mean_hu=float(fits.hu[n]),
+                attenuation=_attenuation(fits, n, image, volume.spacing_mm),
+                roundness=float(roundness[n]),
+                probability=float(scored.probability[kept[n]]),
+                reported=bool(scored.probability[kept[n]] >= operating_probability),
+                side=sides[n],
+                zone=zone_of(lungs, sides[n], centres[n, 0]),
+                pleura_distance_mm=max(0.0, float(depths[n])),
+                sop_instance_uid=volume.sop_instance_uids[plane],
+                slice_index=plane,
+            )
+        )
+
+    return tuple(replace(nodule, nodule_id=number) for number, nodule in enumerate(nodules, start=1))
+
+
+def _one_each(fits: Fits, spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """Keep, most probable first, the fits that lie in no kept fit."""
+    points = fits.index * np.asarray(spacing_mm)
+    kept = np.ones(len(points), bool)
+    if len(points) < 2:
+        return kept
+    tree = cKDTree(points)
+    for n, (point, radius) in enumerate(zip(points, fits.radius_mm, strict=True)):
+        if kept[n]:
+            near = tree.query_ball_point(point, max(SAME_MM, float(radius)))
+            kept[[m for m in near if m > n]] = False
+    return kept
+
+
+def _sides(lungs: Lungs, index: NDArray[np.float64]) -> list[Side]:
+    """Return the lung each place lies in, or the nearer one just outside."""
+    label = lungs.sample(lungs.coarse, index, order=0)
+    left = lungs.coarse == LEFT
+    middle = (np.argwhere(left).mean(axis=0) + np.argwhere(lungs.coarse == RIGHT).mean(axis=0)) / 2
+    towards_left = np.argwhere(left).mean(axis=0) - middle
+    coarse = (index + 0.5) / np.asarray(lungs.block) - 0.5
+    nearer_left = (coarse - middle) @ towards_left > 0
+    return [
+        Side.RIGHT if code == RIGHT else Side.LEFT if code == LEFT else Side.LEFT if nearer else Side.RIGHT
+        for code, nearer in zip(label, nearer_left, strict=True)
+    ]
+
+
+def _attenuation(
+    fits: Fits, n: int, image: NDArray[np.float32], spacing_mm: tuple[float, float, float]
+) -> Attenuation:
+    radius = fits.radius_mm[n]
+    p, r, c = np.clip(np.rint(fits.index[n]).astype(int), 0, np.array(image.shape) - 1)
+    core = image[max(p - 1, 0) : p + 2, max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2]
+    if float(core.max()) > CALCIFIED_HU and fits.hu[n] > CALCIFIED_HU / 2:
+        return Attenuation.CALCIFIED
+    if fits.hu[n] < GROUND_GLASS_HU:
+        return Attenuation.GROUND_GLASS
+    if 2 * radius >= PART_SOLID_LEAST_MM and fits.misfit[n] > 0.15:
+        reach = np.maximum(1, np.rint(0.8 * radius / np.asarray(spacing_mm)).astype(int))
+        ends = [image[p, r, min(c + reach[2], image.shape[2] - 1)], image[p, r, max(c - reach[2], 0)]]
+        ends += [image[p, min(r + reach[1], image.shape[1] - 1), c], image[p, max(r - reach[1], 0), c]]
+        if float(core.mean()) > CORE_SOLID_HU and float(np.median(ends)) < RIM_HU:
+            return Attenuation.PART_SOLID
+    return Attenuation.SOLID
+
+
+def _of_lesion(volume: Volume, lungs: Lungs, lesion: Lesion) -> Nodule:
+    index = np.array([lesion.index])
+    side = _sides(lungs, index)[0]
+    plane = int(np.clip(round(lesion.index[0]), 0, len(volume.hu) - 1))
+    # The surface of a lump on the coarse grid is known to half a coarse voxel.
+    error_mm = float(np.mean(lungs.coarse_spacing_mm)) / 2
+    solid = Attenuation.CALCIFIED if lesion.mean_hu > CALCIFIED_HU else Attenuation.SOLID
+    return Nodule(
+        nodule_id=0,
+        centre_mm=lesion.centre_mm,
+        diameter_mm=Estimate(
+            lesion.diameter_mm, lesion.diameter_mm - error_mm, lesion.diameter_mm + error_mm
+        ),
+        volume_mm3=lesion.volume_mm3,
+        mean_hu=lesion.mean_hu,
+        attenuation=solid,
+        roundness=min(1.0, lesion.diameter_mm / max(lesion.long_axis_mm, 1e-6)),
+        probability=lesion.air_around,
+        reported=True,
+        side=side,
+        zone=zone_of(lungs, side, lesion.index[0]),
+        pleura_distance_mm=max(0.0, float(lungs.sample(lungs.depth_mm, index)[0])),
+        sop_instance_uid=volume.sop_instance_uids[plane],
+        slice_index=plane,
+    )

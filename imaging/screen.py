@@ -1,0 +1,121 @@
+"""The screening of one study, on one page."""
+
+import time
+from dataclasses import dataclass
+
+from imaging import dicom
+from imaging.candidates import build_scale_space, find_candidates
+from imaging.classifier import Model, load_model, score
+from imaging.lesions import find_lesions
+from imaging.lungs import Lungs, segment_lungs
+from imaging.nodules import measure_nodules
+from imaging.pattern import Recall, describe_pattern
+from imaging.pictures import Pictures, draw
+from imaging.protocol import Protocol, provenance
+from imaging.resolution import measure_resolution, noise_of
+from imaging.texture import septal_index
+from imaging.verdict import judge, not_evaluable
+from records.errors import ScreeningError
+from records.model import LungSummary, Nodule, Pattern, Screening, Volume
+
+__all__ = ["Findings", "Screened", "find_nodules", "recall_of", "screen_study"]
+
+THIN_MM = 1.75  # between the 1.25 and the 2.5 mm slices that the model's recall was measured on
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Screened:
+    """What screening one study gives."""
+
+    screening: Screening
+    pictures: Pictures | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """What was measured in one volume."""
+
+    lungs: Lungs
+    summary: LungSummary
+    nodules: tuple[Nodule, ...]
+    pattern: Pattern
+
+
+def recall_of(model: Model, slice_mm: float) -> Recall:
+    """Return the model's measured recall for slices as thick as these."""
+    card = model.card
+    shares = card["recall"]["thin" if slice_mm < THIN_MM else "thick"]  # type: ignore[index]
+    return Recall(card["recall_diameters_mm"], shares, float(card["false_marks_a_scan"]))  # type: ignore[arg-type]
+
+
+def find_nodules(volume: Volume, model: Model) -> Findings:
+    """Find lungs, nodules and their pattern in one volume.
+
+    Raises
+    ------
+    ScreeningError
+        If the lungs can't be judged.
+    """
+    lungs = segment_lungs(volume)
+    resolution = measure_resolution(volume)
+    space = build_scale_space(volume, lungs)
+    noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
+    scored = score(model, space, find_candidates(space, noise_hu), noise_hu)
+    lesions = find_lesions(volume, lungs)
+    nodules = measure_nodules(volume, lungs, space, scored, lesions, resolution, model.operating_probability)
+    pattern = describe_pattern(
+        nodules,
+        lungs,
+        recall_of(model, slice_mm(volume)),
+        septal_index(space, lungs, noise_hu),
+        lesions.consolidation_ml,
+    )
+    summary = LungSummary(
+        lungs.volume_ml(1), lungs.volume_ml(2), float(space.levels[-1][space.inside].mean()), noise_hu
+    )
+    return Findings(lungs, summary, nodules, pattern)
+
+
+def slice_mm(volume: Volume) -> float:
+    """Return what limits small nodules along the patient: the larger of thickness and spacing."""
+    return max(volume.slice_thickness_mm or 0.0, volume.spacing_mm[0])
+
+
+def screen_study(study: dicom.StudyFiles, protocol: Protocol) -> Screened:
+    """Screen one study: choose, read, find, judge.
+
+    A failure we foresee becomes a `not_evaluable` result; a bug travels on.
+    """
+    model = load_model()
+    made = provenance(protocol, model.version)
+    began = time.perf_counter()
+    choice: dicom.Choice | None = None
+    findings: Findings | None = None
+    pictures: Pictures | None = None
+    try:
+        choice = dicom.choose_series(study)
+        volume = dicom.read_volume(choice.series)
+        findings = find_nodules(volume, model)
+        verdict = judge(findings.pattern, protocol, slice_mm(volume))
+        pictures = draw(volume, findings.lungs.labels, findings.nodules)
+    except ScreeningError as error:
+        verdict = not_evaluable(error.reason, error.sentence)
+    screening = Screening(
+        study=study.study,
+        series=choice.series.description if choice else None,
+        choice=_choice_in_words(choice),
+        lungs=findings.summary if findings else None,
+        nodules=findings.nodules if findings else (),
+        pattern=findings.pattern if findings else None,
+        verdict=verdict,
+        provenance=made,
+        seconds=time.perf_counter() - began,
+    )
+    return Screened(screening, pictures)
+
+
+def _choice_in_words(choice: dicom.Choice | None) -> str:
+    if choice is None:
+        return ""
+    others = [f"{series.label}: {why}" for series, why in choice.rejected]
+    return "\n".join([choice.reason, *others])

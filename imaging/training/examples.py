@@ -1,0 +1,216 @@
+"""Examples to learn from: real lungs with nodules of known place and size.
+
+Each example takes a scan, changes what differs between scanners and patients
+(blur, sharpness, dose, body size, slice thickness), inserts nodules at random
+sites, at vessels and at the pleura, and measures every candidate. What lies near
+a mark of the readers is neither: the readers were not exhaustive.
+"""
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from imaging.candidates import build_scale_space, find_candidates
+from imaging.features import describe
+from imaging.geometry import points_mm
+from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
+from imaging.lungs import Lungs, segment_lungs
+from imaging.resolution import noise_of
+from records.model import Volume
+
+__all__ = ["Example", "Recipe", "make_example", "read_marks", "thicken"]
+
+APART_MM = 9.0
+SHARES = (0.5, 0.25, 0.25)  # random, at the pleura, at vessels
+PLEURA_MM = 3.0
+HIT_MM = 1.2  # a candidate this near the centre of a nodule, or within its radius, is that nodule
+AMBIGUOUS_MM = 2.5  # past its edge nothing is learnt
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is inserted and how the scan is changed."""
+
+    nodules: int = 300
+    diameter_mm: tuple[float, float] = (1.2, 8.0)  # log-uniform, so that small ones are many
+    hu: tuple[float, float] = (-200.0, 80.0)
+    elongation: tuple[float, float] = (1.0, 1.35)
+    augment: bool = True
+    random_sites_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """Candidates of one changed scan.
+
+    Attributes
+    ----------
+    features : (N, F) float32 ndarray
+    label : (N,) int8 ndarray
+        1 nodule, 0 not, -1 not to be learnt from.
+    point_mm : (N, 3) float ndarray
+        LPS.
+    truth : tuple of InsertedNodule
+    """
+
+    features: NDArray[np.float32]
+    label: NDArray[np.int8]
+    point_mm: NDArray[np.float64]
+    truth: tuple[InsertedNodule, ...]
+
+
+def read_marks(path: Path, patient: str) -> NDArray[np.float64]:
+    """Return the nodules that readers marked, (M, 4): LPS mm and diameter (3 mm where they gave none)."""
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["patient"] == patient]
+    kept = [row for row in rows if row["kind"] != "non_nodule_ge3mm"]
+    columns = ("x_lps_mm", "y_lps_mm", "z_lps_mm")
+    marks = [[*(float(row[c]) for c in columns), float(row["equiv_sphere_diam_mm"] or 3.0)] for row in kept]
+    return np.array(marks, float).reshape(-1, 4)
+
+
+def thicken(volume: Volume, slices: int) -> Volume:
+    """Average neighbouring slices, as a scanner does that reconstructs thicker ones from the same data."""
+    planes = len(volume.hu) // slices
+    blocks = volume.hu[: planes * slices].reshape(planes, slices, *volume.hu.shape[1:])
+    step_mm = volume.spacing_mm[0]
+    shift = volume.axes[0] * step_mm * (slices - 1) / 2
+    origin = np.asarray(volume.origin_mm) + shift
+    return replace(
+        volume,
+        hu=np.rint(blocks.mean(axis=1)).astype(np.int16),
+        origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
+        spacing_mm=(step_mm * slices, *volume.spacing_mm[1:]),
+        slice_thickness_mm=step_mm * slices,
+        sop_instance_uids=volume.sop_instance_uids[:planes],
+    )
+
+
+def _augmented(volume: Volume, rng: np.random.Generator) -> tuple[Volume, float]:
+    """Change kernel, dose and body size; return the scan and its zoom."""
+    hu = volume.hu.astype(np.float32)
+    pixel_mm = volume.spacing_mm[1]
+
+    def blurred(sigma_mm: float) -> NDArray[np.float32]:
+        return np.stack([ndimage.gaussian_filter(plane, sigma_mm / pixel_mm) for plane in hu])
+
+    kind = rng.choice(["as it is", "softer", "sharper"], p=[0.4, 0.3, 0.3])
+    if kind == "softer":
+        hu = blurred(rng.uniform(0.2, 0.6))
+    elif kind == "sharper":
+        hu = hu + rng.uniform(0.1, 0.6) * (hu - blurred(0.7))
+    if rng.random() < 0.5:
+        grain = np.stack(
+            [
+                ndimage.gaussian_filter(rng.standard_normal(p.shape, np.float32), rng.uniform(0.4, 0.9))
+                for p in hu
+            ]
+        )
+        hu += grain * (rng.uniform(3.0, 30.0) / float(grain.std()))
+    zoom = rng.uniform(0.88, 1.15)
+    x, y, z = (zoom * v for v in volume.origin_mm)
+    p, r, c = (zoom * v for v in volume.spacing_mm)
+    changed = replace(
+        volume,
+        hu=np.clip(np.rint(hu), -1024, 3071).astype(np.int16),
+        origin_mm=(x, y, z),
+        spacing_mm=(p, r, c),
+        slice_thickness_mm=None if volume.slice_thickness_mm is None else zoom * volume.slice_thickness_mm,
+    )
+    return changed, zoom
+
+
+def _sites(volume: Volume, lungs: Lungs, recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float64]:
+    inside = lungs.labels > 0
+    shares = (1.0, 0.0, 0.0) if recipe.random_sites_only else SHARES
+    counts = [round(share * recipe.nodules) for share in shares]
+    places = draw_sites(volume, inside, counts[0], apart_mm=APART_MM, rng=rng)
+    if counts[1]:
+        index = np.argwhere(inside)
+        depth = np.zeros(inside.shape, np.float32)
+        depth[inside] = lungs.sample(lungs.depth_mm, index.astype(float), order=0)
+        at_pleura = inside & (depth < PLEURA_MM)
+        more = draw_sites(volume, at_pleura, counts[1], apart_mm=APART_MM, rng=rng, taken_mm=places)
+        places = np.concatenate([places, more])
+        vessels = inside & (depth > PLEURA_MM) & (volume.hu > -500)
+        beside = ndimage.binary_dilation(vessels, iterations=2) & ~vessels & (depth > PLEURA_MM)
+        more = draw_sites(volume, beside, counts[2], apart_mm=APART_MM, rng=rng, taken_mm=places)
+        places = np.concatenate([places, more])
+    return places
+
+
+def _grain_hu(volume: Volume, lungs: Lungs) -> float:
+    """Return the noise of single voxels in the lungs."""
+    planes = volume.hu[::4].astype(np.float32)
+    detail = planes - np.stack([ndimage.uniform_filter(p, 3) for p in planes])
+    return noise_of(detail, lungs.labels[::4] > 0)
+
+
+def make_example(volume: Volume, marks: NDArray[np.float64], recipe: Recipe, seed: int) -> Example:
+    """Make one example.
+
+    Parameters
+    ----------
+    volume : Volume
+        A scan without miliary disease.
+    marks : (M, 4) ndarray
+        Real nodules: LPS mm, diameter mm.
+    recipe : Recipe
+    seed : int
+        The same seed makes the same example.
+    """
+    rng = np.random.default_rng(seed)
+    zoom = 1.0
+    if recipe.augment:
+        volume, zoom = _augmented(volume, rng)
+    lungs = segment_lungs(volume)
+    places = _sites(volume, lungs, recipe, rng)
+    low, high = np.log(recipe.diameter_mm)
+    truth = []
+    for x, y, z in places:
+        axis = rng.standard_normal(3)
+        axis /= np.linalg.norm(axis)
+        truth.append(
+            InsertedNodule(
+                (float(x), float(y), float(z)),
+                float(np.exp(rng.uniform(low, high))),
+                float(rng.uniform(*recipe.hu)),
+                float(rng.uniform(*recipe.elongation)),
+                (float(axis[0]), float(axis[1]), float(axis[2])),
+            )
+        )
+    blur = ScannerBlur(
+        float(rng.uniform(0.4, 0.75)) if recipe.augment else 0.55,
+        volume.slice_thickness_mm or volume.spacing_mm[0],
+    )
+    hu = insert_nodules(volume, truth, blur, noise_hu=_grain_hu(volume, lungs), rng=rng)
+    space = build_scale_space(replace(volume, hu=hu), lungs)
+    noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
+    candidates = find_candidates(space, noise_hu)
+    points = points_mm(volume, candidates.index + space.start)
+    label = _labels(points, truth, marks * zoom)
+    return Example(describe(space, candidates, noise_hu), label, points, tuple(truth))
+
+
+def _labels(
+    points: NDArray[np.float64], truth: list[InsertedNodule], marks: NDArray[np.float64]
+) -> NDArray[np.int8]:
+    """Call the candidate nearest to each nodule a nodule, its neighbours nothing, the rest not a nodule."""
+    label = np.zeros(len(points), np.int8)
+    tree = cKDTree(points)
+    chosen = []
+    for nodule in truth:
+        radius = nodule.diameter_mm / 2
+        label[tree.query_ball_point(nodule.centre_mm, radius + AMBIGUOUS_MM)] = -1
+        near = tree.query_ball_point(nodule.centre_mm, max(radius, HIT_MM))
+        if near:
+            chosen.append(min(near, key=lambda n: float(np.linalg.norm(points[n] - nodule.centre_mm))))
+    for x, y, z, diameter_mm in marks:
+        label[tree.query_ball_point((x, y, z), diameter_mm / 2 + 5.0)] = -1
+    label[chosen] = 1
+    return label

@@ -1,0 +1,123 @@
+"""Lungs drawn as ellipsoids in an elliptic body: their volumes and sides are known by formula."""
+
+from dataclasses import replace
+from math import pi
+
+import numpy as np
+import pytest
+
+from imaging.lungs import LEFT, RIGHT, segment_lungs
+from records.errors import Reason, ScreeningError
+from records.model import Volume
+
+SPACING_MM = (2.5, 1.5, 1.5)
+SHAPE = (120, 200, 240)
+AXIAL = np.array([[0.0, 0, 1], [0, 1, 0], [1, 0, 0]])
+HALF_AXES_MM = (115.0, 75.0, 55.0)  # plane, row, column
+LUNG_ML = 4 / 3 * pi * 115 * 75 * 55 / 1000
+
+
+def grid_mm():
+    return np.meshgrid(
+        *((np.arange(n) - n / 2) * s for n, s in zip(SHAPE, SPACING_MM, strict=True)), indexing="ij"
+    )
+
+
+def ellipsoid(centre_mm, half_axes_mm):
+    squares = [((g - c) / h) ** 2 for g, c, h in zip(grid_mm(), centre_mm, half_axes_mm, strict=True)]
+    return sum(squares) <= 1
+
+
+def chest(*, right=True, left=True, gap_mm=20.0, trachea=True) -> Volume:
+    _, y, x = grid_mm()
+    hu = np.where((y / 120) ** 2 + (x / 165) ** 2 <= 1, 40, -1000).astype(np.int16)
+    off = HALF_AXES_MM[2] + gap_mm / 2
+    if right:
+        hu[ellipsoid((0, 0, -off), HALF_AXES_MM)] = -860
+    if left:
+        hu[ellipsoid((0, 0, off), HALF_AXES_MM)] = -860
+    if trachea:
+        z, y, x = grid_mm()
+        hu[(np.hypot(x, y + 10) < 8) & (z > -20)] = -1000
+    origin = (-SHAPE[2] / 2 * SPACING_MM[2], -SHAPE[1] / 2 * SPACING_MM[1], -SHAPE[0] / 2 * SPACING_MM[0])
+    uids = tuple(str(n) for n in range(SHAPE[0]))
+    return Volume(hu, origin, AXIAL, SPACING_MM, 2.5, "STANDARD", "1.2", "1.3", uids)
+
+
+def test_volumes_are_those_of_the_ellipsoids():
+    lungs = segment_lungs(chest())
+    # A surface known to a quarter of a 3 mm voxel: 2 % of an ellipsoid of 75 mm.
+    assert lungs.volume_ml(RIGHT) == pytest.approx(LUNG_ML, rel=0.04)
+    assert lungs.volume_ml(LEFT) == pytest.approx(LUNG_ML, rel=0.04)
+
+
+def test_right_is_right_when_the_columns_run_the_other_way():
+    scan = chest()
+    axes = AXIAL.copy()
+    axes[2] *= -1
+    mirrored = replace(
+        scan, hu=np.ascontiguousarray(scan.hu[:, :, ::-1]), axes=axes, origin_mm=(178.5, -150, -150)
+    )
+    labels, flipped = segment_lungs(scan).labels, segment_lungs(mirrored).labels[:, :, ::-1]
+    assert np.mean(labels == flipped) > 0.99
+    assert labels[60, 100, 70] == flipped[60, 100, 70] == RIGHT
+
+
+def test_the_trachea_is_no_lung():
+    labels = segment_lungs(chest()).labels
+    assert labels[80, 93, 120] == 0
+
+
+def test_a_nodule_at_the_pleura_and_a_vessel_are_inside():
+    scan = chest()
+    hu = scan.hu.copy()
+    hu[ellipsoid((0, 0, -115), (5, 5, 5))] = 40  # centred 5 mm inside the outer wall
+    hu[ellipsoid((0, 0, -60), (40, 3, 3))] = 40
+    labels = segment_lungs(replace(scan, hu=hu)).labels
+    assert labels[60, 100, 120 - 115 * 2 // 3] == RIGHT
+    assert labels[60, 100, 80] == RIGHT
+
+
+def test_lungs_that_touch_are_parted():
+    lungs = segment_lungs(chest(gap_mm=-6.0, trachea=False))
+    assert lungs.volume_ml(RIGHT) == pytest.approx(lungs.volume_ml(LEFT), rel=0.05)
+    assert lungs.labels[60, 100, 80] == RIGHT
+    assert lungs.labels[60, 100, 160] == LEFT
+
+
+def test_depth_is_the_distance_to_the_pleura():
+    lungs = segment_lungs(chest())
+    at_centre = lungs.sample(lungs.depth_mm, np.array([[60.0, 100.0, 76.7]]))[0]
+    assert at_centre == pytest.approx(55, abs=3.0)  # one coarse voxel
+
+
+def test_the_box_holds_both_lungs():
+    lungs = segment_lungs(chest())
+    labels = lungs.labels
+    assert np.count_nonzero(labels[lungs.box]) == np.count_nonzero(labels)
+
+
+def cut(scan: Volume, planes: slice) -> Volume:
+    return replace(scan, hu=scan.hu[planes], sop_instance_uids=scan.sop_instance_uids[planes])
+
+
+def without_air(scan: Volume) -> Volume:
+    return replace(scan, hu=np.full_like(scan.hu, 40))
+
+
+REFUSED = [
+    pytest.param(
+        lambda: cut(chest(), slice(60, None)), Reason.LUNGS_INCOMPLETE, "lower", id="upper-half-only"
+    ),
+    pytest.param(lambda: cut(chest(), slice(0, 60)), Reason.LUNGS_INCOMPLETE, "upper", id="lower-half-only"),
+    pytest.param(lambda: chest(left=False), Reason.LUNGS_IMPLAUSIBLE, "left lung", id="left-lung-missing"),
+    pytest.param(lambda: chest(right=False), Reason.LUNGS_IMPLAUSIBLE, "right lung", id="right-lung-missing"),
+    pytest.param(lambda: without_air(chest()), Reason.LUNGS_NOT_FOUND, "no air", id="abdomen"),
+]
+
+
+@pytest.mark.parametrize(("scan", "reason", "words"), REFUSED)
+def test_what_cannot_be_two_whole_lungs_is_refused_by_name(scan, reason, words):
+    with pytest.raises(ScreeningError, match=words) as refused:
+        segment_lungs(scan())
+    assert refused.value.reason is reason
