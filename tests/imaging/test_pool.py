@@ -75,17 +75,26 @@ def test_a_worker_that_is_killed_from_outside_costs_no_result():
     assert list(values.values()).count(killed) == 1
 
 
-def test_each_worker_uses_its_share_of_the_cores(monkeypatch):
-    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
-    share = str(max(1, cores() // 2))
-    assert [one.value for one in outcomes([("threads",)] * 4, workers=2)] == [share] * 4
-    assert outcomes([("threads",)], workers=2)[0].value == str(cores())
-
-
-def program(body):
+def program(body, **variables):
     """Start a program of its own that runs a batch."""
     text = "from imaging.pool import run_tasks\nfrom tests.imaging import toys\n" + textwrap.dedent(body)
-    return subprocess.Popen([sys.executable, "-c", text], cwd=ROOT, stdout=-1, stderr=-1, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", text], cwd=ROOT, env=os.environ | variables, stdout=-1, stderr=-1, text=True
+    )
+
+
+@pytest.mark.parametrize("allowed", [1, 64])
+def test_each_worker_uses_its_share_of_the_cores(allowed):
+    """A share is never more than the user allows."""
+    output, _ = program(
+        """
+        print(*(one.value for one in run_tasks(toys.misbehave, [("threads",)] * 4, workers=2)))
+        print(*(one.value for one in run_tasks(toys.misbehave, [("threads",)], workers=2)))
+        """,
+        NUMBA_NUM_THREADS=str(allowed),
+    ).communicate(timeout=30)
+    share, alone = min(max(1, cores() // 2), allowed), min(cores(), allowed)
+    assert output.split() == [str(share)] * 4 + [str(alone)]
 
 
 def test_what_libraries_print_does_not_reach_standard_output():
