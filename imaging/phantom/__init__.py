@@ -7,9 +7,10 @@
 (3, (128, 128))
 """
 
-from imaging.phantom.chest import Breath, ChestSpec, Patient, Phantom, chest, draw_patient, scan
+from imaging.phantom.chest import Patient, Phantom, chest, draw_patient, scan
 from imaging.phantom.nodules import NoduleSpec, NoduleTruth, treated
 from imaging.phantom.scanner import Kernel
+from imaging.phantom.spec import Breath, ChestSpec
 
 __all__ = [
     "Breath",

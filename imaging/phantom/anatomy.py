@@ -32,6 +32,7 @@ class Physique:
     depth: float
     height: float
     fat_mm: float  # under the skin
+    muscle: float  # thickness of the chest wall, relative
     heart: float  # size, relative
     right_dome_mm: float  # top of the diaphragm
     left_dome_mm: float
@@ -49,6 +50,7 @@ def draw_physique(rng: np.random.Generator) -> Physique:
         depth=size * rng.normal(1.0, 0.04),
         height=size * rng.normal(1.0, 0.03),
         fat_mm=float(np.clip(rng.normal(11.0, 4.0), 5.0, 24.0)),
+        muscle=float(np.clip(rng.normal(0.95, 0.12), 0.75, 1.3)),
         heart=rng.normal(1.0, 0.05),
         right_dome_mm=rng.normal(-92.0, 5.0),
         left_dome_mm=rng.normal(-103.0, 5.0),
@@ -146,7 +148,9 @@ def _bones(frame: _Frame) -> FloatArray:
     ends = (2.2, 2.45, 2.5, 2.5, 2.5, 2.45, 2.4, 2.3, 2.2, 2.1, 1.7, 1.1)
     for number, end in enumerate(ends):
         drop = 50.0 + 13.0 * min(number, 5)
-        middle = APEX_MM - 6.0 - RIB_PITCH_MM * number - drop * (1 - np.cos(turn)) / 2
+        middle = (
+            APEX_MM - 6.0 - RIB_PITCH_MM * number - drop * (0.3 * (1 - np.cos(turn)) + 0.4 * turn / np.pi)
+        )
         u, v = (depth - 7.0) / 3.8, 0.86 * (height - middle) / 6.6
         k = np.sqrt(u * u + v * v)
         across = k * (k - 1) / np.maximum(np.sqrt((u / 3.8) ** 2 + (v / 6.6) ** 2), 1e-6)
@@ -173,7 +177,7 @@ def _bones(frame: _Frame) -> FloatArray:
     front = (frame.centre_y - frame.half_y)[:, None, None] - 9.0
     width = 16.0 + 14.0 * np.clip((z - 35.0) / 20.0, 0, 1)
     sternum = np.maximum(np.maximum(np.abs(x) - width, np.abs(y - front) - 5.0), np.abs(z + 15.0) - 75.0)
-    clavicle = capsules(frame.grid, [(24, -30, 72), (80, -22, 96), (140, 18, 108)], [8.0, 6.0, 6.0])
+    clavicle = capsules(frame.grid, [(22, -58, 60), (80, -36, 96), (140, 14, 108)], [8.0, 6.0, 6.0])
     clavicle = np.minimum(clavicle, clavicle[:, :, ::-1])
     blade = np.maximum(
         np.abs(frame.cavity - 27.0 - 3.0 * np.sin(2 * frame.turn)) - 2.2, np.abs(z - 30.0) - 62.0
@@ -221,6 +225,7 @@ def _mediastinum(frame: _Frame, blood: FloatArray) -> FloatArray:
     high = np.clip((z - 5.0) / 40.0, 0, 1)
     halfway = 5.0 + (17.0 + 9.0 * high) * np.exp(-(((depth - 0.1 + 0.1 * high) / (0.38 + 0.1 * high)) ** 2))
     halfway = halfway + 7.0 * np.clip(depth - 0.35, 0, 1) + 26.0 * np.clip(-depth - 0.5, 0, 1)
+    halfway = halfway + 12.0 * high * np.clip(0.3 - depth, 0, 1)
     septum = np.abs(x - 2.0) - halfway
     hull = joined(blood - 4.0, septum, 22.0)
     spine_y = frame.spine_y[:, None, None]
@@ -259,7 +264,7 @@ def _fissures(frame: _Frame, rng: np.random.Generator) -> tuple[FloatArray, Floa
     # A fissure runs from high in the back to low in front; y grows to the back.
     oblique = normalised(z - (lift + slope * y) - bend - wave, grid.step_mm)
     horizontal = normalised(
-        z - (-20.0 + 0.2 * y) + 0.0012 * ((x + 70.0) ** 2 + (y + 40.0) ** 2) - wave, grid.step_mm
+        z - (-20.0 + 0.2 * y) + 0.0012 * ((x + 70.0) ** 2 + (y + 40.0) ** 2) - 0.5 * wave, grid.step_mm
     )
     return oblique, horizontal
 
@@ -278,18 +283,19 @@ def _lobes(grid: Grid, lungs: FloatArray, oblique: FloatArray, horizontal: Float
     )
 
 
-def _wall(frame: _Frame, physique: Physique) -> tuple[FloatArray, FloatArray]:
+def _wall(frame: _Frame, physique: Physique, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Return the body's outline and, within it, the muscles' (all that is not fat)."""
     grid = frame.grid
     level = grid.axes_mm[2][:, 0, 0]
     shoulders = 1 / (1 + np.exp(-(level - 62.0) / 16.0))
     waist = np.clip(-(level + 40.0) / 140.0, 0, 1)
-    half_x = 131.0 + 26.0 + 34.0 * shoulders - 8.0 * waist
-    half_y = 92.0 + 24.0 - 22.0 * shoulders - 2.0 * waist
+    half_x = 134.0 + 23.0 * physique.muscle + 34.0 * shoulders - 8.0 * waist
+    half_y = 92.0 + 24.0 * physique.muscle - 22.0 * shoulders - 2.0 * waist
     centre_y = 5.0 + 17.0 * shoulders
     muscle = column(grid, (0 * level, centre_y), (half_x, half_y), power=2.5)
     fat = physique.fat_mm * (0.7 + 0.6 * np.sin(frame.turn) ** 2)
     body = muscle - fat
+    muscle = muscle + 2.5 * fog(grid, 30.0, rng)
     if physique.breasts_mm > 0:
         thick = physique.breasts_mm
         for side in (-1.0, 1.0):
@@ -300,7 +306,7 @@ def _wall(frame: _Frame, physique: Physique) -> tuple[FloatArray, FloatArray]:
     # Fat fills the armpits and the planes between the muscles of the back.
     for side in (-1.0, 1.0):
         armpit = ellipsoid(grid, (side * 150.0, 12.0, 48.0), (22.0, 26.0, 46.0), turn_deg=side * 20.0)
-        muscle = np.maximum(muscle, -armpit)
+        muscle = np.maximum(muscle, 5.0 * fog(grid, 25.0, rng) - armpit)
     plane = np.abs(frame.cavity - 18.0) - 1.6
     return body, np.maximum(muscle, -np.maximum(plane, np.abs(frame.turn - 1.2) * 60.0 - 36.0))
 
@@ -325,10 +331,11 @@ def build_anatomy(physique: Physique, *, rng: np.random.Generator) -> Anatomy:
     mediastinum = _mediastinum(frame, blood)
     lungs = np.maximum(frame.cavity + PLEURA_MM, -joined(mediastinum, below, 6.0))
     oblique, horizontal = _fissures(frame, rng)
-    body, muscle = _wall(frame, physique)
+    body, muscle = _wall(frame, physique, rng)
+    # Within the cage what is no organ is fat, but for the sheet of the diaphragm.
     inside = frame.cavity + 1.0
-    # Between the lungs lies fat, not muscle; the diaphragm is muscle.
-    muscle = np.maximum(muscle, -np.maximum(inside, below - 2.5))
+    diaphragm = np.maximum(np.abs(below + 1.2) - 1.4, inside)
+    muscle = np.minimum(np.maximum(muscle, -inside), diaphragm)
     oesophagus = capsules(grid, [(2, 28, 125), (3, 34, -40), (14, 32, -140)], [8.0, 8.0, 9.0])
     x, y, _ = grid.axes_mm
     spine = (np.sqrt((x / 22.0) ** 2 + ((y - frame.spine_y[:, None, None] - 12.0) / 30.0) ** 2) - 1) * 22.0

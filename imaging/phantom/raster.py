@@ -22,7 +22,8 @@ STOMACH_HU = 18.0
 GAS_HU = -950.0
 CORTICAL_HU = 850.0
 CANCELLOUS_HU = 190.0
-PLEURAL_SHEET_MM = 0.10  # both layers of a fissure
+OBLIQUE_SHEET_MM = 0.10  # both layers of a fissure
+HORIZONTAL_SHEET_MM = 0.05  # often incomplete
 
 
 @numba.njit(cache=True, inline="always")
@@ -42,11 +43,9 @@ def _cover(distance, width):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, inline="always")
-def _sheet(distance, width):  # type: ignore[no-untyped-def]
-    overlap = min(distance + width / 2, PLEURAL_SHEET_MM / 2) - max(
-        distance - width / 2, -PLEURAL_SHEET_MM / 2
-    )
-    return max(overlap, 0.0) / width
+def _sheet(distance, width, thickness):  # type: ignore[no-untyped-def]
+    low = max(distance - width / 2, -thickness / 2)
+    return max(min(distance + width / 2, thickness / 2) - low, 0.0) / width
 
 
 @numba.njit(cache=True)
@@ -114,14 +113,14 @@ def paint_tissue(  # type: ignore[no-untyped-def]
                 inner = _cover(lung, edge_mm)
                 value = 0.0
                 if inner < 1.0:
-                    value = FAT_HU + 0.5 * grain
-                    value += (MUSCLE_HU + 0.4 * grain - value) * _cover(
+                    value = FAT_HU + 0.2 * grain
+                    value += (MUSCLE_HU + 0.15 * grain - value) * _cover(
                         _read(muscle, k, j, i, fk, fj, fi), edge_mm
                     )
                     skin = _cover(outline, edge_mm) - _cover(outline + 2.0, edge_mm)
                     value += (SKIN_HU - value) * skin
                     value += (SOFT_HU - value) * _cover(_read(soft, k, j, i, fk, fj, fi), edge_mm)
-                    value += (LIVER_HU + 0.3 * grain - value) * _cover(
+                    value += (LIVER_HU + 0.1 * grain - value) * _cover(
                         _read(liver, k, j, i, fk, fj, fi), edge_mm
                     )
                     gut = GAS_HU + (STOMACH_HU - GAS_HU) * _cover(gas_level_mm - y, edge_mm)
@@ -135,9 +134,10 @@ def paint_tissue(  # type: ignore[no-untyped-def]
                 if inner > 0.0:
                     air = parenchyma_hu + gravity_hu_per_mm * y + grain
                     slit = _read(oblique, k, j, i, fk, fj, fi)
-                    air += (SOFT_HU - air) * _sheet(slit, edge_mm)
+                    air += (SOFT_HU - air) * _sheet(slit, edge_mm, OBLIQUE_SHEET_MM)
                     if x < 0 and slit > 0:
-                        air += (SOFT_HU - air) * _sheet(_read(horizontal, k, j, i, fk, fj, fi), edge_mm)
+                        slit = _read(horizontal, k, j, i, fk, fj, fi)
+                        air += (SOFT_HU - air) * _sheet(slit, edge_mm, HORIZONTAL_SHEET_MM)
                     value += (air - value) * inner
                     if inner >= 0.5:
                         sides[plane, row, column] = 1 if x < 2.0 else 2
