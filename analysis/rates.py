@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from records.reads import Response
 
-__all__ = ["NotEvaluable", "Rate", "disease_control_rate", "exact_interval", "objective_response_rate"]
+__all__ = ["NotEvaluable", "Rate", "disease_control_rate", "objective_response_rate"]
 
 RESPONDED = (Response.CR, Response.PR)
 CONTROLLED = (Response.CR, Response.PR, Response.SD, Response.NON_CR_NON_PD)
@@ -68,30 +68,14 @@ def disease_control_rate(
     return _rate(best, CONTROLLED, not_evaluable, confidence)
 
 
-def exact_interval(count: int, patients: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval of Clopper and Pearson (1934, Biometrika 26:404) of a share.
-
-    Raises
-    ------
-    ValueError
-        If `count` is not within 0 and `patients`, or there are no patients.
-    """
-    from scipy.stats import beta
-
-    if not 0 <= count <= patients or patients == 0:
-        raise ValueError(f"expected 0 to {patients} of at least 1 patient, got {count}")
-    tail = (1 - confidence) / 2
-    low = 0.0 if count == 0 else float(beta.ppf(tail, count, patients - count + 1))
-    high = 1.0 if count == patients else float(beta.ppf(1 - tail, count + 1, patients - count))
-    return low, high
-
-
 def _rate(
     best: Iterable[Response], counted: tuple[Response, ...], policy: NotEvaluable, confidence: float
 ) -> Rate:
+    from analysis.comparisons import clopper_pearson
+
     responses = list(best)
     if policy is NotEvaluable.LEFT_OUT:
         responses = [response for response in responses if response not in NOT_EVALUABLE]
     count = sum(response in counted for response in responses)
-    low, high = exact_interval(count, len(responses), confidence)
-    return Rate(count, len(responses), low, high, confidence)
+    interval = clopper_pearson(count, len(responses), level=confidence)
+    return Rate(count, len(responses), interval.low, interval.high, confidence)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
+from analysis.errors import AnalysisError, Problem
 from analysis.recist.best import ORDER
 from analysis.recist.results import Source, TimePoint
 from records.reads import Evaluator, Response
@@ -103,18 +104,19 @@ def adjudicate(
 
     Raises
     ------
-    ValueError
+    AnalysisError
         If there are not two readers, a choice names another one, or a
         disagreement was not adjudicated.
     """
     if len(readers) != 2:
-        raise ValueError(f"adjudication is between 2 readers, got {len(readers)}")
+        raise AnalysisError(Problem.BAD_INPUT, f"adjudication is between 2 readers, got {len(readers)}")
     (first_reader, first), (_, second) = readers.items()
     for choice in adjudications:
         if choice.chosen not in readers:
-            raise ValueError(
+            raise AnalysisError(
+                Problem.BAD_INPUT,
                 f"the adjudicator of {choice.subject_id} chose {choice.chosen.label}, who did not read; "
-                f"readers are {', '.join(reader.label for reader in readers)}"
+                f"readers are {', '.join(reader.label for reader in readers)}",
             )
     if basis is Basis.TIME_POINT:
         return _adjudicate_visits(readers, first, second, adjudications)
@@ -122,7 +124,10 @@ def adjudicate(
     if disagree(first, second, basis):
         choices = [choice for choice in adjudications if choice.basis is basis]
         if not choices:
-            raise ValueError(f"{first[0].subject_id}: readers disagree on the {basis}, nobody adjudicated")
+            raise AnalysisError(
+                Problem.BAD_INPUT,
+                f"{first[0].subject_id}: readers disagree on the {basis}, nobody adjudicated",
+            )
         chosen = choices[-1].chosen
     return tuple(replace(point, source=Source.ADJUDICATED) for point in readers[chosen])
 
@@ -142,9 +147,10 @@ def _adjudicate_visits(
         taken = point
         if other is not None and other.overall_response is not point.overall_response:
             if point.visit not in choices:
-                raise ValueError(
+                raise AnalysisError(
+                    Problem.BAD_INPUT,
                     f"{point.subject_id}, {point.visit}: {point.overall_response} against "
-                    f"{other.overall_response}, nobody adjudicated"
+                    f"{other.overall_response}, nobody adjudicated",
                 )
             taken = by_visit[choices[point.visit]][point.visit_number]
         final.append(replace(taken, source=Source.ADJUDICATED))
@@ -157,7 +163,7 @@ def adjudication_rate(
     """Return the share of patients whose two readers disagree."""
     answers = [disagree(first, second, basis) for first, second in pairs]
     if not answers:
-        raise ValueError("no patient was read by two readers")
+        raise AnalysisError(Problem.BAD_INPUT, "no patient was read by two readers")
     return sum(answers) / len(answers)
 
 

@@ -17,10 +17,10 @@ from analysis.endpoints import (
     progression_free_survival_fda,
     time_to_progression,
 )
+from analysis.errors import AnalysisError
 from analysis.rates import (
     NotEvaluable,
     disease_control_rate,
-    exact_interval,
     objective_response_rate,
 )
 from analysis.recist.checks import InputError, ProblemCode
@@ -337,8 +337,9 @@ def test_table_counts_the_start_as_day_one():
         pytest.param(10, 10, 0.691502892, 1.0, id="all-of-10"),
     ],
 )
-def test_exact_interval(count, patients, low, high):
-    assert exact_interval(count, patients) == pytest.approx((low, high), abs=1e-9)
+def test_rates_have_exact_intervals(count, patients, low, high):
+    rate = objective_response_rate([Response.PR] * count + [Response.PD] * (patients - count))
+    assert (rate.low, rate.high) == pytest.approx((low, high), abs=1e-9)
 
 
 def test_rates_of_the_paper():
@@ -362,7 +363,7 @@ def test_not_evaluable_patients_count_as_the_protocol_says():
 
 
 def test_rate_of_nobody_is_refused():
-    with pytest.raises(ValueError, match="at least 1 patient"):
+    with pytest.raises(AnalysisError):
         objective_response_rate([])
 
 

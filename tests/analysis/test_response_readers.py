@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from analysis.errors import AnalysisError
 from analysis.response import (
     Adjudication,
     Basis,
@@ -113,12 +114,12 @@ def test_adjudicator_chooses_one_reader_by_time_point():
     ],
 )
 def test_adjudication_that_cannot_be_done(choices, basis, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(AnalysisError, match=message):
         adjudicate({ONE: FIRST, TWO: SECOND}, choices, basis)
 
 
 def test_adjudication_is_between_two():
-    with pytest.raises(ValueError, match="2 readers, got 1"):
+    with pytest.raises(AnalysisError, match="2 readers, got 1"):
         adjudicate({ONE: FIRST}, [], Basis.TIME_POINT)
 
 
