@@ -1,0 +1,278 @@
+"""Read a clinical table: every problem at once, nothing dropped in silence.
+
+A table in other words than ours is read through a *mapping* (TOML): which column
+is which, what stands for missing, how dates are written, what a value means. The
+mapping of the TCIA NSCLC Radiogenomics table ships as `nsclc_radiogenomics.toml`.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.dictionary import COLUMNS, Column, Kind
+from analysis.errors import AnalysisError, Problem
+
+__all__ = ["Clinical", "ClinicalMapping", "TableProblem", "read_clinical", "read_mapping", "read_table"]
+
+MISSING = (
+    "",
+    "na",
+    "n/a",
+    "nan",
+    "none",
+    "unknown",
+    "not collected",
+    "not recorded",
+    "not available",
+    "missing",
+)
+TRUE = ("1", "1.0", "yes", "y", "true", "checked", "present", "positive", "dead")
+FALSE = ("0", "0.0", "no", "n", "false", "unchecked", "absent", "negative", "alive")
+DATE_FORMAT = "%Y-%m-%d"
+
+
+@dataclass(frozen=True, slots=True)
+class TableProblem:
+    """One thing wrong with a table, and where: rows as a spreadsheet counts them."""
+
+    row: int
+    patient_id: str
+    column: str
+    value: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClinicalMapping:
+    """How another table says what ours does.
+
+    Attributes
+    ----------
+    columns : dict
+        Our column to theirs.
+    values : dict
+        Our column to {their value, lower case: ours}.
+    plus_days : dict
+        Our date column to their column of days added to it.
+    factors : dict
+        Our column to what their numbers are multiplied by (0.45359237 for pounds).
+    constants : dict
+        Our column to a value for everybody.
+    """
+
+    columns: dict[str, str] = field(default_factory=dict)
+    values: dict[str, dict[str, str]] = field(default_factory=dict)
+    plus_days: dict[str, str] = field(default_factory=dict)
+    factors: dict[str, float] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
+    missing: tuple[str, ...] = MISSING
+    date_format: str = DATE_FORMAT
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clinical:
+    """A checked patient table and what was wrong with it.
+
+    Values that cannot be are missing in `frame`, with a problem each; rows that
+    cannot be (no or a second use of an identifier) are left out, with one too.
+    Column `table_row` says where a patient stood in the table.
+    """
+
+    frame: pd.DataFrame
+    problems: tuple[TableProblem, ...]
+    n_read: int
+
+    @property
+    def n_excluded(self) -> int:
+        """Rows left out."""
+        return self.n_read - len(self.frame)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read CSV or Excel as text, a cell a string."""
+    try:
+        if path.suffix.lower() in (".xlsx", ".xlsm"):
+            table = pd.read_excel(path, dtype=str, keep_default_na=False)
+        else:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError, UnicodeDecodeError) as error:
+        raise AnalysisError(Problem.BAD_INPUT, f"{path.name} cannot be read as a table: {error}") from error
+    if table.empty:
+        raise AnalysisError(Problem.BAD_INPUT, f"{path.name} holds no rows")
+    return table
+
+
+def read_mapping(text: str) -> ClinicalMapping:
+    """Read a mapping from TOML."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise AnalysisError(Problem.BAD_PLAN, f"the mapping cannot be read: {error}") from error
+    unknown = set(content) - {name for name in ClinicalMapping.__dataclass_fields__}
+    if unknown:
+        raise AnalysisError(Problem.BAD_PLAN, f"the mapping has unknown parts: {', '.join(sorted(unknown))}")
+    content["missing"] = tuple(value.lower() for value in content.get("missing", MISSING))
+    content["values"] = {
+        column: {str(theirs).lower(): ours for theirs, ours in pairs.items()}
+        for column, pairs in content.get("values", {}).items()
+    }
+    return ClinicalMapping(**content)
+
+
+def read_clinical(table: pd.DataFrame, mapping: ClinicalMapping | None = None) -> Clinical:
+    """Turn a table of text into a checked patient table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Strings, from `read_table`.
+    mapping : ClinicalMapping, optional
+        Without one the columns carry our names.
+
+    Raises
+    ------
+    AnalysisError
+        If a required column is absent or no row is left.
+    """
+    wanted = mapping or ClinicalMapping()
+    renamed, absent = _rename(table, wanted)
+    required = [c.name for c in COLUMNS if c.is_required and c.name not in renamed]
+    if required or absent:
+        lost = ", ".join(map(repr, required + absent))
+        raise AnalysisError(Problem.MISSING_COLUMN, f"the table has no column {lost}")
+    problems: list[TableProblem] = []
+    columns: dict[str, pd.Series] = {}
+    known = {column.name: column for column in COLUMNS}
+    identifiers = renamed["patient_id"].str.strip()
+    for name in renamed.columns:
+        column = known.get(name)
+        if column is None and name.startswith("symptom_"):
+            column = Column(name, Kind.TRUTH, "Symptom")
+        if column is None:
+            columns[name] = renamed[name].where(~_is_missing(renamed[name], wanted))
+            continue
+        values, wrong = _convert(renamed[name], column, wanted)
+        columns[name] = values
+        problems += [
+            TableProblem(row + 2, str(identifiers.iloc[row]), name, renamed[name].iloc[row], sentence)
+            for row, sentence in wrong
+        ]
+    frame = pd.DataFrame({**columns, "table_row": np.arange(2, len(table) + 2)})
+    for name, days in wanted.plus_days.items():
+        shift = pd.to_numeric(table[days], errors="coerce")
+        frame[name] = frame[name] + pd.to_timedelta(shift.to_numpy(), unit="D")
+    problems += _schema_problems(frame, renamed)
+    frame, more = _one_row_each(frame, renamed)
+    problems += more
+    if frame.empty:
+        raise AnalysisError(Problem.BAD_INPUT, "no row of the table can be used")
+    ordered = sorted(problems, key=lambda problem: (problem.row, problem.column))
+    return Clinical(frame, tuple(dict.fromkeys(ordered)), len(table))
+
+
+def _rename(table: pd.DataFrame, mapping: ClinicalMapping) -> tuple[pd.DataFrame, list[str]]:
+    stripped = table.rename(columns=lambda name: str(name).strip())
+    theirs = {name.strip(): ours for ours, name in mapping.columns.items()}
+    absent = [name for name in theirs if name not in stripped.columns]
+    absent += [name for name in mapping.plus_days.values() if name not in table.columns]
+    renamed = stripped.rename(columns=theirs)
+    for name, value in mapping.constants.items():
+        renamed[name] = str(value)
+    twice = renamed.columns[renamed.columns.duplicated()]
+    if len(twice):
+        raise AnalysisError(Problem.BAD_INPUT, f"the table has two columns {twice[0]!r}")
+    return renamed, absent
+
+
+def _is_missing(values: pd.Series, mapping: ClinicalMapping) -> pd.Series:
+    return values.str.strip().str.lower().isin([*mapping.missing, ""])
+
+
+def _convert(
+    values: pd.Series, column: Column, mapping: ClinicalMapping
+) -> tuple[pd.Series, list[tuple[int, str]]]:
+    """Return the column in its own type, and (row, sentence) of what could not be."""
+    text = values.str.strip()
+    translation = mapping.values.get(column.name, {})
+    if translation:
+        text = text.str.lower().map(translation).fillna(text)
+    if column.name == "egfr_result":
+        return text, []  # what stands for no result is part of the result
+    empty = _is_missing(text, mapping)
+    if column.kind is Kind.NUMBER:
+        found = pd.to_numeric(text.where(~empty), errors="coerce") * mapping.factors.get(column.name, 1.0)
+        expected = "a number"
+    elif column.kind is Kind.DATE:
+        found = pd.to_datetime(text.where(~empty), format=mapping.date_format, errors="coerce")
+        expected = f"a date as {mapping.date_format}"
+    elif column.kind is Kind.TRUTH:
+        lowered = text.str.lower()
+        found = pd.Series(np.nan, index=text.index, dtype=object)
+        found[lowered.isin(TRUE)], found[lowered.isin(FALSE)] = True, False
+        found = found.astype("boolean")
+        expected = "yes or no"
+    elif column.kind is Kind.CHOICE:
+        lowered = text.str.lower() if column.levels[0].islower() else text.str.upper()
+        found = lowered.where(lowered.isin(column.levels) & ~empty)
+        expected = f"one of {', '.join(column.levels)}"
+    else:
+        found, expected = text.where(~empty), "text"
+    wrong = np.flatnonzero((found.isna() & ~empty).to_numpy())
+    return found, [(int(row), f"expected {expected}") for row in wrong]
+
+
+def _schema_problems(frame: pd.DataFrame, raw: pd.DataFrame) -> list[TableProblem]:
+    """Check ranges with pandera; what is out of range becomes missing."""
+    import pandera.pandas as pa
+    from pandera.errors import SchemaErrors
+
+    checks = {}
+    for column in COLUMNS:
+        if column.name in frame and column.kind is Kind.NUMBER:
+            limits = []
+            if column.low is not None:
+                limits.append(pa.Check.ge(column.low, error=f"expected {column.low:g} or more"))
+            if column.high is not None:
+                limits.append(pa.Check.le(column.high, error=f"expected {column.high:g} or less"))
+            if column.name == "ecog_ps":
+                limits.append(pa.Check.isin([0, 1, 2, 3, 4], error="expected 0, 1, 2, 3 or 4"))
+            checks[column.name] = pa.Column(float, limits, nullable=True)
+    try:
+        pa.DataFrameSchema(checks).validate(frame.astype(dict.fromkeys(checks, float)), lazy=True)
+    except SchemaErrors as found:
+        failures = found.failure_cases
+    else:
+        return []
+    problems = []
+    for name, check, row in zip(failures["column"], failures["check"], failures["index"], strict=True):
+        place = int(row)
+        patient = str(raw["patient_id"].iloc[place])
+        problems.append(TableProblem(place + 2, patient, name, str(raw[name].iloc[place]), str(check)))
+        frame.loc[place, name] = np.nan
+    return problems
+
+
+def _one_row_each(frame: pd.DataFrame, raw: pd.DataFrame) -> tuple[pd.DataFrame, list[TableProblem]]:
+    """Keep the first row of each patient."""
+    nameless = frame["patient_id"].isna()
+    repeated = frame["patient_id"].duplicated() & ~nameless
+    problems = [_row_problem(raw, row, "the row names no patient: left out") for row in _rows(nameless)]
+    problems += [
+        _row_problem(raw, row, "the patient has a row already: this one is left out")
+        for row in _rows(repeated)
+    ]
+    return frame[~nameless & ~repeated].reset_index(drop=True), problems
+
+
+def _row_problem(raw: pd.DataFrame, row: int, sentence: str) -> TableProblem:
+    value = str(raw["patient_id"].iloc[row])
+    return TableProblem(row + 2, value, "patient_id", value, sentence)
+
+
+def _rows(chosen: pd.Series) -> Iterator[int]:
+    yield from np.flatnonzero(chosen.to_numpy()).tolist()

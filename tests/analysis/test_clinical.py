@@ -1,0 +1,276 @@
+"""Reading clinical tables, deriving what the paper defines, listing every problem."""
+
+import os
+from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.clinical import ClinicalMapping, read_clinical, read_mapping, read_table
+from analysis.derivations import derive
+from analysis.dictionary import COLUMNS, dictionary_markdown
+from analysis.errors import AnalysisError, Problem
+from analysis.flow import Flow, choose
+from analysis.treatment import Sequence, Treatment, classify, sequence_of
+
+SHARED = Path(os.environ.get("MIPC_SHARED", Path(__file__).parents[3] / "shared"))
+RADIOGENOMICS = SHARED / "clinical" / "nsclc_radiogenomics_labels.csv"
+
+
+def patient(**values):
+    """Return a derived table of one patient."""
+    row = {"patient_id": "1", **{name: str(value) for name, value in values.items()}}
+    return derive(read_clinical(pd.DataFrame([row])))
+
+
+def value(column, **values):
+    found = patient(**values).frame[column].iloc[0]
+    return None if pd.isna(found) else found
+
+
+@pytest.mark.parametrize(
+    ("cigarettes", "last", "expected"),
+    [
+        pytest.param(99, "2008-01-01", "nonsmoker", id="99-cigarettes"),
+        pytest.param(100, "2008-01-01", "current", id="100-cigarettes"),
+        pytest.param(5000, "2007-06-15", "current", id="a-year-before"),
+        pytest.param(5000, "2007-06-14", "former", id="a-year-and-a-day-before"),
+        pytest.param(5000, "", None, id="unknown-when"),
+    ],
+)
+def test_smoking_as_the_paper_defines_it(cigarettes, last, expected):
+    # 2008-06-14 less 365 days is 2007-06-15: leap years are no trap here.
+    found = value(
+        "smoking", diagnosis_date="2008-06-14", cigarettes_lifetime=cigarettes, last_smoked_date=last
+    )
+    assert found == expected
+
+
+def test_who_smokes_at_diagnosis_is_a_current_smoker():
+    assert value("smoking", cigarettes_lifetime=5000, is_smoking="yes") == "current"
+    assert value("smoking_group", smoking="former") == "former_or_current"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "lost"),
+    [
+        pytest.param(70, 63, False, id="exactly-10-percent"),
+        pytest.param(70, 62.9, True, id="just-more"),
+        pytest.param(70, 75, False, id="gained"),
+        pytest.param(66.7, 60.03, False, id="exactly-10-percent-in-floats"),
+        pytest.param("", 63, None, id="unknown"),
+    ],
+)
+def test_weight_loss_is_more_than_a_tenth(before, now, lost):
+    assert value("weight_loss", weight_before_kg=before, weight_kg=now) == lost
+
+
+@pytest.mark.parametrize(("status", "group"), [(0, "0-1"), (1, "0-1"), (2, "2-4"), (4, "2-4"), ("", None)])
+def test_performance_groups(status, group):
+    assert value("ecog_group", ecog_ps=status) == group
+
+
+@pytest.mark.parametrize(
+    ("sites", "expected"),
+    [
+        pytest.param({"metastasis_bone": "no", "metastasis_brain": "yes"}, True, id="one-site"),
+        pytest.param({"metastasis_bone": "no", "metastasis_brain": "no"}, False, id="no-site"),
+        pytest.param({"metastasis_bone": "no", "metastasis_brain": ""}, None, id="one-unknown"),
+        pytest.param(
+            {"metastasis_bone": "yes", "metastasis_brain": ""}, True, id="known-in-spite-of-unknown"
+        ),
+        pytest.param(
+            {"metastasis_malignant_pleural_effusion": "yes", "metastasis_bone": "no"}, False, id="pleura"
+        ),
+    ],
+)
+def test_extrapulmonary_metastasis(sites, expected):
+    assert value("extrapulmonary_metastasis", **sites) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ({}, Sequence.SUPPORTIVE),
+        ({"line1": "best supportive care"}, Sequence.SUPPORTIVE),
+        ({"line1": "gefitinib"}, Sequence.TKI_ONLY),
+        ({"line1": "erlotinib", "line2": "hospice"}, Sequence.TKI_ONLY),
+        ({"line1": "carboplatin + paclitaxel"}, Sequence.CHEMOTHERAPY_ONLY),
+        ({"line1": "Iressa", "line2": "cisplatin/gemcitabine"}, Sequence.TKI_THEN_CHEMOTHERAPY),
+        ({"line1": "docetaxel", "line2": "tarceva"}, Sequence.CHEMOTHERAPY_THEN_TKI),
+        (
+            {"line1": "vinorelbine", "line2": "pemetrexed", "line3": "gefitinib"},
+            "chemotherapy_then_chemotherapy",
+        ),
+    ],
+)
+def test_treatment_sequence(lines, expected):
+    assert value("treatment_sequence", **{"line1": "", **lines}) == expected
+
+
+def test_lines_are_put_in_the_order_of_their_dates():
+    found = patient(
+        diagnosis_date="2006-01-01",
+        line1="gefitinib",
+        line1_start="2006-08-01",
+        line2="cisplatin",
+        line2_start="2006-02-01",
+    )
+    assert found.frame["treatment_sequence"].iloc[0] == "chemotherapy_then_tki"
+    assert found.frame["tki_months"].iloc[0] == pytest.approx(212 / (365.25 / 12))
+    assert "not in the order of their dates" in found.problems[0].sentence
+
+
+def test_tki_with_chemotherapy_is_chemotherapy():
+    assert classify("carboplatin + pemetrexed + gefitinib") is Treatment.CHEMOTHERAPY
+    assert sequence_of(Treatment.OTHER, None) is Sequence.OTHER
+
+
+def test_survival_is_worked_out_from_dates():
+    found = patient(
+        diagnosis_date="2006-01-01",
+        line1="gefitinib",
+        line1_start="2006-01-31",
+        progression_date="2006-07-01",
+        death_date="2007-01-01",
+    ).frame.iloc[0]
+    month = 365.25 / 12
+    assert found["os_months"] == pytest.approx(365 / month)
+    assert found["os_event"]
+    assert found["pfs_months"] == pytest.approx(151 / month)
+    alive = patient(diagnosis_date="2006-01-01", last_contact_date="2006-03-02").frame.iloc[0]
+    assert alive["os_months"] == pytest.approx(60 / month)
+    assert not alive["os_event"]
+
+
+def test_every_problem_is_listed_at_once_with_row_and_column():
+    table = pd.DataFrame(
+        {
+            "patient_id": ["a", "b", "b", "", "e"],
+            "sex": ["female", "m", "male", "male", "Male"],
+            "ecog_ps": ["1", "2", "2", "0", "2.5"],
+            "diagnosis_date": ["2006-01-01", "01/02/2006", "2006-01-01", "2006-01-01", "2006-05-01"],
+            "last_contact_date": ["2005-12-01", "2007-01-01", "2007-01-01", "2007-01-01", "2007-01-01"],
+            "egfr_result": ["L858R", "see report", "", "WT", "del19"],
+        }
+    )
+    found = derive(read_clinical(table))
+    places = {(problem.row, problem.column, problem.value) for problem in found.problems}
+    assert places >= {
+        (3, "sex", "m"),
+        (3, "diagnosis_date", "01/02/2006"),
+        (4, "patient_id", "b"),
+        (5, "patient_id", ""),
+        (6, "ecog_ps", "2.5"),
+        (2, "last_contact_date", "2005-12-01"),
+        (3, "egfr_result", "see report"),
+    }
+    assert found.frame["patient_id"].tolist() == ["a", "b", "e"]
+    assert found.frame["sex"].tolist()[2] == "male"
+    assert (found.n_read, found.n_excluded) == (5, 2)
+
+
+def test_a_given_value_that_contradicts_the_dates_is_kept_and_reported():
+    found = patient(birth_date="1950-01-01", diagnosis_date="2006-01-01", age_years=66, smoking="nonsmoker",
+                    cigarettes_lifetime=9000, last_smoked_date="1990-01-01")  # fmt: skip
+    assert found.frame["age_years"].iloc[0] == 66
+    assert {p.column for p in found.problems} >= {"age_years", "smoking"}
+
+
+def test_an_excel_table_reads_as_its_csv_does(tmp_path):
+    table = pd.DataFrame({"patient_id": ["1", "2"], "sex": ["female", "male"], "age_years": ["61", "N/A"]})
+    table.to_excel(tmp_path / "t.xlsx", index=False)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    frames = [read_clinical(read_table(tmp_path / name)).frame for name in ("t.xlsx", "t.csv")]
+    pd.testing.assert_frame_equal(frames[0], frames[1])
+
+
+def test_a_redcap_export_reads_through_a_mapping():
+    """Checkboxes are `field___code` columns of 0 and 1; choices are codes."""
+    table = pd.DataFrame(
+        {
+            "record_id": ["7"],
+            "sex_code": ["2"],
+            "mets___1": ["1"],
+            "mets___2": ["0"],
+            "dx": ["02-03-2006"],
+            "fu": ["02-04-2006"],
+        }
+    )
+    mapping = read_mapping(
+        'date_format = "%d-%m-%Y"\n[columns]\npatient_id = "record_id"\nsex = "sex_code"\n'
+        'metastasis_bone = "mets___1"\nmetastasis_brain = "mets___2"\ndiagnosis_date = "dx"\n'
+        'last_contact_date = "fu"\n[values.sex]\n1 = "female"\n2 = "male"\n[constants]\nmipc = "yes"\n'
+    )
+    row = derive(read_clinical(table, mapping)).frame.iloc[0]
+    assert (row["sex"], row["metastasis_bone"], row["metastasis_brain"], row["mipc"]) == (
+        "male",
+        True,
+        False,
+        True,
+    )
+    assert row["os_months"] == pytest.approx(31 / (365.25 / 12))
+
+
+@pytest.mark.parametrize(
+    ("table", "mapping", "problem"),
+    [
+        pytest.param({"id": ["1"]}, None, Problem.MISSING_COLUMN, id="no-patient-column"),
+        pytest.param(
+            {"patient_id": ["1"]},
+            ClinicalMapping(columns={"sex": "Gender"}),
+            Problem.MISSING_COLUMN,
+            id="mapped-column-absent",
+        ),
+        pytest.param({"patient_id": [""]}, None, Problem.BAD_INPUT, id="nobody-left"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_refused(table, mapping, problem):
+    with pytest.raises(AnalysisError) as caught:
+        read_clinical(pd.DataFrame(table), mapping)
+    assert caught.value.problem is problem
+
+
+def test_a_mapping_with_an_unknown_part_is_refused():
+    with pytest.raises(AnalysisError, match="unknown parts: colums"):
+        read_mapping("[colums]\nsex = 'Gender'\n")
+
+
+def test_the_flow_says_who_was_left_out_and_why():
+    frame = pd.DataFrame({"age": [50, 70, None, 60]})
+    _, flow = choose(
+        frame,
+        Flow(()).then("in the table", 4, ""),
+        [
+            ("age known", frame["age"].notna(), "no age"),
+            ("65 or more", frame["age"] >= 65, "younger than 65"),
+        ],
+    )
+    assert flow.as_text() == (
+        "in the table: 4\n  - 1 left out: no age\n"
+        "age known: 3\n  - 2 left out: younger than 65\n65 or more: 1\n"
+    )
+
+
+def test_the_dictionary_holds_every_column_once():
+    names = [column.name for column in COLUMNS]
+    assert len(names) == len(set(names))
+    assert all(f"`{name}`" in dictionary_markdown() for name in names)
+
+
+@pytest.mark.skipif(not RADIOGENOMICS.exists(), reason="needs the clinical table: set MIPC_SHARED")
+def test_the_radiogenomics_table_is_read_with_its_contradictions():
+    """The README of the table: 211 patients; EGFR 43 mutant, 129 wild type, 39 not tested; 63 deaths."""
+    text = resources.files("analysis").joinpath("nsclc_radiogenomics.toml").read_text()
+    found = derive(read_clinical(read_table(RADIOGENOMICS), read_mapping(text)))
+    counts = found.frame["egfr_status"].value_counts()
+    assert counts.to_dict() == {"wild_type": 129, "mutation": 43, "not_tested": 39}
+    assert found.frame["os_event"].sum() == 63
+    assert len(found.frame) == 211
+    contradictions = {p.patient_id: p.sentence for p in found.problems if p.column == "os_months"}
+    # R01-037: dead at 28 days by the days column, last known alive then, but the date of death is a year on.
+    assert contradictions["R01-037"] == "dates give 13.31 months; the given time is used"
+    assert len(contradictions) == 16
+    assert ("R01-106", "is before the diagnosis") in {(p.patient_id, p.sentence) for p in found.problems}
+    assert ("AMC-038", "weight_kg") in {(p.patient_id, p.column) for p in found.problems}
