@@ -34,10 +34,10 @@ MARK_GAP_MM = 2.0  # between a nodule and the circle around it, so that the circ
 SHARES = ("share", "fraction")
 
 VERDICT_WORDS = {
-    "mipc": "Meets the criteria",
+    "mipc": "MIPC criteria met",
     "indeterminate": "Indeterminate",
-    "not_mipc": "Does not meet them",
-    "not_evaluable": "Could not be judged",
+    "not_mipc": "Criteria not met",
+    "not_evaluable": "Not evaluable",
 }
 
 EDGES = {Plane.AXIAL: ("R", "L"), Plane.CORONAL: ("R", "L"), Plane.SAGITTAL: ("A", "P")}
@@ -72,7 +72,7 @@ class CohortRow:
             page=page_name(study.uid),
             label=verdict.label,
             probability=verdict.probability,
-            patient=legible(study.patient_name, 60),
+            patient=person(study.patient_name),
             patient_id=legible(study.patient_id, 40),
             date=legible(study.study_date, 10),
             count=pattern.nodule_count if pattern else None,
@@ -264,7 +264,9 @@ def _environment() -> Environment:
         loader=PackageLoader("imaging"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["legible"] = legible
+    environment.filters["person"] = person
     environment.filters["figure"] = figure
+    environment.filters["count"] = count
     return environment
 
 
@@ -278,15 +280,36 @@ def _policy_hash(text: str) -> str:
     return "sha256-" + b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def figure(value: float, unit: str = "") -> str:
-    """Return a number as a person writes it: three digits, a share as per cent.
+def person(name: str) -> str:
+    """Return a DICOM person name (PS3.5 6.2.1) as it is read: family name, then the others.
 
-    >>> figure(331.7), figure(3.24), figure(0.004), figure(0.936, "share"), figure(12345.6)
-    ('332', '3.24', '0.004', '94 %', '12346')
+    >>> person("Doe^Jane^Q^Dr="), person("Yamada^Tarou=山田^太郎"), person("")
+    ('Doe, Jane Q Dr', 'Yamada, Tarou', '')
+    """
+    family, *others = legible(name.split("=")[0], 80).split("^")
+    return ", ".join(filter(None, (family.strip(), " ".join(filter(None, others)).strip())))
+
+
+def figure(value: float, unit: str = "") -> str:
+    """Return a number as a person writes it: three digits, a share as per cent, nodules whole.
+
+    >>> figure(331.7), figure(3.24), figure(0.004), figure(0.936, "share"), figure(12.2, "nodules")
+    ('332', '3.24', '0.004', '94 %', '12')
     """
     if unit in SHARES:
         return f"{100 * value:.0f} %"
+    if unit == "nodules":
+        return count(value)
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def count(value: float) -> str:
+    """Return an estimated number of things; less than one is not none.
+
+    >>> count(0.0), count(0.66), count(12.2)
+    ('0', '< 1', '12')
+    """
+    return "< 1" if 0 < value < 0.95 else f"{value:.0f}"
 
 
 def _vector(values: Sequence[float]) -> str:

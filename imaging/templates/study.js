@@ -21,6 +21,8 @@ class Stack {
       return { element, centre: numbers(element.dataset.centre), right, down, across: cross(right, down), pixel };
     });
     this.at = Number(this.slider.value);
+    const { width, height } = this.slab.element.querySelector("svg").viewBox.baseVal;
+    figure.style.flexGrow = String(width / height); /* so that all planes are equally high */
   }
   get slab() {
     return this.slabs[this.at];
@@ -68,8 +70,9 @@ if (film) {
   for (const stack of stacks) {
     stack.slider.addEventListener("input", () => { stack.show(Number(stack.slider.value)); guide(); });
     stack.figure.addEventListener("wheel", (event) => {
-      event.preventDefault();
+      const before = stack.at;
       stack.show(stack.at + Math.sign(event.deltaY));
+      if (stack.at !== before) event.preventDefault(); /* at either end the page scrolls on */
       guide();
     }, { passive: false });
     stack.figure.addEventListener("click", (event) => {
