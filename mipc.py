@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-WRONG_USAGE, INTERRUPTED = 2, 130  # exit statuses
+NOTHING_USABLE, WRONG_USAGE, INTERRUPTED = 1, 2, 130  # exit statuses
 
 app = typer.Typer(
     name="mipc",
@@ -85,6 +85,47 @@ def screen(
     except KeyboardInterrupt:
         _stop("stopped", INTERRUPTED)
     raise typer.Exit(status)
+
+
+@app.command()
+def respond(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="SDTM TU, TR (and RS) as CSV, reads as JSON, or their folder.",
+            exists=True,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")],
+    subjects: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, show_default=False, help="Dates of the patients, CSV, for times to events."
+        ),
+    ] = None,
+    confirmation_days: Annotated[int, typer.Option(min=0, help="From a response to its confirmation.")] = 28,
+    stable_days: Annotated[int, typer.Option(min=0, help="Stable disease has to last so long.")] = 42,
+    irecist: Annotated[bool, typer.Option("--irecist", help="Judge by iRECIST as well.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
+) -> None:
+    """Judge responses by RECIST 1.1, with the rule that decided each."""
+    from json import dumps
+
+    from analysis.errors import AnalysisError
+    from analysis.recist.protocol import ResponseProtocol
+    from analysis.respond import find_inputs
+    from analysis.respond import respond as judge_study
+
+    protocol = ResponseProtocol(confirmation_days=confirmation_days, minimum_stable_days=stable_days)
+    try:
+        done = judge_study(
+            find_inputs(inputs), out, subjects_file=subjects, protocol=protocol, irecist=irecist
+        )
+    except (AnalysisError, OSError) as error:
+        _stop(str(error), NOTHING_USABLE)
+    words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items())
+    typer.echo(dumps(done) if json else f"{words}; tables in {out}")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def judge_targets(state: TargetState, reference: Reference) -> tuple[Response, s
                 f"targets PD: the measured part alone is {mm(sum_mm)}, {_change(growth_mm, nadir_mm)} above "
                 f"{nadir}; {absent}"
             )
-        return Response.NE, f"targets NE: {absent}; the measured part is {mm(sum_mm)}, {nadir}"
+        return Response.NE, f"targets NE: {absent}; the measured part is {mm(sum_mm)}, against {nadir}"
     if not state.diseased:
         remark = f" (nodes under 10 mm make up {mm(sum_mm)})" if sum_mm else ""
         return Response.CR, f"targets CR: all gone or normal{remark}"

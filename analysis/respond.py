@@ -1,0 +1,271 @@
+"""`mipc respond`: from the files of a trial, or the reads of the viewer, to response tables."""
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.adam import ADRS_COLUMNS, ADTTE_COLUMNS, adrs_rows, adtte_rows
+from analysis.csvtable import read_table
+from analysis.errors import AnalysisError, Problem
+from analysis.rates import Rate, disease_control_rate, objective_response_rate
+from analysis.recist.checks import InputError, ProblemCode, RowProblem
+from analysis.recist.irecist import follow_immune
+from analysis.recist.protocol import ResponseProtocol
+from analysis.recist.results import Best
+from analysis.recist.words import number
+from analysis.response import (
+    RESPONSE_COLUMNS,
+    Judgement,
+    courses_of,
+    judge,
+    response_rows,
+    stated_differences,
+)
+from analysis.sdtm import StatedResponse, read_rs, read_sdtm
+from analysis.sdtm_reads import Course
+from analysis.subjects import Subject, read_subjects
+from records.reads import Read, Response, reads_from_json
+
+__all__ = ["Inputs", "find_inputs", "respond"]
+
+DOMAIN_COLUMNS = {"tu": "TULNKID", "tr": "TRLNKID", "rs": "RSTESTCD"}  # what tells the domains apart
+BEST_COLUMNS = (
+    "USUBJID",
+    "evaluator",
+    "confirmation",
+    "best_response",
+    "date",
+    "visit",
+    "source",
+    "came_from",
+    "rule",
+)
+RATE_COLUMNS = ("evaluator", "confirmation", "rate", "count", "patients", "share", "low_95", "high_95")
+IRECIST_COLUMNS = ("USUBJID", "evaluator", "VISITNUM", "date", "recist_response", "irecist_response", "rule")
+DIFFERENCE_COLUMNS = ("USUBJID", "VISITNUM", "evaluator", "test", "stated", "computed", "row")
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The files of one study; either `reads`, or `tu` and `tr`."""
+
+    tu: Path | None = None
+    tr: Path | None = None
+    rs: Path | None = None
+    reads: Path | None = None
+
+
+def find_inputs(paths: Sequence[Path]) -> Inputs:
+    """Tell the files of a study apart by their columns, whatever their names.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files, or folders whose CSV and JSON files are looked at.
+
+    Raises
+    ------
+    AnalysisError
+        If TU and TR are not both there once, nor reads.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        for file in files:
+            if file.suffix.lower() == ".json":
+                found.setdefault("reads", []).append(file)
+            elif file.suffix.lower() == ".csv":
+                columns = read_table(file, []).columns
+                for domain, column in DOMAIN_COLUMNS.items():
+                    if column in columns:
+                        found.setdefault(domain, []).append(file)
+    twice = [name for name, files in found.items() if len(files) > 1]
+    if twice:
+        names = ", ".join(str(file) for name in twice for file in found[name])
+        raise AnalysisError(Problem.BAD_INPUT, f"expected one file of a kind, found {names}")
+    inputs = Inputs(**{name: files[0] for name, files in found.items()})
+    if inputs.reads is None and (inputs.tu is None or inputs.tr is None):
+        raise AnalysisError(
+            Problem.BAD_INPUT,
+            "expected CSV files of SDTM TU and TR, or reads as JSON; found "
+            + (", ".join(sorted(found)).upper() or "none of them"),
+        )
+    return inputs
+
+
+def respond(
+    inputs: Inputs,
+    out: Path,
+    *,
+    subjects_file: Path | None = None,
+    protocol: ResponseProtocol | None = None,
+    irecist: bool = False,
+) -> dict[str, object]:
+    """Judge a study and write its tables into a folder.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    out : Path
+        Gets `responses.csv`, `best_response.csv`, `rates.csv`, `adrs.csv`,
+        `adtte.csv`, `departures.csv`, and, where asked for or given,
+        `irecist.csv` and `stated_differences.csv`.
+    subjects_file : Path, optional
+        Dates of the patients; without it `adtte.csv` has no rows.
+    protocol : ResponseProtocol, optional
+    irecist : bool
+        Judge by iRECIST as well.
+
+    Returns
+    -------
+    dict
+        What was done, in numbers, for a program.
+
+    Raises
+    ------
+    InputError
+        With every problem of every file; nothing is written then.
+    OSError
+        If a file cannot be read or written.
+    """
+    courses, subjects, stated = _read(inputs, subjects_file)
+    judgement = judge(courses, subjects, protocol=protocol)
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / "responses.csv", RESPONSE_COLUMNS, response_rows(judgement.points))
+    _write(out / "best_response.csv", BEST_COLUMNS, map(_best_row, judgement.best))
+    rates = _rate_rows(judgement.best)
+    _write(out / "rates.csv", RATE_COLUMNS, rates)
+    _write(
+        out / "adrs.csv",
+        ADRS_COLUMNS,
+        adrs_rows((*judgement.points, *judgement.accepted), judgement.best),
+    )
+    _write(out / "adtte.csv", ADTTE_COLUMNS, adtte_rows(judgement.times))
+    _write(
+        out / "departures.csv",
+        ("where", "code", "sentence"),
+        ((found.where, found.code, found.sentence) for found in judgement.departures),
+    )
+    if irecist:
+        _write(out / "irecist.csv", IRECIST_COLUMNS, _immune_rows(courses, protocol))
+    summary = _summary(courses, judgement)
+    if inputs.rs is not None:
+        differences = stated_differences(judgement.points, stated)
+        rows = [_difference_row(row, computed) for row, computed in differences]
+        _write(out / "stated_differences.csv", DIFFERENCE_COLUMNS, rows)
+        summary["stated_differences"] = len(rows)
+    return summary
+
+
+def _read(
+    inputs: Inputs, subjects_file: Path | None
+) -> tuple[tuple[Course, ...], dict[str, Subject], tuple[StatedResponse, ...]]:
+    """Read all files; the problems of all are raised together."""
+    problems: list[RowProblem] = []
+    courses: tuple[Course, ...] = ()
+    subjects: dict[str, Subject] = {}
+    stated: tuple[StatedResponse, ...] = ()
+    try:
+        if inputs.reads is not None:
+            courses = courses_of(_reads(inputs.reads))
+        elif inputs.tu is not None and inputs.tr is not None:
+            courses = read_sdtm(inputs.tu, inputs.tr, inputs.rs)
+    except InputError as error:
+        problems += error.problems
+    try:
+        if subjects_file is not None:
+            subjects = read_subjects(subjects_file)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    if inputs.rs is not None:
+        stated = read_rs(inputs.rs)
+    return courses, subjects, stated
+
+
+def _reads(path: Path) -> tuple[Read, ...]:
+    from cattrs import transform_error
+    from cattrs.errors import BaseValidationError
+
+    try:
+        return reads_from_json(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        sentence = f"is not JSON in UTF-8: {error}"
+        raise InputError([RowProblem(path.name, ProblemCode.UNREADABLE, sentence)]) from error
+    except BaseValidationError as error:
+        problems = [
+            RowProblem(path.name, ProblemCode.UNREADABLE, sentence) for sentence in transform_error(error)
+        ]
+        raise InputError(problems) from error
+
+
+def _summary(courses: Sequence[Course], judgement: Judgement) -> dict[str, object]:
+    return {
+        "patients": len({course.subject_id for course in courses}),
+        "evaluators": len({course.evaluator for course in courses}),
+        "time_points": len(judgement.points),
+        "departures": len(judgement.departures),
+        "times_to_event": len(judgement.times),
+    }
+
+
+def _best_row(best: Best) -> tuple[str, ...]:
+    return (
+        best.subject_id,
+        best.evaluator,
+        "required" if best.confirmed else "not required",
+        best.response,
+        best.day.isoformat() if best.day else "",
+        best.visit,
+        best.source,
+        best.came_from,
+        best.rule,
+    )
+
+
+def _rate_rows(best: Sequence[Best]) -> list[tuple[str, ...]]:
+    """Return response and disease control rates by evaluator, NE as non-responders."""
+    groups: dict[tuple[str, bool], list[Response]] = {}
+    for one in best:
+        groups.setdefault((one.evaluator, one.confirmed), []).append(one.response)
+    rows = []
+    for (evaluator, confirmed), responses in groups.items():
+        for name, rate in (
+            ("objective response", objective_response_rate(responses)),
+            ("disease control", disease_control_rate(responses)),
+        ):
+            rows.append((evaluator, "required" if confirmed else "not required", name, *_rate_cells(rate)))
+    return rows
+
+
+def _rate_cells(rate: Rate) -> tuple[str, ...]:
+    return (str(rate.count), str(rate.patients), f"{rate.value:.4f}", f"{rate.low:.4f}", f"{rate.high:.4f}")
+
+
+def _immune_rows(courses: Sequence[Course], protocol: ResponseProtocol | None) -> Iterable[tuple[str, ...]]:
+    for course in courses:
+        for read, point in zip(course.reads[1:], follow_immune(course.reads, protocol), strict=True):
+            yield (
+                course.subject_id,
+                course.evaluator.label,
+                number(read.visit_number),
+                read.date,
+                point.recist,
+                point.response,
+                point.rule,
+            )
+
+
+def _difference_row(row: StatedResponse, computed: Response) -> tuple[str, ...]:
+    visit = number(row.visit_number)
+    return (row.subject_id, visit, row.evaluator.label, row.test, row.response, computed, row.source)
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(columns)
+        table.writerows(rows)

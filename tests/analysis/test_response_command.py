@@ -1,0 +1,108 @@
+"""`mipc respond`: files in, tables out, one sentence for what is wrong."""
+
+import csv
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from analysis.response import RESPONSE_COLUMNS
+from mipc import app
+from records.reads import reads_to_json
+from tests.analysis.recist_cases import sums
+
+TU = "USUBJID,VISITNUM,VISIT,TULOC,TUORRES,TULNKID\nP1,1,BASELINE,LIVER,TARGET,T01\n"
+TR_HEADER = "USUBJID,VISITNUM,VISIT,TRLNKID,TRTESTCD,TRORRES,TRORRESU,TRDTC\n"
+TR = TR_HEADER + "".join(
+    f"P1,{number},WEEK {6 * number - 6},T01,LDIAM,{size},mm,{day}\n"
+    for number, size, day in ((1, 100, "2024-01-01"), (2, 70, "2024-02-12"), (3, 84, "2024-03-25"))
+)
+RS = "USUBJID,VISITNUM,RSTESTCD,RSORRES,RSACPTFL\nP1,2,OVRLRESP,PR,Y\nP1,3,OVRLRESP,SD,Y\n"
+SUBJECTS = "USUBJID,DIAGDT,TRTSDT,DTHDT\nP1,2023-12-01,2024-01-01,2024-06-01\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in (("tu.csv", TU), ("tr.csv", TR), ("rs.csv", RS), ("people.txt", SUBJECTS)):
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["respond", *map(str, arguments)])
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_trial_files_become_tables(folder):
+    done = run(folder, "--out", folder / "out", "--subjects", folder / "people.txt", "--irecist", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["time_points"] == 2
+    rows = table(folder / "out" / "responses.csv")
+    assert tuple(rows[0]) == RESPONSE_COLUMNS
+    assert [row["overall_response"] for row in rows] == ["PR", "PD"]
+    assert (rows[1]["sum_mm"], rows[1]["nadir_mm"], rows[1]["baseline_mm"]) == ("84", "70", "100")
+    assert "20 %" in rows[1]["rule"]
+    best = {
+        (row["evaluator"], row["confirmation"]): row["best_response"]
+        for row in table(folder / "out" / "best_response.csv")
+    }
+    assert best["INVESTIGATOR", "not required"] == "PR"
+    assert best["INVESTIGATOR", "required"] == "SD"
+    assert best["ACCEPTED", "not required"] == "PR"
+    times = {(row["PARAMCD"], row["EVALUATR"]): row for row in table(folder / "out" / "adtte.csv")}
+    assert times["OS", ""]["AVAL"] == "184"
+    assert times["PFS", "INVESTIGATOR"]["ADT"] == "2024-03-25"
+    assert [row["irecist_response"] for row in table(folder / "out" / "irecist.csv")] == ["iPR", "iUPD"]
+    stated = table(folder / "out" / "stated_differences.csv")
+    assert [(row["stated"], row["computed"], row["row"]) for row in stated] == [("SD", "PD", "rs.csv row 3")]
+    assert {row["PARAMCD"] for row in table(folder / "out" / "adrs.csv")} == {"OVR", "BOR", "CBOR"}
+
+
+def test_reads_of_the_viewer_become_tables(tmp_path):
+    (tmp_path / "reads.json").write_text(reads_to_json(sums(100, 70, 84)))
+    assert run(tmp_path / "reads.json", "--out", tmp_path / "out").exit_code == 0
+    rows = table(tmp_path / "out" / "responses.csv")
+    assert [row["overall_response"] for row in rows] == ["PR", "PD"]
+
+
+def test_protocol_days_can_be_chosen(folder):
+    run(folder, "--out", folder / "out", "--stable-days", 43)
+    best = {row["confirmation"]: row["best_response"] for row in table(folder / "out" / "best_response.csv")}
+    assert best["required"] == "PD"
+
+
+def test_bad_rows_are_told_together_and_nothing_is_written(folder):
+    (folder / "tr.csv").write_text(TR + "P1,4,WEEK 18,T01,LDIAM,-5,mm,2024-02-01\n")
+    (folder / "people.txt").write_text(SUBJECTS + "P1,,,\n")
+    done = run(folder, "--out", folder / "out", "--subjects", folder / "people.txt")
+    assert done.exit_code == 1
+    for words in ("tr.csv row 5", "-5 mm", "2024-02-01 comes after", "people.txt row 3", "3 problems"):
+        assert words in done.stderr
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        pytest.param("tr.csv", None, "found RS, TU", id="tr-missing"),
+        pytest.param("again.csv", TU, "one file of a kind", id="two-tu"),
+        pytest.param("reads.json", "{", "not JSON", id="not-json"),
+        pytest.param("reads.json", '[{"subject_id": 3}]', "required field missing", id="not-reads"),
+    ],
+)
+def test_inputs_that_cannot_be_used(folder, name, text, words):
+    if text is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(text)
+    done = run(folder, "--out", folder / "out")
+    assert done.exit_code == 1
+    assert words in done.stderr
+
+
+def test_wrong_usage(tmp_path):
+    assert run(tmp_path / "nowhere", "--out", tmp_path).exit_code == 2
