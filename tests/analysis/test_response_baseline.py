@@ -61,7 +61,7 @@ MASS, NODE = LesionKind.SOFT_TISSUE, LesionKind.LYMPH_NODE
             None,
             {"irradiation": Irradiation.PROGRESSED_SINCE},
             True,
-            id="irradiated-since-progressed",
+            id="irradiated-then-progressed",
         ),
         pytest.param(NODE, 40, 15, {}, True, id="node-15-mm"),
         pytest.param(NODE, 40, "14.9", {}, False, id="node-14.9-mm"),
