@@ -122,9 +122,17 @@ def firth_cox(
 
 
 def firth_logistic(
-    frame: pd.DataFrame, outcome: str, covariates: Sequence[str], *, level: float = 0.95
+    frame: pd.DataFrame,
+    outcome: str,
+    covariates: Sequence[str],
+    *,
+    level: float = 0.95,
+    with_limits: bool = True,
 ) -> FirthFit:
-    """Fit a logistic model of a 0/1 column by Firth's penalised likelihood."""
+    """Fit a logistic model of a 0/1 column by Firth's penalised likelihood.
+
+    Without `with_limits` the profile is not walked: limits and p-values are absent.
+    """
     require_complete(frame, [outcome])
     design = design_matrix(frame, covariates)
     y = frame[outcome].to_numpy(dtype=np.float64)
@@ -149,7 +157,8 @@ def firth_logistic(
 
     ranges = np.concatenate([[1.0], np.ptp(design.values, axis=0)])
     model = _Model(at, ranges, x.shape[1])
-    return _fit(model, (INTERCEPT, *design.names), plain, len(y), int(y.sum()), level)
+    names = (INTERCEPT, *design.names)
+    return _fit(model, names, plain, len(y), int(y.sum()), level, with_limits=with_limits)
 
 
 def _information_slope(sets: RiskSets, sums: Sums) -> FloatArray:
@@ -179,13 +188,15 @@ def _fit(
     n: int,
     n_events: int,
     level: float,
+    *,
+    with_limits: bool = True,
 ) -> FirthFit:
     beta, top = _climb(model, np.zeros(model.size), np.ones(model.size, dtype=bool))
     covariance = np.asarray(np.linalg.inv(model.at(beta)[2]), dtype=np.float64)
     errors = np.sqrt(np.diag(covariance))
     threshold = float(special.chdtri(1, 1 - level)) / 2
     low, high, p_values = {}, {}, {}
-    for j, name in enumerate(names):
+    for j, name in enumerate(names if with_limits else ()):
         low[name] = _profile_limit(model, beta, top - threshold, j, -errors[j])
         high[name] = _profile_limit(model, beta, top - threshold, j, errors[j])
         without = _profile(model, beta, j, 0.0)
@@ -217,6 +228,11 @@ def _climb(model: _Model, start: FloatArray, free: NDArray[np.bool_]) -> tuple[F
         step /= max(1.0, float((np.abs(step) * model.ranges).max()) / 5.0)
         size = float(gradient @ step)
         following = model.at(beta + step)
+        # The information is not the curvature of the penalised likelihood: a secant mends the length.
+        slope = float(following[1] @ step) if np.isfinite(following[0]) else 0.0
+        if abs(slope) > 0.3 * size:
+            step = step * float(np.clip(size / (size - slope), 0.1, 4.0)) if slope < size else 4 * step
+            following = model.at(beta + step)
         halvings = 0
         while not following[0] >= value - 1e-12 * (1 + abs(value)) and halvings < 40:
             step, halvings = step / 2, halvings + 1

@@ -25,9 +25,9 @@ def sparse():
 
 @r.needs_r
 def test_r_still_says_what_was_kept(tmp_path):
-    # R's numerical maximiser gives seven digits.
+    # R's numerical maximiser gives seven digits, its root finder five.
     again = r.read(r.run("sparse.R", r.HERE, tmp_path / "out.csv"))
-    r.assert_same_values(again, r.kept("sparse"), 1e-6)
+    r.assert_same_values(again, r.kept("sparse"), 1e-5)
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
@@ -47,7 +47,7 @@ def test_profile_limits_and_tests_are_those_r_finds(sparse):
     ):
         place = str(1 + list(found.coefficients).index("flag"))
         limits = r.column(kept, case, f"limits_{place}")
-        assert [found.low["flag"], found.high["flag"]] == pytest.approx(limits, rel=1e-5)
+        assert [found.low["flag"], found.high["flag"]] == pytest.approx(limits, rel=1e-4)
         assert found.p_values["flag"] == pytest.approx(kept[case, f"p_{place}", "1"], rel=1e-6)
 
 

@@ -34,8 +34,8 @@ report <- function(case, value, size, profiled) {
   gap <- function(b, j) climb(value, size, j, b)$value - best$value + qchisq(0.95, 1) / 2
   for (j in profiled) {
     keep(case, paste0("limits_", j), c(
-      uniroot(gap, c(best$par[j] - 12, best$par[j]), j = j, tol = 1e-5)$root,
-      uniroot(gap, c(best$par[j], best$par[j] + 12), j = j, tol = 1e-5)$root
+      uniroot(gap, c(best$par[j] - 6, best$par[j]), j = j, tol = 1e-4)$root,
+      uniroot(gap, c(best$par[j], best$par[j] + 3), j = j, tol = 1e-4)$root
     ))
     keep(case, paste0("p_", j), pchisq(2 * (best$value - climb(value, size, j, 0)$value), 1, lower.tail = FALSE))
   }
