@@ -37,7 +37,7 @@ class Physique:
     right_dome_mm: float  # top of the diaphragm
     left_dome_mm: float
     breasts_mm: float  # thickness, 0 for a man
-    bronchi_turn_deg: float  # the tree's first directions differ a little
+    heart_turn_deg: float  # its axis, from the midline to the left
     blood_hu: float  # unenhanced blood is near 40
 
 
@@ -55,7 +55,7 @@ def draw_physique(rng: np.random.Generator) -> Physique:
         right_dome_mm=rng.normal(-92.0, 5.0),
         left_dome_mm=rng.normal(-103.0, 5.0),
         breasts_mm=rng.uniform(10.0, 26.0) if is_woman else 0.0,
-        bronchi_turn_deg=rng.normal(0.0, 5.0),
+        heart_turn_deg=rng.normal(-32.0, 5.0),
         blood_hu=rng.normal(42.0, 3.0),
     )
 
@@ -191,7 +191,9 @@ def _bones(frame: _Frame) -> FloatArray:
 def _blood(frame: _Frame, physique: Physique) -> FloatArray:
     """Return the heart and the great vessels as one shape."""
     grid, k = frame.grid, physique.heart
-    heart = ellipsoid(grid, (26.0, -30.0, -74.0), (58.0 * k, 42.0 * k, 46.0 * k), turn_deg=-32.0)
+    heart = ellipsoid(
+        grid, (26.0, -30.0, -74.0), (58.0 * k, 42.0 * k, 46.0 * k), turn_deg=physique.heart_turn_deg
+    )
     heart = joined(heart, ellipsoid(grid, (-20.0, -16.0, -64.0), (26.0 * k, 30.0 * k, 36.0 * k)), 10.0)
     heart = joined(heart, ellipsoid(grid, (4.0, 20.0, -54.0), (30.0, 16.0, 20.0)), 5.0)
     tubes = (

@@ -15,6 +15,7 @@ from imaging.phantom.drawing import (
     draw_couch,
     draw_tissue,
     grid_of,
+    parenchyma_texture,
 )
 from imaging.phantom.nodules import NoduleSpec, NoduleTruth, place_nodules
 from imaging.phantom.spec import ChestSpec
@@ -100,7 +101,8 @@ def scan(patient: Patient, spec: ChestSpec) -> Phantom:
     grid = grid_of(spec, placement)
     own = _nodules(patient, spec)
     nodules = _placed(own, placement)
-    drawn, sides = draw_tissue(patient.anatomy, spec, grid, placement)
+    texture = parenchyma_texture(patient.anatomy, spec, patient.seed)
+    drawn, sides = draw_tissue(patient.anatomy, spec, grid, placement, texture)
     branches = patient.branches
     raster.blend(drawn, cover_of_tubes(branches.walls, grid, placement), WALL_HU)
     vessels = cover_of_tubes(np.concatenate([branches.arteries, branches.veins]), grid, placement)

@@ -7,10 +7,20 @@ from numpy.typing import NDArray
 
 from imaging.phantom import raster
 from imaging.phantom.anatomy import APEX_MM, CORTEX_MM, FLOOR_MM, Anatomy, Physique
+from imaging.phantom.fields import fog
 from imaging.phantom.nodules import NoduleTruth
 from imaging.phantom.spec import Breath, ChestSpec
 
-__all__ = ["DrawnGrid", "Placement", "cover_of_tubes", "draw_ball", "draw_couch", "draw_tissue", "grid_of"]
+__all__ = [
+    "DrawnGrid",
+    "Placement",
+    "cover_of_tubes",
+    "draw_ball",
+    "draw_couch",
+    "draw_tissue",
+    "grid_of",
+    "parenchyma_texture",
+]
 
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
@@ -20,6 +30,8 @@ DRAWN_PLANE_MM = 1.3  # thicker slices are drawn as several planes and put toget
 CENTRE_MM = (0.0, 5.0, -35.0)  # the point of the patient put at the scanner's isocentre
 GRAVITY_HU_PER_MM = 0.22  # the dependent lung is denser, some 40 HU from front to back (Verschakelen 1993)
 GAS_LEVEL_MM = -22.0  # the stomach holds gas in front of this
+EMPHYSEMA_HOLE_MM = 8.0
+EMPHYSEMA_HU = -975.0  # the usual line is -950 (Gevenois 1996)
 COUCH_SKIN_HU = -150.0
 COUCH_FOAM_HU = -960.0
 
@@ -83,8 +95,20 @@ def grid_of(spec: ChestSpec, placement: Placement) -> DrawnGrid:
     return DrawnGrid(origin, step, ((slices - 1) * per_slice + 1, spec.matrix, spec.matrix), per_slice)
 
 
+def parenchyma_texture(anatomy: Anatomy, spec: ChestSpec, seed: int) -> FloatArray:
+    """Return the unevenness of the parenchyma, HU: the patient's own, with emphysema if asked for."""
+    if spec.emphysema <= 0:
+        return anatomy.texture
+    z = anatomy.grid.axes_mm[2]
+    holes = fog(anatomy.grid, EMPHYSEMA_HOLE_MM, np.random.default_rng([seed, 7])) + z / 80.0
+    is_lung = anatomy.lungs < 0
+    edge = np.quantile(holes[is_lung], 1 - spec.emphysema)
+    depth = np.where(is_lung, np.clip((holes - edge) / 0.4, 0, 1), 0.0)
+    return np.asarray(anatomy.texture + depth * (EMPHYSEMA_HU - spec.parenchyma_hu))
+
+
 def draw_tissue(
-    anatomy: Anatomy, spec: ChestSpec, grid: DrawnGrid, placement: Placement
+    anatomy: Anatomy, spec: ChestSpec, grid: DrawnGrid, placement: Placement, texture: FloatArray
 ) -> tuple[Float32Array, CoverArray]:
     """Return the drawn HU before trees and nodules, and the side of the lung each voxel is in (0, 1, 2)."""
     hu = np.full(grid.shape, raster.AIR_HU, np.float32)
@@ -98,7 +122,7 @@ def draw_tissue(
         float(np.cbrt(np.prod(grid.step_mm))),
         np.array(a.grid.low_mm),
         a.grid.step_mm,
-        *(np.ascontiguousarray(one, np.float32) for one in (*fields, a.texture)),
+        *(np.ascontiguousarray(one, np.float32) for one in (*fields, texture)),
         spec.parenchyma_hu,
         GRAVITY_HU_PER_MM,
         a.physique.blood_hu if spec.blood_hu is None else spec.blood_hu,

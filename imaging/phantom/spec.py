@@ -32,6 +32,7 @@ class ChestSpec:
     )
     blood_hu: float | None = None  # None: unenhanced, the patient's own
     parenchyma_hu: float = -868.0  # without vessels, halfway from front to back
+    emphysema: float = 0.0  # share of the parenchyma that is air, mostly above
     breath: Breath = field(default_factory=Breath)
     nodules: NoduleSpec | tuple[NoduleTruth, ...] = ()  # to draw at random, or these, in the patient's frame
     acquisition: int = 0  # the same patient scanned again gets other noise

@@ -28,6 +28,8 @@ VEIN_TIP_RADIUS_MM = 0.39
 BRONCHUS_TO_ARTERY = 0.82  # lumen over artery; 0.65-1 in health
 NARROWEST_BRONCHUS_MM = 1.0  # lumen radius: CT shows bronchi down to about 2 mm
 MARGIN_MM = 1.2  # between a vessel and the pleura or a fissure
+TIP_DEPTH_MM = 3.0  # a vessel ends no nearer to the pleura: it is too thin to see by then
+STEM_SPREAD_MM = 2.5  # how much the hila of two patients differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def _targets(anatomy: Anatomy, lobe: Lobe, rng: np.random.Generator, pitch_mm: f
     counts = ((high - low) / pitch_mm).astype(int)
     lattice = np.stack(np.meshgrid(*(np.arange(n) for n in counts), indexing="ij"), axis=-1).reshape(-1, 3)
     points = low + pitch_mm * (lattice + rng.random(lattice.shape))
-    return points[grid.sample(lobe.field, points) < -MARGIN_MM - 0.3]
+    return points[grid.sample(lobe.field, points) < -TIP_DEPTH_MM]
 
 
 @numba.njit(cache=True)
@@ -116,6 +118,7 @@ def _lobe_tree(
 ) -> Tree:
     """Grow one tree and bring what strayed back into its lobe."""
     stem_mm = np.array(stem, float)
+    stem_mm[-1] += STEM_SPREAD_MM * rng.standard_normal(3)
     grown = grow(stem_mm, _targets(anatomy, lobe, rng, pitch), rng=rng)
     first = len(stem_mm)
 
