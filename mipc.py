@@ -106,12 +106,15 @@ def respond(
     ] = None,
     confirmation_days: Annotated[int, typer.Option(min=0, help="From a response to its confirmation.")] = 28,
     stable_days: Annotated[int, typer.Option(min=0, help="Stable disease has to last so long.")] = 42,
+    scan_days: Annotated[int, typer.Option(min=1, help="From one scan to the next that is due.")] = 42,
+    scan_window: Annotated[int, typer.Option(min=0, help="Days a scan may be early or late.")] = 7,
     irecist: Annotated[bool, typer.Option("--irecist", help="Judge by iRECIST as well.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
 ) -> None:
     """Judge responses by RECIST 1.1, with the rule that decided each."""
     from json import dumps
 
+    from analysis.endpoints import Schedule
     from analysis.errors import AnalysisError
     from analysis.recist.protocol import ResponseProtocol
     from analysis.respond import find_inputs
@@ -120,7 +123,12 @@ def respond(
     protocol = ResponseProtocol(confirmation_days=confirmation_days, minimum_stable_days=stable_days)
     try:
         done = judge_study(
-            find_inputs(inputs), out, subjects_file=subjects, protocol=protocol, irecist=irecist
+            find_inputs(inputs),
+            out,
+            subjects_file=subjects,
+            protocol=protocol,
+            schedule=Schedule(((scan_days, None),), scan_window),
+            irecist=irecist,
         )
     except (AnalysisError, OSError) as error:
         _stop(str(error), NOTHING_USABLE)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analysis.adam import ADRS_COLUMNS, ADTTE_COLUMNS, adrs_rows, adtte_rows
 from analysis.csvtable import read_table
+from analysis.endpoints import Schedule
 from analysis.errors import AnalysisError, Problem
 from analysis.rates import Rate, disease_control_rate, objective_response_rate
 from analysis.recist.checks import InputError, ProblemCode, RowProblem
@@ -101,6 +102,7 @@ def respond(
     *,
     subjects_file: Path | None = None,
     protocol: ResponseProtocol | None = None,
+    schedule: Schedule | None = None,
     irecist: bool = False,
 ) -> dict[str, object]:
     """Judge a study and write its tables into a folder.
@@ -115,6 +117,8 @@ def respond(
     subjects_file : Path, optional
         Dates of the patients; without it `adtte.csv` has no rows.
     protocol : ResponseProtocol, optional
+    schedule : Schedule, optional
+        When scans were due.
     irecist : bool
         Judge by iRECIST as well.
 
@@ -131,7 +135,7 @@ def respond(
         If a file cannot be read or written.
     """
     courses, subjects, stated = _read(inputs, subjects_file)
-    judgement = judge(courses, subjects, protocol=protocol)
+    judgement = judge(courses, subjects, protocol=protocol, schedule=schedule)
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "responses.csv", RESPONSE_COLUMNS, response_rows(judgement.points))
     _write(out / "best_response.csv", BEST_COLUMNS, map(_best_row, judgement.best))

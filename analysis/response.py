@@ -23,7 +23,7 @@ from analysis.endpoints import (
     progression_free_survival_fda,
     time_to_progression,
 )
-from analysis.recist.best import Visit, best_of_course, best_response, visits_of
+from analysis.recist.best import Visit, best_of_course, best_response, first_response, visits_of
 from analysis.recist.checks import (
     InputError,
     ProblemCode,
@@ -101,6 +101,7 @@ __all__ = [
     "discrepancy_rates",
     "find_departures",
     "find_problems",
+    "first_response",
     "follow",
     "follow_immune",
     "immune_progression_day",
@@ -209,14 +210,14 @@ def judge(
         start = subject.treatment_start or baseline_of(baseline).day
         best += _both(of_one, subject, label, start, protocol)
         scans = replace(follow_up(of_one), came_from=label)
-        times += _times(subject, scans, best[-1], schedule)
+        times += _times(subject, scans, _first_response(of_one, subject, protocol), schedule)
     starts = _starts(courses, subjects)
     for subject_id, group in groupby(accepted, key=lambda point: point.subject_id):
         subject = subjects.get(subject_id, Subject(subject_id))
         of_one = tuple(group)
         best += _both(of_one, subject, Source.ACCEPTED.value, starts[subject_id], protocol)
         scans = replace(follow_up(of_one), came_from=Source.ACCEPTED.value)
-        times += _times(subject, scans, best[-1], schedule)
+        times += _times(subject, scans, _first_response(of_one, subject, protocol), schedule)
     return Judgement(points, accepted, tuple(best), tuple(times), tuple(departures))
 
 
@@ -280,12 +281,15 @@ def _both(
     ]
 
 
+def _first_response(points: Sequence[TimePoint], subject: Subject, protocol: ResponseProtocol) -> date | None:
+    return first_response(visits_of(points, until=subject.new_therapy), confirmed=True, protocol=protocol)
+
+
 def _times(
-    subject: Subject, scans: Follow, confirmed_best: Best, schedule: Schedule | None
+    subject: Subject, scans: Follow, responded: date | None, schedule: Schedule | None
 ) -> list[TimeToEvent]:
     """Return all times of one patient by one evaluator; without a start there is none."""
     by_fda = progression_free_survival_fda(subject, scans, schedule)
-    responded = confirmed_best.day if confirmed_best.response.is_response else None
     times = (
         overall_survival(subject),
         progression_free_survival(subject, scans),

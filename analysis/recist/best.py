@@ -8,7 +8,7 @@ from analysis.recist.protocol import AfterCompleteResponse, EarlyDeath, Response
 from analysis.recist.results import Best, Source, TimePoint
 from records.reads import Response
 
-__all__ = ["ORDER", "Visit", "best_of_course", "best_response", "visits_of"]
+__all__ = ["ORDER", "Visit", "best_of_course", "best_response", "first_response", "visits_of"]
 
 STABLE = (Response.SD, Response.NON_CR_NON_PD)
 ORDER = (  # best first
@@ -90,6 +90,7 @@ def best_of_course(
         visits_of(points, until=until),
         start,
         confirmed=confirmed,
+        has_targets=not points or points[0].target_response is not None,
         died_before_assessment=died,
         protocol=protocol,
     )
@@ -111,6 +112,7 @@ def best_response(
     start: date,
     *,
     confirmed: bool,
+    has_targets: bool = True,
     died_before_assessment: bool = False,
     protocol: ResponseProtocol | None = None,
 ) -> tuple[Response, Visit | None, str]:
@@ -125,6 +127,8 @@ def best_response(
     confirmed : bool
         Whether CR and PR have to be confirmed (RECIST 1.1 asks for it where
         response is the primary endpoint of a non-randomised study).
+    has_targets : bool
+        A CR that was not confirmed counts as SD, or, without targets, as non-CR/non-PD.
     died_before_assessment : bool
         Whether the patient died before a time point could be judged.
     protocol : ResponseProtocol, optional
@@ -136,13 +140,35 @@ def best_response(
         return _early_death(protocol)
     if not visits:
         return Response.MISSING, None, "no time point after baseline"
+    stable = Response.SD if has_targets else Response.NON_CR_NON_PD
     candidates = [
         candidate
         for index, visit in enumerate(visits)
-        for candidate in _candidates(visits, index, visit, start, confirmed, protocol)
+        for candidate in _candidates(visits, index, visit, start, confirmed, stable, protocol)
     ]
     best = min(candidates, key=lambda candidate: ORDER.index(candidate.response))
     return best.response, best.visit, f"{best.response}: {best.rule}"
+
+
+def first_response(
+    visits: Sequence[Visit], *, confirmed: bool, protocol: ResponseProtocol | None = None
+) -> date | None:
+    """Return the day of the first CR or PR, the first that is confirmed later where that is asked for.
+
+    Duration of response counts from here, whichever of the two came first
+    (RECIST 1.1, 4.6.2), though a later CR be the best response.
+    """
+    protocol = protocol or ResponseProtocol()
+    visits = _until_progression(visits, protocol)
+    return next(
+        (
+            visit.day
+            for index, visit in enumerate(visits)
+            if visit.response.is_response
+            and (not confirmed or _confirmations(visits, index, visit, protocol))
+        ),
+        None,
+    )
 
 
 def _until_progression(visits: Sequence[Visit], protocol: ResponseProtocol) -> tuple[Visit, ...]:
@@ -170,6 +196,7 @@ def _candidates(
     visit: Visit,
     start: date,
     confirmed: bool,
+    stable: Response,
     protocol: ResponseProtocol,
 ) -> list[_Candidate]:
     """Return what one visit may be counted as."""
@@ -182,7 +209,7 @@ def _candidates(
             return [_Candidate(response, visit, f"{_where(visit)}, no confirmation asked for")]
         found += _confirmations(visits, index, visit, protocol)
     days = (visit.day - start).days
-    stable = Response.SD if response.is_response else response
+    stable = stable if response.is_response else response
     unconfirmed = f"a {response} that was not confirmed, " if response.is_response else ""
     rule = f"{unconfirmed}{_where(visit)}, day {days} ({stable} needs {protocol.minimum_stable_days})"
     if days >= protocol.minimum_stable_days:

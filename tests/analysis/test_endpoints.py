@@ -299,6 +299,12 @@ def test_confirmed_response_counts_from_its_first_day():
     assert (duration.start, duration.end, duration.is_event) == (day(84), day(168), True)
 
 
+def test_duration_starts_with_the_partial_response_before_the_complete_one():
+    judged = judge(courses_of(sums(100, 60, 60, 0, 0, 30)), {"P1": subject(death=300)})
+    duration = next(time for time in judged.times if time.parameter == "DOR")
+    assert (duration.start, duration.end) == (day(42), day(210))
+
+
 # Which day of a time point
 
 

@@ -12,6 +12,7 @@ from analysis.response import (
     ResponseProtocol,
     Visit,
     best_response,
+    first_response,
     follow,
     visits_of,
 )
@@ -71,6 +72,27 @@ def test_non_progression_too_short_is_what_comes_next(day, expected):
 
 def test_early_stable_disease_and_lost_is_not_evaluable():
     assert best([(30, SD)]) is NE
+
+
+def test_unconfirmed_complete_response_without_targets_is_no_stable_disease():
+    assert best([(42, CR), (84, PD)], has_targets=False) is NON
+    assert best([(42, CR), (84, PD)], has_targets=True) is SD
+
+
+@pytest.mark.parametrize(
+    ("responses", "confirmed", "day"),
+    [
+        pytest.param([PR, PR, CR, CR], True, 42, id="the-PR-before-the-CR"),
+        pytest.param([PR, SD, CR, CR], True, 126, id="an-unconfirmed-PR-does-not-count"),
+        pytest.param([PR, SD, CR, CR], False, 42, id="unless-no-confirmation-is-asked-for"),
+        pytest.param([SD, SD], False, None, id="none"),
+        pytest.param([PD, PR, PR], False, None, id="after-progression"),
+    ],
+)
+def test_first_response(responses, confirmed, day):
+    visits = [Visit(START + timedelta(days=42 * n), one) for n, one in enumerate(responses, 1)]
+    expected = None if day is None else START + timedelta(days=day)
+    assert first_response(visits, confirmed=confirmed) == expected
 
 
 def test_progression_and_unconfirmed_responses_need_no_minimum():

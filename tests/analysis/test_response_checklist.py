@@ -399,6 +399,7 @@ COVERED: dict[str, dict[str, list[str]]] = {
             f"{ENDPOINTS}::test_duration_of_response[until-progression]",
             f"{ENDPOINTS}::test_duration_of_response_is_for_responders",
             f"{ENDPOINTS}::test_confirmed_response_counts_from_its_first_day",
+            f"{ENDPOINTS}::test_duration_starts_with_the_partial_response_before_the_complete_one",
         ],
         "OS": [
             f"{ENDPOINTS}::test_overall_survival[from-diagnosis-to-death]",

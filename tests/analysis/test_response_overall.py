@@ -9,7 +9,9 @@ from analysis.response import (
     NewLesion,
     ProgressionDate,
     ResponseProtocol,
+    courses_of,
     follow,
+    judge,
     overall_response,
 )
 from records.reads import (
@@ -173,6 +175,13 @@ def test_miliary_patient_is_non_progressive_until_a_new_lesion():
         read(3, non_targets=same, new=[NewLesionFinding("N1", Certainty.UNEQUIVOCAL, organ="LIVER")])
     )
     assert [point.overall_response for point in follow(reads)] == [NON, NON, PD]
+
+
+def test_unconfirmed_complete_response_of_a_miliary_patient_counts_as_non_progression():
+    reads = [read(0, lesions=[MILIARY])]
+    reads += [read(visit, non_targets=[status("NT01", word)]) for visit, word in ((1, GONE), (2, UNSEEN))]
+    confirmed = [one for one in judge(courses_of(reads)).best if one.confirmed]
+    assert [one.response for one in confirmed] == [NON]
 
 
 def test_patient_without_any_disease_at_baseline():

@@ -6,6 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis.adam import ADRS_COLUMNS, adrs_rows
 from analysis.response import InputError, Source, follow, judge, stated_differences
@@ -45,19 +47,23 @@ def tr(visit="1", size="20", link="T01", test="LDIAM", **cells):
     return row | {"TRDTC": DAYS.get(visit, "")} | cells
 
 
+def write_study(folder, tu_rows, tr_rows):
+    for name, columns, rows in (("tu.csv", TU, tu_rows), ("tr.csv", TR, tr_rows)):
+        with (folder / name).open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, columns, restval="")
+            table.writeheader()
+            table.writerows(rows)
+
+
 @pytest.fixture
 def study(tmp_path):
     """Return a function that writes TU and TR and reads them back."""
 
-    def write(tu_rows, tr_rows):
-        for name, columns, rows in (("tu.csv", TU, tu_rows), ("tr.csv", TR, tr_rows)):
-            with (tmp_path / name).open("w", newline="", encoding="utf-8") as file:
-                table = csv.DictWriter(file, columns, restval="")
-                table.writeheader()
-                table.writerows(rows)
+    def write_and_read(tu_rows, tr_rows):
+        write_study(tmp_path, tu_rows, tr_rows)
         return read_sdtm(tmp_path / "tu.csv", tmp_path / "tr.csv")
 
-    return write
+    return write_and_read
 
 
 def responses(courses):
@@ -334,6 +340,33 @@ def test_unknown_response_in_rs_is_refused(tmp_path):
     with pytest.raises(InputError) as refused:
         read_rs(tmp_path / "rs.csv")
     assert [problem.where for problem in refused.value.problems] == ["rs.csv row 2", "rs.csv row 3"]
+
+
+@settings(max_examples=25)
+@given(
+    sizes=st.lists(st.integers(100, 600), min_size=2, max_size=5),
+    other=st.integers(100, 600),
+    order=st.randoms(use_true_random=False),
+)
+def test_units_and_order_of_rows_change_no_response(tmp_path_factory, sizes, other, order):
+    """The same patient in mm in order, and in cm in any order."""
+    folder = tmp_path_factory.mktemp("study")
+    named = [tu(), tu("T02", location="LUNG")]
+    days = [f"2024-{month:02d}-01" for month in range(1, 6)]
+    rows = {"mm": [], "cm": []}
+    for unit, scale in (("mm", 10), ("cm", 100)):
+        for number, tenths in enumerate(sizes):
+            for link, size in (("T01", tenths), ("T02", other)):
+                cells = {"TRORRESU": unit, "TRDTC": days[number]}
+                rows[unit].append(tr(str(number + 1), str(Decimal(size) / scale), link, **cells))
+    order.shuffle(rows["cm"])
+    order.shuffle(named)
+    found = []
+    for unit in ("mm", "cm"):
+        write_study(folder, named, rows[unit])
+        course = read_sdtm(folder / "tu.csv", folder / "tr.csv")[0]
+        found.append([(point.overall_response, point.sum_mm) for point in follow(course.reads)])
+    assert found[0] == found[1]
 
 
 needs_shared = pytest.mark.skipif(
