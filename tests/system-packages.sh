@@ -7,8 +7,12 @@ packages=(
   r-cran-survival
   dcmtk        # JPEG Lossless encoder, dsrdump
   dicom3tools  # dciodvfy
+  openjph-tools  # HTJ2K encoder
   chromium     # opens the reports
   postgresql   # the team's study database
+  xvfb xauth   # a screen for the windows of the viewer
+  libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 libdbus-1-3 libfontconfig1  # Qt and OpenGL
+  libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-xkb1
 )
 
 missing=()
