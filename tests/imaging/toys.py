@@ -43,7 +43,7 @@ def hold(mebibytes):
     kept = []
     for _ in range(mebibytes // 16):
         kept.append(bytearray(os.urandom(16)) * 2**20)
-        time.sleep(0.01)
+        time.sleep(0.002)
     time.sleep(60)
 
 

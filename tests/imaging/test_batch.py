@@ -1,0 +1,185 @@
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from imaging.batch import fingerprint, screen_studies, unfinished
+from imaging.dicom import find_studies, write_series
+from imaging.pool import warm_up
+from records.errors import Reason
+from records.model import VerdictLabel
+from records.store import open_store
+from tests.imaging import toy_screen
+from tests.imaging.test_pictures import chest
+from tests.records.examples import PROVENANCE
+
+ROOT = Path(__file__).resolve().parents[2]
+MIXED = ("miliary", "thick", "raise broken", "miliary", "kill", "thick", "hang", "hold 4096", "miliary")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_server():
+    """Let the server that workers are forked from import the toys once."""
+    warm_up("tests.imaging.toy_screen")
+
+
+def events(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def screened(folder):
+    """Return which studies were screened, in order, over all runs into a folder."""
+    return [event["study_uid"] for event in events(folder) if event["event"] == "study"]
+
+
+def outputs(folder):
+    """Return what a batch leaves, without the seconds it took."""
+    tables = [
+        [line.split(",") for line in (folder / name).read_text("utf-8").splitlines()]
+        for name in ("studies.csv", "nodules.csv")
+    ]
+    seconds = tables[0][0].index("seconds")
+    for row in tables[0]:
+        row[seconds] = ""
+    return tables, (folder / "report.html").read_text("utf-8")
+
+
+def test_each_study_that_goes_wrong_costs_only_itself_and_is_the_same_for_any_workers(tmp_path):
+    """Results are those of the studies, whatever ran beside them and in whatever order."""
+    studies = toy_screen.studies(*MIXED)
+    stock = toy_screen.run_batch(tmp_path / "two", studies, workers=2)
+    assert stock.labels == {VerdictLabel.MIPC: 3, VerdictLabel.NOT_EVALUABLE: 6}
+    reasons = {reason: count for (_, reason), count in stock.reasons.items()}
+    assert reasons == {
+        Reason.TOO_THICK: 2,
+        Reason.CRASHED: 2,
+        Reason.TIMED_OUT: 1,
+        Reason.OUT_OF_MEMORY: 1,
+    }
+    toy_screen.run_batch(tmp_path / "four", studies[::-1], workers=4)
+    rows = [sorted(outputs(tmp_path / name)[0][0]) for name in ("two", "four")]
+    assert rows[0] == rows[1]
+    assert outputs(tmp_path / "two")[1] == outputs(tmp_path / "four")[1]
+
+
+def test_the_same_command_again_does_nothing_twice_and_writes_the_same(tmp_path):
+    studies = toy_screen.studies(*["miliary", "thick"] * 4)
+    toy_screen.run_batch(tmp_path / "out", studies)
+    first = outputs(tmp_path / "out")
+    for name in ("studies.csv", "nodules.csv", "report.html"):
+        (tmp_path / "out" / name).unlink()
+    toy_screen.run_batch(tmp_path / "out", studies, workers=1)
+    assert outputs(tmp_path / "out") == first
+    assert len(screened(tmp_path / "out")) == 8
+
+
+def test_a_study_that_crashed_gets_another_try_and_the_others_do_not(tmp_path):
+    studies = toy_screen.studies("miliary", "exit", "thick")
+    toy_screen.run_batch(tmp_path, studies)
+    toy_screen.run_batch(tmp_path, studies)
+    assert sorted(screened(tmp_path)) == ["1.2.0", "1.2.1", "1.2.1", "1.2.2"]
+
+
+def test_no_resume_and_another_pipeline_screen_everything_again(tmp_path):
+    studies = toy_screen.studies("miliary", "thick")
+    toy_screen.run_batch(tmp_path, studies)
+    toy_screen.run_batch(tmp_path, studies, resumes=False)
+    toy_screen.run_batch(tmp_path, studies, provenance=dataclasses.replace(PROVENANCE, model_version="2"))
+    assert len(screened(tmp_path)) == 6
+
+
+def test_results_are_in_the_store_before_they_are_told(tmp_path):
+    studies = toy_screen.studies(*["miliary"] * 5)
+    with open_store(tmp_path / "mipc.db") as store:
+        for outcome in screen_studies(toy_screen.screen, studies, store, PROVENANCE, workers=2):
+            assert outcome.study not in unfinished(studies, store, PROVENANCE)
+
+
+def test_the_log_has_the_traceback_and_not_the_patient(tmp_path):
+    toy_screen.run_batch(tmp_path, toy_screen.studies("raise cannot read /in/DOE_JANE/P-0.dcm"))
+    text = (tmp_path / "log.jsonl").read_text()
+    [event] = [event for event in events(tmp_path) if event["event"] == "study"]
+    assert "ValueError: cannot read /in/[patient]_[patient]/[patient].dcm" in event["details"]
+    assert "Traceback" in event["details"]
+    assert not any(word in text.lower() for word in ("doe", "jane", "p-0"))
+
+
+PROGRAM = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    from imaging.pool import warm_up
+    warm_up("tests.imaging.toy_screen")
+    from tests.imaging import toy_screen
+
+    toy_screen.run_batch(Path(sys.argv[1]), toy_screen.studies(*["miliary"] * int(sys.argv[2])))
+    print("ended", flush=True)
+""")
+
+
+def start_batch(folder, count):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(folder), str(count)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_studies(folder, count):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if (folder / "log.jsonl").exists() and (folder / "log.jsonl").read_text().count(
+            '"study_uid"'
+        ) >= count:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{count} studies were not screened in 30 s")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["kill-9", "Ctrl-C"])
+def test_a_run_that_is_stopped_goes_on_where_it_stopped(tmp_path, stop):
+    """Every study is there in the end, and each was screened once but for those in hand."""
+    count = 30
+    batch = start_batch(tmp_path, count)
+    wait_for_studies(tmp_path, 5)
+    batch.send_signal(stop)
+    batch.communicate(timeout=30)
+    assert batch.returncode != 0
+    assert 5 <= len(screened(tmp_path)) < count
+    batch = start_batch(tmp_path, count)
+    output, errors = batch.communicate(timeout=60)
+    assert output == "ended\n", errors
+    assert len((tmp_path / "studies.csv").read_text().splitlines()) == 1 + count
+    done = screened(tmp_path)
+    assert set(done) == {f"1.2.{number}" for number in range(count)}
+    # A study may be stored and its line of the log not yet written when the process is killed.
+    assert count - 1 <= len(done) <= count
+
+
+def test_the_engine_costs_little_beside_the_work(tmp_path):
+    """Processes, travel, store, log and page of a study that takes no time: 10 ms, 50 on a busy machine."""
+    studies = toy_screen.studies(*["thick"] * 100)
+    began = time.monotonic()
+    toy_screen.run_batch(tmp_path, studies)
+    assert (time.monotonic() - began) / len(studies) < 0.05
+
+
+def test_a_fingerprint_is_the_images_and_not_where_they_lie(tmp_path):
+    volume, _ = chest([], shape=(6, 16, 16))
+    [study] = toy_screen.studies("miliary")
+    files = write_series(volume, tmp_path / "a", study=study.study, series_number=1, description="thin")
+    [found] = find_studies([tmp_path / "a"]).studies
+    shutil.copytree(tmp_path / "a", tmp_path / "b" / "deeper")
+    [moved] = find_studies([tmp_path / "b"]).studies
+    files[2].unlink()
+    [shrunk] = find_studies([tmp_path / "a"]).studies
+    assert fingerprint(moved) == fingerprint(found)
+    assert fingerprint(shrunk) != fingerprint(found)

@@ -1,0 +1,60 @@
+"""A pipeline of no thought, for batches: the study's description says what becomes of it."""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+
+from imaging.console import Display
+from imaging.dicom import Intake, StudyFiles
+from imaging.pictures import Pictures
+from imaging.pool import Limits
+from imaging.run import Run, screen_intake
+from records.model import Screening, Study
+from records.store import open_store
+from tests.imaging import toys
+from tests.records.examples import PROVENANCE, miliary_screening, not_evaluable_screening
+
+SECONDS = 0.03
+LIMITS = Limits(seconds=1.5, memory_bytes=2**29)
+
+
+@dataclass(frozen=True)
+class Screened:
+    screening: Screening
+    pictures: Pictures | None
+
+
+def studies(*descriptions):
+    """Return studies without files, one a description."""
+    return tuple(
+        StudyFiles(Study(f"1.2.{number}", f"P-{number}", "Doe^Jane", "2008-03-14", text), ())
+        for number, text in enumerate(descriptions)
+    )
+
+
+def screen(study):
+    """Judge by the description: miliary, thick, or something that goes wrong."""
+    description = study.study.description
+    if description == "thick":
+        screening = not_evaluable_screening(study.study.uid)
+    elif description == "miliary":
+        time.sleep(SECONDS)
+        screening = miliary_screening(study.study.uid)
+    else:
+        toys.misbehave(eval_words(description))
+        screening = miliary_screening(study.study.uid)
+    return Screened(dataclasses.replace(screening, study=study.study), None)
+
+
+def eval_words(description):
+    """Return the task that "raise some text" or "hold 4096" names."""
+    verb, _, rest = description.partition(" ")
+    return (verb, int(rest) if rest.isdigit() else rest) if rest else (verb,)
+
+
+def run_batch(folder, studies, *, workers=2, resumes=True, provenance=PROVENANCE, limits=LIMITS):
+    """Run a batch of toy studies into `folder`, as the command does, and return what it counted."""
+    folder.mkdir(exist_ok=True)
+    run = Run(folder, screen, provenance, workers, limits, resumes)
+    with open_store(folder / "mipc.db") as store, Display() as display:
+        return screen_intake(Intake(studies, 0, ()), store, run, display)
