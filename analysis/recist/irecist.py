@@ -17,6 +17,7 @@ from analysis.recist.newlesions import judge_new_lesions
 from analysis.recist.overall import overall_response
 from analysis.recist.protocol import ResponseProtocol
 from analysis.recist.results import NewLesion, TimePoint
+from analysis.recist.targets import PROGRESSIVE_GROWTH_MM, PROGRESSIVE_SHARE
 from analysis.recist.words import mm
 from records.reads import LesionKind, NewLesionFinding, NonTargetStatus, Read, Response
 
@@ -101,6 +102,27 @@ class _Burden:
 
 
 @dataclass(frozen=True, slots=True)
+class _Accounted:
+    """New lesions whose episode has passed: there again they are no news, unless they progress themselves."""
+
+    names: frozenset[str]
+    nadir_mm: Decimal | None  # smallest sum of those that are measured
+
+    def with_those_of(self, burden: _Burden) -> "_Accounted":
+        """Return these and the new lesions of a time point."""
+        sums = [size for size in (self.nadir_mm, burden.new_target_mm) if size is not None]
+        return _Accounted(self.names | burden.new_lesions, min(sums))
+
+    def progressed(self, burden: _Burden) -> bool:
+        """Whether the measured ones meet RECIST's progression against their own nadir."""
+        if self.nadir_mm is None or not self.names:
+            return False
+        growth_mm = burden.new_target_mm - self.nadir_mm
+        by_share = burden.new_target_mm >= PROGRESSIVE_SHARE * self.nadir_mm
+        return by_share and growth_mm >= PROGRESSIVE_GROWTH_MM
+
+
+@dataclass(frozen=True, slots=True)
 class _Open:
     """An iUPD that waits for its confirmation, and the burden it was called at."""
 
@@ -129,7 +151,7 @@ def follow_immune(reads: Iterable[Read], protocol: ResponseProtocol | None = Non
     points = follow(ordered, protocol)
     waiting: _Open | None = None
     confirmed = False
-    known: frozenset[str] = frozenset()  # new lesions that an earlier episode has accounted for
+    accounted = _Accounted(frozenset(), None)
     measured = _new_targets(ordered[1:])
     judged: list[ImmunePoint] = []
     for read, point in zip(ordered[1:], points, strict=True):
@@ -137,13 +159,13 @@ def follow_immune(reads: Iterable[Read], protocol: ResponseProtocol | None = Non
         if confirmed:
             response, rule = ImmuneResponse.ICPD, "progression was confirmed before"
         elif waiting is None:
-            response, rule, waiting = _open(point, burden, known)
+            response, rule, waiting = _open(point, burden, accounted)
         else:
             response, rule = _judge_waiting(point, burden, waiting)
             if response is ImmuneResponse.ICPD:
                 confirmed = True
             elif response not in (ImmuneResponse.IUPD, ImmuneResponse.NE):
-                known |= burden.new_lesions | waiting.burden.new_lesions
+                accounted = accounted.with_those_of(waiting.burden).with_those_of(burden)
                 waiting = None
             elif response is ImmuneResponse.IUPD:
                 waiting = _widen(waiting, point, burden)
@@ -189,13 +211,14 @@ def immune_progression_day(responses: Sequence[tuple[date, ImmuneResponse]]) -> 
 
 
 def _open(
-    point: TimePoint, burden: _Burden, known: frozenset[str]
+    point: TimePoint, burden: _Burden, accounted: _Accounted
 ) -> tuple[ImmuneResponse, str, _Open | None]:
     """Judge a time point while no progression waits to be confirmed."""
-    fresh = burden.new_lesions - known
+    fresh = burden.new_lesions - accounted.names
+    grown = accounted.progressed(burden)
     by_target = point.target_response is Response.PD
     by_nontarget = point.nontarget_response is Response.PD
-    by_new = bool(fresh)
+    by_new = bool(fresh) or grown
     returned = point.overall_response is Response.PD and not burden.new_lesions
     if by_target or by_nontarget or by_new or returned:
         reasons = [
@@ -203,7 +226,8 @@ def _open(
             for words, holds in (
                 ("the targets", by_target or (returned and not by_nontarget)),
                 ("the non-targets", by_nontarget),
-                (f"new lesions {', '.join(sorted(fresh))}", by_new),
+                (f"new lesions {', '.join(sorted(fresh))}", bool(fresh)),
+                ("growth of the new lesions seen before", grown),
             )
             if holds
         ]

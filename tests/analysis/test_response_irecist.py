@@ -140,6 +140,35 @@ def test_new_lesions_are_measured_five_in_all_two_an_organ():
     assert with_new_lesions(before, second) == [IUPD, ICPD]
 
 
+FIRST, SECOND = ("N1", "LIVER", 20, False), ("N2", "BRAIN", 20, False)
+
+
+@pytest.mark.parametrize(
+    ("last_visit", "expected"),
+    [
+        pytest.param([FIRST, SECOND], ISD, id="both-back-unchanged"),
+        pytest.param([FIRST, SECOND, ("N3", "BONE", 4, False)], IUPD, id="one-more"),
+        pytest.param([FIRST, ("N2", "BRAIN", 28, False)], IUPD, id="sum-up-a-fifth-from-40-to-48-mm"),
+        pytest.param([FIRST, ("N2", "BRAIN", "27.9", False)], ISD, id="sum-up-to-47.9-mm"),
+    ],
+)
+def test_new_lesions_of_a_passed_episode(last_visit, expected):
+    """EORTC: after iSD only further new lesions, or growth that RECIST calls progression, are news."""
+    both = [FIRST, SECOND]
+    assert with_new_lesions(both, both, last_visit, targets=[100, 95, 95]) == [IUPD, ISD, expected]
+
+
+def test_new_lesions_of_all_passed_episodes_are_accounted_for():
+    visits = ([FIRST], [], [SECOND], [], [FIRST, SECOND])
+    sizes = [100, 99, 99, 98, 98]
+    assert with_new_lesions(*visits, targets=sizes)[:4] == [IUPD, ISD, IUPD, ISD]
+    assert with_new_lesions([FIRST, SECOND], [FIRST, SECOND], [FIRST], targets=[100, 95, 95]) == [
+        IUPD,
+        ISD,
+        ISD,
+    ]
+
+
 def miliary(*findings):
     lesion = non_target("NT01")
     reads = [read(0, lesions=[lesion])]
