@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 __all__ = ["RiskSets", "Sums", "Ties", "arrange", "information", "score", "score_residuals", "sum_up"]
 
 FloatArray = NDArray[np.float64]
+
+LIGHTEST = 1e-250  # weight of a risk set, the riskiest patient counting 1
 IntArray = NDArray[np.int64]
 
 
@@ -158,12 +160,15 @@ def sum_up(sets: RiskSets, beta: FloatArray) -> Sums:
     at_risk = over_risk_sets(sets, both)[sets.moment]
     dying = sum_by_moment(sets, both[sets.event_rows])[sets.moment]
     left = at_risk - sets.fraction[:, None] * dying
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = left[:, 1:] / left[:, :1]
-        log_likelihood = float(
-            sets.weight[sets.event_rows] @ eta[sets.event_rows] - sets.mean_weight @ np.log(left[:, 0])
-        )
-        hazard = sets.mean_weight / left[:, 0]
+    if not (left[:, 0] > LIGHTEST).all():
+        # So far from the maximum that a risk set has no weight left in floats: a step not to be taken.
+        nothing = np.zeros(len(sets.moment))
+        return Sums(-np.inf, risk, nothing, np.zeros((len(sets.moment), sets.x.shape[1])))
+    means = left[:, 1:] / left[:, :1]
+    log_likelihood = float(
+        sets.weight[sets.event_rows] @ eta[sets.event_rows] - sets.mean_weight @ np.log(left[:, 0])
+    )
+    hazard = sets.mean_weight / left[:, 0]
     return Sums(log_likelihood, risk, hazard, means)
 
 
