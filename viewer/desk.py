@@ -1,0 +1,267 @@
+"""A reader's desk: drafts that survive anything, signatures that cannot be taken back.
+
+A draft is a file that is replaced whole at every change. A signed read is an
+entry of the pack's ledger; nothing else holds it. The next time point of a case
+is opened when the one before is signed, so no baseline is read with its outcome
+in sight.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cattrs
+
+from records.files import replace_file
+from records.ledger import Entry, Ledger, LedgerError
+from viewer.lesions import follow_up_form, problems_of_lesions
+from viewer.pack import BlindedCase, Pack, PackError, TimePoint, load_pack
+from viewer.reading import Form, Problem, can_sign, form_from_json, form_to_json, problems_of_answers
+
+__all__ = ["AMEND", "LEDGER_FILE", "OPEN", "SECOND_LOOK", "SIGN", "Desk", "Item", "State", "signed_forms"]
+
+LEDGER_FILE = "reads.jsonl"
+OPEN, SIGN, AMEND, SECOND_LOOK = "open pack", "sign", "amend", "second look"
+
+MEANING = (
+    "I am reader {reader}. I read {subject} myself, from its images alone, and this is my final read. "
+    "Signing locks it; a change is a new signed version with a reason."
+)
+MEANING_AMENDED = "I am reader {reader}. I replace my signed read of {subject} because: {reason}"
+MEANING_SECOND = (
+    "I am reader {reader}. After signing my read of {subject} I was shown the machine's marks; "
+    "this second read does not replace the first."
+)
+
+
+class State(StrEnum):
+    """How far a read has come."""
+
+    UNREAD = "unread"
+    DRAFT = "draft"
+    SIGNED = "signed"
+    WAITING = "waiting"  # for the time point before
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of the worklist: one time point of one case."""
+
+    case: BlindedCase
+    time_point: TimePoint
+
+    @property
+    def subject(self) -> str:
+        """What the ledger calls it: A-001/1."""
+        return f"{self.case.code}/{self.time_point.number}"
+
+    @property
+    def title(self) -> str:
+        """What the reader calls it."""
+        return f"{self.case.code}  {self.time_point.name}"
+
+
+class Desk:
+    """One reader at work on one pack.
+
+    Parameters
+    ----------
+    folder : Path
+        The pack.
+
+    Raises
+    ------
+    PackError
+        If it is no pack, or its reads do not verify.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pack: Pack = load_pack(folder)
+        self.items = tuple(Item(case, point) for case in self.pack.cases for point in case.time_points)
+        self._ledger = Ledger(folder / LEDGER_FILE)
+        try:
+            entries = self._ledger.entries()
+        except LedgerError as error:
+            raise PackError(
+                f"the reads of this pack were changed outside the reading room: {error}"
+            ) from error
+        if not entries or entries[0].action != OPEN or entries[0].subject != self.pack.pack_id:
+            raise PackError(f"{folder / LEDGER_FILE} does not belong to this pack; ask for the pack again")
+        self._signed = signed_forms(entries)
+
+    def state(self, item: Item) -> State:
+        """Return how far the read of an item has come."""
+        if item.subject in self._signed:
+            return State.SIGNED
+        previous = self.previous(item)
+        if previous is not None and self.state(previous) is not State.SIGNED:
+            return State.WAITING
+        return State.DRAFT if self._draft_path(item).exists() else State.UNREAD
+
+    @property
+    def done(self) -> int:
+        """How many reads are signed."""
+        return len(self._signed)
+
+    def next_open(self, after: Item | None = None) -> Item | None:
+        """Return the next item that can be read and is not signed, or None when all are."""
+        start = 0 if after is None else self.items.index(after) + 1
+        for item in (*self.items[start:], *self.items[:start]):
+            if self.state(item) in (State.UNREAD, State.DRAFT):
+                return item
+        return None
+
+    def previous(self, item: Item) -> Item | None:
+        """Return the time point before this one."""
+        number = item.time_point.number
+        return next(
+            (one for one in self.items if one.case == item.case and one.time_point.number == number - 1), None
+        )
+
+    def form(self, item: Item) -> Form:
+        """Return the form of an item: as signed, as drafted, or empty."""
+        if item.subject in self._signed:
+            return self._signed[item.subject]
+        draft = self._draft_path(item)
+        if draft.exists():
+            return _read_draft(draft)
+        previous = self.previous(item)
+        if previous is None:
+            return Form()
+        baseline = next(one for one in self.items if one.case == item.case)
+        return follow_up_form(self.form(baseline), self.form(previous))
+
+    def problems(self, item: Item, form: Form) -> tuple[Problem, ...]:
+        """Return what is missing or at odds in a form."""
+        found = list(problems_of_answers(form))
+        if self.pack.protocol.asks_recist:
+            found += problems_of_lesions(form, item.time_point.averaged_mm)
+        return tuple(found)
+
+    def save_draft(self, item: Item, form: Form) -> None:
+        """Keep a form that is not signed; it is on the disk when this returns.
+
+        Raises
+        ------
+        PackError
+            If the read is signed: a signed read is changed by an amendment.
+        """
+        if item.subject in self._signed:
+            raise PackError(f"{item.title} is signed; change it by an amendment")
+        replace_file(self._draft_path(item), json.dumps(form_to_json(form)).encode())
+
+    def meaning(self, item: Item) -> str:
+        """Return what signing this read says."""
+        return MEANING.format(reader=self.pack.reader, subject=item.title)
+
+    def sign(self, item: Item, form: Form) -> Entry:
+        """Lock a read.
+
+        Raises
+        ------
+        PackError
+            If it is not complete, the time point before is not signed, or it is signed already.
+        """
+        if self.state(item) is State.SIGNED:
+            raise PackError(f"{item.title} is signed; change it by an amendment")
+        if self.state(item) is State.WAITING:
+            raise PackError(f"{item.title} is read after the time point before it is signed")
+        self._check(item, form)
+        entry = self._append(SIGN, item, None, form, self.meaning(item))
+        self._draft_path(item).unlink(missing_ok=True)
+        return entry
+
+    def amend(self, item: Item, form: Form, reason: str) -> Entry:
+        """Sign a new version of a signed read.
+
+        Raises
+        ------
+        PackError
+            If nothing was signed or changed, no reason is given, or the new version is not complete.
+        """
+        before = self._signed.get(item.subject)
+        if before is None:
+            raise PackError(f"{item.title} is not signed yet; there is nothing to amend")
+        if not reason.strip():
+            raise PackError("an amendment needs its reason")
+        if before == form:
+            raise PackError("nothing was changed")
+        self._check(item, form)
+        meaning = MEANING_AMENDED.format(reader=self.pack.reader, subject=item.title, reason=reason.strip())
+        return self._append(AMEND, item, before, form, meaning)
+
+    def second_look(self, item: Item, form: Form) -> Entry:
+        """Sign what the reader says once the machine's marks were shown; the first read stays.
+
+        Raises
+        ------
+        PackError
+            If the protocol does not allow it, or the read is not signed yet.
+        """
+        if not self.pack.protocol.shows_marks:
+            raise PackError("the protocol of this pack shows no marks")
+        before = self._signed.get(item.subject)
+        if before is None:
+            raise PackError(f"{item.title} is not signed yet; marks are shown after signing")
+        self._check(item, form)
+        return self._append(
+            SECOND_LOOK,
+            item,
+            before,
+            form,
+            MEANING_SECOND.format(reader=self.pack.reader, subject=item.title),
+        )
+
+    def _check(self, item: Item, form: Form) -> None:
+        problems = self.problems(item, form)
+        if not can_sign(form, problems):
+            first = problems[0]
+            raise PackError(
+                f"{item.title} is not complete: {first.field.replace('_', ' ')}: {first.sentence}"
+            )
+
+    def _append(self, action: str, item: Item, before: Form | None, form: Form, meaning: str) -> Entry:
+        entry = self._ledger.append(
+            who=self.pack.reader,
+            action=action,
+            subject=item.subject,
+            before=before and _signed_values(before),
+            after=_signed_values(form),
+            why=meaning,
+        )
+        if action != SECOND_LOOK:
+            self._signed[item.subject] = form
+        return entry
+
+    def _draft_path(self, item: Item) -> Path:
+        return self.folder / "drafts" / f"{item.case.code}-{item.time_point.number}.json"
+
+
+def signed_forms(entries: tuple[Entry, ...]) -> dict[str, Form]:
+    """Return the latest signed form of each subject of a ledger."""
+    return {subject: form for subject, form, _ in _versions(entries)}
+
+
+def _versions(entries: tuple[Entry, ...]) -> Iterator[tuple[str, Form, Entry]]:
+    for entry in entries:
+        if entry.action in (SIGN, AMEND):
+            yield entry.subject, form_from_json(entry.after["form"]), entry
+
+
+def _signed_values(form: Form) -> dict[str, Any]:
+    """Return what a signature stands for: the answers, the label they make, the program."""
+    return {"form": form_to_json(form), "label": form.label, "program": f"mipc {version('mipc')}"}
+
+
+def _read_draft(path: Path) -> Form:
+    try:
+        return form_from_json(json.loads(path.read_bytes()))
+    except (ValueError, cattrs.BaseValidationError) as error:
+        raise PackError(
+            f"the draft {path} was changed outside the reading room; remove it to start anew"
+        ) from error

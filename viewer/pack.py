@@ -1,0 +1,157 @@
+"""A pack: everything one reader may see, and nothing else.
+
+These records are all that the window is given of a case. They have no field for
+a name, a date of the calendar, a treatment, a result of the screening or of
+another reader, so none can be shown by mistake.
+
+    pack.json       this record
+    images/CODE/N/  de-identified CT of time point N, one series
+    reads.jsonl     the ledger: signed reads (empty but for its opening entry)
+    drafts/         made by the reading room
+"""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import cattrs
+
+from records.files import replace_file
+
+__all__ = [
+    "BlindedCase",
+    "Pack",
+    "PackError",
+    "ReadingProtocol",
+    "ShownRead",
+    "TimePoint",
+    "images_of",
+    "load_pack",
+    "save_pack",
+]
+
+PACK_FILE = "pack.json"
+FORMAT = 1
+
+
+class PackError(Exception):
+    """A pack cannot be made, opened or collected: a sentence says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingProtocol:
+    """What is asked of the readers.
+
+    Attributes
+    ----------
+    asks_recist : bool
+        Lesions are entered, at baseline and at follow-ups.
+    shows_marks : bool
+        After a read is signed, the machine's marks may be shown, for a second, separate read.
+    """
+
+    name: str = "mipc-reading"
+    asks_recist: bool = True
+    shows_marks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TimePoint:
+    """One scan of a case.
+
+    Attributes
+    ----------
+    number : int
+        1 is the baseline.
+    day : int
+        Days after the baseline.
+    date : str
+        ISO 8601, shifted by a number of days that is the case's own: that of the images in the pack.
+    """
+
+    number: int
+    day: int
+    date: str
+    slices: int
+    slice_spacing_mm: Decimal
+    slice_thickness_mm: Decimal | None
+
+    @property
+    def name(self) -> str:
+        """What the reader calls it."""
+        return "Baseline" if self.number == 1 else f"Follow-up {self.number - 1}"
+
+    @property
+    def averaged_mm(self) -> Decimal:
+        """How much tissue an image averages: the thickness, or the spacing where it is not given."""
+        return self.slice_thickness_mm or self.slice_spacing_mm
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRead:
+    """A read that an adjudicator is shown, as reader 1 or 2 in an order of its own for each case."""
+
+    label: str
+    answers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BlindedCase:
+    """A patient without identity: a code and scans in time order."""
+
+    code: str
+    time_points: tuple[TimePoint, ...]
+    earlier_reads: tuple[ShownRead, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """The worklist of one reader, in the order it is read."""
+
+    pack_id: str
+    reader: str
+    protocol: ReadingProtocol
+    cases: tuple[BlindedCase, ...]
+    format: int = FORMAT
+
+    def case(self, code: str) -> BlindedCase:
+        """Return a case by its code."""
+        return next(case for case in self.cases if case.code == code)
+
+
+def save_pack(pack: Pack, folder: Path) -> None:
+    """Write the description of a pack into its folder."""
+    values = _converter().unstructure(pack)
+    replace_file(folder / PACK_FILE, (json.dumps(values, indent=1) + "\n").encode())
+
+
+def load_pack(folder: Path) -> Pack:
+    """Read the description of a pack.
+
+    Raises
+    ------
+    PackError
+        If the folder is no pack, or one of another format.
+    """
+    try:
+        values = json.loads((folder / PACK_FILE).read_bytes())
+        if values["format"] != FORMAT:
+            raise PackError(f"the pack {folder} has format {values['format']}, this mipc reads {FORMAT}")
+        return _converter().structure(values, Pack)
+    except FileNotFoundError as error:
+        raise PackError(f"{folder} is no pack: it holds no {PACK_FILE}") from error
+    except (ValueError, KeyError, TypeError, cattrs.BaseValidationError) as error:
+        raise PackError(f"the {PACK_FILE} of {folder} is damaged; ask for the pack again") from error
+
+
+def images_of(folder: Path, code: str, number: int) -> Path:
+    """Return where the images of a time point lie in a pack."""
+    return folder / "images" / code / str(number)
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter.register_unstructure_hook(Decimal, str)
+    converter.register_structure_hook(Decimal, lambda value, _: Decimal(str(value)))
+    return converter
