@@ -1,0 +1,201 @@
+"""De-identification of CT by DICOM PS3.15, basic profile with four options.
+
+Clean Descriptors, Retain Longitudinal Temporal Information (dates shifted per
+patient), Retain Patient Characteristics (sex, age, size, weight), and UIDs
+mapped consistently. What stays is named in `imaging.dicom.profile`; pixels are
+decoded and written anew, so that nothing rides on a codestream's comments or in
+bits above the image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
+
+from imaging.dicom.files import Frame, SeriesFiles
+from imaging.dicom.headers import BROKEN
+from imaging.dicom.intake import find_studies
+from imaging.dicom.pixels import read_stored
+from imaging.dicom.profile import DATES, KEPT, SEQUENCES, UIDS
+from imaging.dicom.relink import Key, open_key, save_key
+from imaging.dicom.sources import Source, open_source
+from imaging.dicom.write import IMPLEMENTATION_UID
+from records.errors import ScreeningError
+
+__all__ = ["Deidentified", "deidentify"]
+
+# PS3.16 context group 7050
+METHODS = (
+    ("113100", "Basic Application Confidentiality Profile"),
+    ("113105", "Clean Descriptors Option"),
+    ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
+    ("113108", "Retain Patient Characteristics Option"),
+)
+CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage})
+EMPTY = """
+    AccessionNumber ReferringPhysicianName StudyID PatientBirthDate PatientSex StudyTime Manufacturer KVP
+    SeriesNumber AcquisitionNumber InstanceNumber PositionReferenceIndicator
+""".split()  # type 2: have to be there, may be empty
+PICTURES = frozenset({"SCREEN SAVE", "SECONDARY", "DOSE_INFO"})  # names are often burned into these
+
+
+@dataclass(frozen=True, slots=True)
+class Deidentified:
+    """What was written and what was kept back; no name in either."""
+
+    written: tuple[Path, ...]
+    refused: tuple[str, ...]  # a sentence a file, by its number in the input
+
+
+def deidentify(inputs: Sequence[Path], out: Path, *, key_path: Path) -> Deidentified:
+    """Write every CT image of `inputs` without what tells who it is of.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        What `find_studies` takes.
+    out : Path
+        Folder; files are named by their new UIDs.
+    key_path : Path
+        The key that re-links, made if it is not there. It must not lie in `out`.
+
+    Returns
+    -------
+    Deidentified
+        Files whose pixels may show text, files that are no CT, and damaged files are
+        refused, each with a sentence.
+    """
+    if key_path.resolve().is_relative_to(out.resolve()):
+        raise ValueError("the key must not lie in the folder that is handed out")
+    key = open_key(key_path)
+    written: list[Path] = []
+    refused: list[str] = []
+    intake = find_studies(inputs)
+    for study in intake.studies:
+        for series in study.series:
+            _deidentify_series(series, study.study.patient_id, out, key, written, refused)
+        # The key is kept before the next study, so that no pseudonym is out without it.
+        save_key(key, key_path)
+    refused += [f"a file was set aside: {problem.code.value}" for problem in intake.problems]
+    return Deidentified(tuple(written), tuple(refused))
+
+
+def _deidentify_series(
+    series: SeriesFiles, patient_id: str, out: Path, key: Key, written: list[Path], refused: list[str]
+) -> None:
+    by_file: dict[Source, list[Frame]] = {}
+    for frame in series.frames:
+        by_file.setdefault(frame.source, []).append(frame)
+    where = f"study {key.uid(series.study_uid)}, series {series.number}"
+    if series.other_objects:
+        refused.append(f"{where}: {series.other_objects} files are no images")
+    for number, (source, frames) in enumerate(by_file.items(), start=1):
+        try:
+            original = _read(source)
+        except BROKEN:
+            refused.append(f"{where}, file {number}: cannot be read")
+            continue
+        fault = _why_not(original, frames[0])
+        if fault:
+            refused.append(f"{where}, file {number}: {fault}")
+            continue
+        try:
+            image = _clean_image(original, frames, patient_id, key)
+        except ScreeningError as error:
+            refused.append(f"{where}, file {number}: {error.reason.value}")
+            continue
+        path = (
+            out / str(image.StudyInstanceUID) / str(image.SeriesInstanceUID) / f"{image.SOPInstanceUID}.dcm"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save_as(path, enforce_file_format=True)
+        key.studies[str(image.StudyInstanceUID)] = str(original.StudyInstanceUID)
+        written.append(path)
+
+
+def _read(source: Source) -> Dataset:
+    if source.member:
+        with open_source(source) as file:
+            return dcmread(file, stop_before_pixels=True)
+    return dcmread(source.path, stop_before_pixels=True)
+
+
+def _why_not(original: Dataset, frame: Frame) -> str:
+    """Return why an image may not leave, "" if it may."""
+    if original.get("SOPClassUID") not in CLASSES:
+        return "is no CT image; only those are written, since others often show names"
+    if str(original.get("BurnedInAnnotation", "")).strip().upper() == "YES":
+        return "has text burned into its pixels"
+    if set(frame.reconstruction.image_type) & PICTURES:
+        return "is a picture made from images, which may show names"
+    if frame.format.samples != 1 or frame.format.bits_allocated != 16:
+        return "is a picture, not a CT"
+    return ""
+
+
+def _clean_image(original: Dataset, frames: Sequence[Frame], patient_id: str, key: Key) -> FileDataset:
+    image = FileDataset("", {}, file_meta=FileMetaDataset(), preamble=b"\0" * 128)
+    image.SpecificCharacterSet = "ISO_IR 192"
+    image.SOPClassUID = original.SOPClassUID
+    _copy_kept(original, image)
+    for keyword in UIDS:
+        if original.get(keyword):
+            setattr(image, keyword, key.uid(str(original[keyword].value)))
+    for keyword in DATES:
+        setattr(image, keyword, _shifted(str(original.get(keyword, "")), key.shift_days(patient_id)))
+    for keyword in EMPTY:
+        if keyword not in image:
+            setattr(image, keyword, None)
+    image.PatientID = key.pseudonym(patient_id)
+    image.PatientName = image.PatientID + "^"
+    image.PatientIdentityRemoved = "YES"
+    image.LongitudinalTemporalInformationModified = "MODIFIED"
+    image.BurnedInAnnotation = "NO"
+    image.DeidentificationMethod = "mipc"
+    image.DeidentificationMethodCodeSequence = [_code(*method) for method in METHODS]
+
+    stored = read_stored(frames)
+    mask = np.uint16(2 ** frames[0].format.bits_stored - 1)
+    image.PixelData = (stored & mask).astype("<u2").tobytes()
+    image["PixelData"].VR = "OW"
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    image.file_meta.ImplementationClassUID = IMPLEMENTATION_UID
+    image.file_meta.ImplementationVersionName = "MIPC"
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return image
+
+
+def _copy_kept(original: Dataset, image: Dataset) -> None:
+    """Copy what the profile lets through; private and unknown elements have no keyword and stay behind."""
+    for element in original:
+        if element.keyword in SEQUENCES and element.VR == "SQ":
+            items = []
+            for item in element.value:
+                copy = Dataset()
+                _copy_kept(item, copy)
+                items.append(copy)
+            setattr(image, element.keyword, items)
+        elif element.keyword in KEPT and element.value is not None:
+            value = KEPT[element.keyword](element.value)
+            if value is not None:
+                image.add_new(element.tag, element.VR, value)
+
+
+def _shifted(day: str, days: int) -> str:
+    """Return a DICOM date that many days earlier, "" if it is none."""
+    try:
+        return f"{date(int(day[:4]), int(day[4:6]), int(day[6:8])) - timedelta(days=days):%Y%m%d}"
+    except (ValueError, OverflowError):
+        return ""
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item
