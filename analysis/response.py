@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from itertools import groupby
 
+from analysis.csvtable import paused_collection
 from analysis.endpoints import (
     Follow,
     Schedule,
@@ -193,8 +194,16 @@ def judge(
     -------
     Judgement
     """
-    protocol = protocol or ResponseProtocol()
-    subjects = subjects or {}
+    with paused_collection():
+        return _judge(courses, subjects or {}, protocol or ResponseProtocol(), schedule)
+
+
+def _judge(
+    courses: Sequence[Course],
+    subjects: Mapping[str, Subject],
+    protocol: ResponseProtocol,
+    schedule: Schedule | None,
+) -> Judgement:
     by_course = {(course.subject_id, course.evaluator): follow(course.reads, protocol) for course in courses}
     points = tuple(point for of_one in by_course.values() for point in of_one)
     accepted = accepted_points(points)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
-from analysis.csvtable import Table, read_table
+from analysis.csvtable import Table, paused_collection, read_table
 from analysis.recist.checks import InputError, ProblemCode, RowProblem, find_problems
 from analysis.recist.dates import parse_date
 from analysis.sdtm_drafts import Files, LesionDraft, parts_of
@@ -44,6 +44,14 @@ from records.reads import (
 
 __all__ = ["Course", "StatedResponse", "read_rs", "read_sdtm"]
 
+TU_COLUMNS = tuple(
+    "USUBJID TUEVAL TUEVALID VISITNUM VISIT TULNKID TUTESTCD TUORRES TULOC TUMETHOD TUDTC TUACPTFL".split()
+)
+TR_COLUMNS = tuple(
+    "USUBJID TREVAL TREVALID VISITNUM VISIT TRLNKID TRTESTCD TRORRES TRORRESU "
+    "TRSTRESN TRSTRESU TRSTAT TRREASND TRDTC TRACPTFL".split()
+)
+RS_COLUMNS = tuple("USUBJID RSEVAL RSEVALID VISITNUM RSTESTCD RSORRES RSACPTFL".split())
 LARGEST_MM = Decimal(1000)  # no lesion is a metre long: a unit must be wrong
 
 
@@ -81,6 +89,11 @@ def read_sdtm(tu: Path, tr: Path, rs: Path | None = None) -> tuple[Course, ...]:
     OSError
         If a file cannot be opened.
     """
+    with paused_collection():
+        return _read_sdtm(tu, tr, rs)
+
+
+def _read_sdtm(tu: Path, tr: Path, rs: Path | None) -> tuple[Course, ...]:
     files = Files()
     _take_lesions(files, read_table(tu, ["USUBJID", "VISITNUM", "TULNKID", "TUORRES"]))
     measurements = read_table(tr, ["USUBJID", "VISITNUM", "TRLNKID", "TRTESTCD", "TRORRES", "TRDTC"])
@@ -113,21 +126,7 @@ def read_rs(path: Path) -> tuple[StatedResponse, ...]:
 def _take_lesions(files: Files, table: Table) -> None:
     """Take the rows of TU."""
     files.problems += table.problems
-    columns = zip(
-        table.column("USUBJID"),
-        table.column("TUEVAL"),
-        table.column("TUEVALID"),
-        table.column("VISITNUM"),
-        table.column("VISIT"),
-        table.column("TULNKID"),
-        table.column("TUTESTCD"),
-        table.column("TUORRES", "TUSTRESC"),
-        table.column("TULOC"),
-        table.column("TUMETHOD"),
-        table.column("TUDTC"),
-        table.column("TUACPTFL"),
-        strict=True,
-    )
+    columns = zip(*map(table.column, TU_COLUMNS), strict=True)
     for index, row in enumerate(columns):
         subject, role, identifier, number, visit, link, test, word, location, method, day, flag = row
         where = table.place(index)
@@ -167,34 +166,20 @@ def _take_lesions(files: Files, table: Table) -> None:
 def _take_measurements(files: Files, table: Table) -> None:
     """Take the rows of TR."""
     files.problems += table.problems
-    columns = zip(
-        table.column("USUBJID"),
-        table.column("TREVAL"),
-        table.column("TREVALID"),
-        table.column("VISITNUM"),
-        table.column("VISIT"),
-        table.column("TRLNKID"),
-        table.column("TRTESTCD"),
-        table.column("TRORRES"),
-        table.column("TRORRESU"),
-        table.column("TRSTRESN"),
-        table.column("TRSTRESU"),
-        table.column("TRSTAT"),
-        table.column("TRREASND"),
-        table.column("TRDTC"),
-        table.column("TRACPTFL"),
-        strict=True,
-    )
+    columns = zip(*map(table.column, TR_COLUMNS), strict=True)
+    draft = before = None
     for index, row in enumerate(columns):
         subject, role, identifier, number, visit, link, test, *result, reason, day, flag = row
         if test in IGNORED_TR_TESTS:
             continue
         where = table.place(index)
-        at = _visit_number(files, where, number)
-        if at is None or not (subject and (link or test == WHOLE_VISIT_TEST)):
+        if draft is None or row[:5] != before:  # the rows of a visit mostly stand together
+            at, before = _visit_number(files, where, number), row[:5]
+            key = (subject, role or "INVESTIGATOR", identifier)
+            draft = files.visit(key, at, visit, where) if subject and at is not None else None
+        if draft is None or not (link or test == WHOLE_VISIT_TEST):
             _refuse_missing(files, where, USUBJID=subject, VISITNUM=number, TRLNKID=link)
             continue
-        draft = files.visit((subject, role or "INVESTIGATOR", identifier), at, visit, where)
         if day and day not in draft.dates and _is_date(files, where, "TRDTC", day):
             draft.dates.add(day)
         if flag:
@@ -204,19 +189,20 @@ def _take_measurements(files: Files, table: Table) -> None:
             continue
         lesion = draft.lesions.get(link)
         if lesion is None:
-            lesion = draft.lesions[link] = LesionDraft(where, day)
-        elif test in lesion.tests:
+            lesion = draft.lesions[link] = LesionDraft(where, day, tests=test)
+        elif test in lesion.tests.split():
             name = f"{subject}, {identifier or role}, {visit or number}"
             sentence = f"{name}: {test} of {link} is there twice (first seen in {lesion.source})"
             files.refuse(where, ProblemCode.DUPLICATE_MEASUREMENT, sentence)
             continue
-        lesion.tests += (test,)
+        else:
+            lesion.tests += f" {test}"
         lesion.reason = lesion.reason or reason
-        _take_result(files, where, lesion, test, link, tuple(result))
+        _take_result(files, where, lesion, test, link, result)
 
 
 def _take_result(
-    files: Files, where: str, lesion: LesionDraft, test: str, link: str, result: tuple[str, ...]
+    files: Files, where: str, lesion: LesionDraft, test: str, link: str, result: list[str]
 ) -> None:
     """Take what one row of TR says of a lesion."""
     if test in SIZE_TESTS:
@@ -282,16 +268,7 @@ def _stated(table: Table) -> tuple[list[StatedResponse], list[RowProblem]]:
     """Take the rows of RS."""
     files = Files(problems=list(table.problems))
     stated = []
-    columns = zip(
-        table.column("USUBJID"),
-        table.column("RSEVAL"),
-        table.column("RSEVALID"),
-        table.column("VISITNUM"),
-        table.column("RSTESTCD"),
-        table.column("RSSTRESC", "RSORRES"),
-        table.column("RSACPTFL"),
-        strict=True,
-    )
+    columns = zip(*map(table.column, RS_COLUMNS), strict=True)
     for index, (subject, role, identifier, number, test, response, flag) in enumerate(columns):
         where = table.place(index)
         at = _visit_number(files, where, number)

@@ -21,7 +21,7 @@ class LesionDraft:
     short_axis: Decimal | Seen | None = None
     state: str = ""
     reason: str = ""
-    tests: tuple[str, ...] = ()
+    tests: str = ""  # names of the tests it has, with spaces between
 
 
 @dataclass(slots=True)
@@ -47,7 +47,9 @@ class Files:
 
     def visit(self, key: Key, number: Decimal, name: str, source: str) -> VisitDraft:
         """Return the draft of a visit, a new one if there is none."""
-        visits = self.visits.setdefault(key, {})
+        visits = self.visits.get(key)
+        if visits is None:
+            visits = self.visits[key] = {}
         draft = visits.get(number)
         if draft is None:
             draft = visits[number] = VisitDraft(number, name, source)

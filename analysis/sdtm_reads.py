@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date as date_type
 from decimal import Decimal
 
 from analysis.recist.checks import ProblemCode
@@ -60,7 +61,7 @@ def _stand_in_date(visits: dict[Decimal, VisitDraft]) -> str:
 def _read(
     files: Files, subject: str, evaluator: Evaluator, draft: VisitDraft, lesions: dict[str, Lesion]
 ) -> Read:
-    date = min(draft.dates, key=lambda text: parse_date(text).first)
+    (date,) = draft.dates if len(draft.dates) == 1 else sorted(draft.dates, key=_first_day)[:1]
     measurements: list[Measurement] = []
     non_targets: list[NonTargetFinding] = []
     new_lesions: list[NewLesionFinding] = []
@@ -111,6 +112,10 @@ def _read(
         accepted=draft.accepted,
         source=draft.source,
     )
+
+
+def _first_day(text: str) -> date_type:
+    return parse_date(text).first
 
 
 def _measurement(lesion: Lesion, rows: LesionDraft) -> Measurement:

@@ -5,6 +5,8 @@ set -euo pipefail
 packages=(
   r-base-core      # the reference for statistics
   r-cran-survival
+  r-cran-psych  # the reference for agreement: ICC, kappa
+  r-cran-vcd    # kappa with its interval
   dcmtk        # JPEG Lossless encoder, dsrdump
   dicom3tools  # dciodvfy
   openjph-tools  # HTJ2K encoder
