@@ -167,18 +167,18 @@ def _try_once(
         while waiting or crew:
             while waiting and len(crew) < workers:
                 crew.append(_Worker(work, limits, threads=max(1, cores() // workers)))
-            for worker in crew:
-                if worker.is_idle and waiting:
-                    index = waiting.popleft()
-                    worker.give(index, tasks[index])
+                worker = crew[-1]
+                worker.give(index := waiting.popleft(), tasks[index])
             ready = wait([worker.connection for worker in crew], timeout=WATCH_SECONDS)
             for worker in list(crew):
                 ended = worker.receive() if worker.connection in ready else worker.overdrawn()
+                if worker.is_idle and (worker.is_spent or not waiting):
+                    crew.remove(worker)
+                    worker.stop()
+                elif worker.is_idle:  # it goes on while the caller looks at what it sent
+                    worker.give(index := waiting.popleft(), tasks[index])
                 if ended is not None:
                     yield ended
-                if worker.is_spent or (worker.is_idle and not waiting):
-                    worker.stop()
-                    crew.remove(worker)
     finally:
         for worker in crew:
             worker.stop()

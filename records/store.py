@@ -9,7 +9,7 @@ that is how an interrupted run knows what it need not do again.
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +149,8 @@ class Store:
         self.name = name
         self._engine = engine
         self._writer = engine.execution_options(mipc_writes=True)
+        self._save_study = _upsert(engine, _studies)
+        self._save_pictures = _upsert(engine, _pictures)
         with self._transaction() as connection:
             self._prepare(connection)
 
@@ -170,11 +172,11 @@ class Store:
             "result": study.result,
         }
         with self._transaction() as connection:
-            self._upsert(connection, _studies, row)
+            connection.execute(self._save_study, row)
             if study.pictures is None:
                 connection.execute(_pictures.delete().where(_pictures.c.study_key == key))
             else:
-                self._upsert(connection, _pictures, {"study_key": key, "pictures": study.pictures})
+                connection.execute(self._save_pictures, {"study_key": key, "pictures": study.pictures})
 
     def is_finished(self, study_uid: str, fingerprint: str, provenance: Provenance) -> bool:
         """Return whether these images were judged by this pipeline and protocol.
@@ -244,15 +246,6 @@ class Store:
                 f"{SCHEMA_VERSION}): use that version, or another --store"
             )
 
-    def _upsert(self, connection: Connection, table: Table, row: Mapping[str, object]) -> None:
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        rest = {name: value for name, value in row.items() if name != "study_key"}
-        connection.execute(
-            dialect.insert(table)
-            .values(**row)
-            .on_conflict_do_update(index_elements=[table.c.study_key], set_=rest)
-        )
-
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         with self._sentences(), self._writer.begin() as connection:
@@ -313,6 +306,14 @@ def study_key(study_uid: str) -> str:
     """
     key = study_uid.encode("unicode_escape").decode("ascii")
     return key if len(key) <= 256 else "sha256:" + hashlib.sha256(key.encode("ascii")).hexdigest()
+
+
+def _upsert(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return the statement that writes a row in place of one with the same key."""
+    statement: postgresql.Insert | sqlite.Insert
+    statement = postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
+    rest = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=[table.c.study_key], set_=rest)
 
 
 def _stored_study(study_uid: str, row: Row[Any]) -> StoredStudy:
