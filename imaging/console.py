@@ -49,6 +49,7 @@ REASONS = {
 
 PLAIN_SECONDS = 15.0  # between two lines where no terminal can redraw one
 FEW = 12  # studies that are named one by one in the summary
+WIDE = 110  # columns of a terminal that has room for a sentence a study
 
 
 @dataclass
@@ -149,7 +150,7 @@ def print_summary(stock: Stock, intake: Intake, report: Path) -> None:
     """Print how many studies have each verdict, for what reasons, and where to look."""
     console = Console()
     if stock.labels.total() <= FEW:
-        console.print(_study_table(stock.first), "")
+        console.print(_study_table(stock.first, with_sentence=console.width >= WIDE), "")
     table = Table("verdict", "studies", "reason", box=None, pad_edge=False, header_style="dim")
     for label, name in LABELS.items():
         table.add_row(name, str(stock.labels[label]), style="bold" if label is VerdictLabel.MIPC else None)
@@ -178,25 +179,27 @@ def print_problems(intake: Intake) -> None:
         print(f"  and {len(intake.problems) - FEW} more", file=sys.stderr)
 
 
-def _study_table(screenings: Iterable[Screening]) -> Table:
+def _study_table(screenings: Iterable[Screening], *, with_sentence: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("patient")
-    table.add_column("date")
-    table.add_column("verdict")
-    table.add_column("probability", justify="right")
-    table.add_column("nodules", justify="right")
-    table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
-    for screening in screenings:
-        verdict, pattern = screening.verdict, screening.pattern
-        count = pattern.nodule_count if pattern else None
-        table.add_row(
-            Text(legible(screening.study.patient_id, 24) or "(no number)"),
-            Text(legible(screening.study.study_date, 10)),
-            Text(LABELS[verdict.label], style="bold" if verdict.label is VerdictLabel.MIPC else ""),
-            "" if verdict.probability is None else f"{verdict.probability:.2f}",
-            f"{count.value:.0f} ({count.low:.0f}–{count.high:.0f})" if count else "",
-            Text(legible(verdict.sentence, 160)),
+    for name in ("patient", "date", "verdict", "probability", "nodules"):
+        table.add_column(
+            name, justify="right" if name in ("probability", "nodules") else "left", no_wrap=True
         )
+    if with_sentence:
+        table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
+    for screening in screenings:
+        study, verdict, pattern = screening.study, screening.verdict, screening.pattern
+        count = pattern.nodule_count if pattern else None
+        cells = [
+            Text(legible(study.patient_id, 24) or "(no number)"),
+            Text(legible(study.study_date, 10)),
+            Text(LABELS[verdict.label], style="bold" if verdict.label is VerdictLabel.MIPC else ""),
+            Text("" if verdict.probability is None else f"{verdict.probability:.2f}"),
+            Text(f"{count.value:.0f} ({count.low:.0f}–{count.high:.0f})" if count else ""),
+        ]
+        if with_sentence:
+            cells.append(Text(legible(verdict.sentence, 160)))
+        table.add_row(*cells)
     return table
 
 

@@ -4,12 +4,9 @@ A header may hold anything: control characters, halves of surrogate pairs, marks
 that turn the direction of writing, ten thousand characters.
 """
 
-import unicodedata
-
 __all__ = ["legible"]
 
-# Marks that reverse what follows them can make one name read as another (Unicode UAX 9, 2.1-2.5).
-DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+JOINERS = "\u200c\u200d"  # invisible, and part of how Persian and Indic names are spelled
 REPLACEMENT = "\ufffd"
 
 
@@ -29,5 +26,4 @@ def legible(text: str, limit: int | None = None) -> str:
 
 
 def _shown(character: str) -> str:
-    hidden = character in DIRECTION_MARKS or unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co")
-    return REPLACEMENT if hidden else character
+    return character if character.isprintable() or character in JOINERS else REPLACEMENT
