@@ -29,11 +29,24 @@ EXPIRATION = words("expir\\w*", "exp")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The series to read, why, and why not the others."""
+    """The series to read, why, and why not the others.
+
+    Attributes
+    ----------
+    series : SeriesFiles
+        The one to read.
+    reason : str
+        Why, in one sentence.
+    rejected : tuple of (SeriesFiles, str)
+        Every other series with the sentence that set it aside.
+    runners_up : tuple of SeriesFiles
+        Those of `rejected` that can be read too, best first: should the pixels of the first fail.
+    """
 
     series: SeriesFiles
     reason: str
     rejected: tuple[tuple[SeriesFiles, str], ...]
+    runners_up: tuple[SeriesFiles, ...] = ()
 
 
 def choose_series(study: StudyFiles) -> Choice:
@@ -61,7 +74,8 @@ def choose_series(study: StudyFiles) -> Choice:
     best, others = ordered[0], ordered[1:]
     rejected = [(other.series, _why_not(other, best, longest_mm)) for other in others]
     rejected += [(series, fault.sentence) for _, series, fault in sorted(failed, key=_progress)]
-    return Choice(best.series, _why(best, len(others)), tuple(rejected))
+    runners_up = tuple(other.series for other in others)
+    return Choice(best.series, _why(best, len(others)), tuple(rejected), runners_up)
 
 
 def _no_series(failed: list[tuple[int, SeriesFiles, Fault]]) -> SeriesError:

@@ -106,7 +106,7 @@ def _stack_of(frames: Sequence[Frame]) -> Stack:
     across, down, along = _axes(grid[0])
     grid, doubles = _one_per_place(grid, across)
     if doubles:
-        notes.append(f"{doubles} images lie where another one lies; one of each place was kept")
+        notes.append(f"images that lie where another one lies: {doubles}; one of each place was kept")
     if len(grid) < 2:
         raise GeometryError(
             Reason.TOO_FEW_SLICES, f"a volume needs slices at 2 places or more, got {len(grid)}"
@@ -153,12 +153,12 @@ def _largest_grid(frames: Sequence[Frame]) -> tuple[list[Frame], list[Frame], li
     others = [frame for frame, key in zip(placed, keys, strict=True) if key != best]
     notes = []
     if len(placed) < len(frames):
-        notes.append(f"{len(frames) - len(placed)} images do not say where they lie and were left out")
+        notes.append(f"images left out since they do not say where they lie: {len(frames) - len(placed)}")
     if others:
         rows, columns = grid[0].format.rows, grid[0].format.columns
         notes.append(
-            f"{len(others)} images of another matrix, pixel spacing or orientation than "
-            f"{rows} x {columns} were left out"
+            f"images left out since their matrix, pixel spacing or orientation is not that of the "
+            f"{rows} x {columns} others: {len(others)}"
         )
     return grid, others, notes
 
@@ -240,12 +240,12 @@ def _check_complete(
     if any(below < np.dot(place or (0, 0, 0), across) < above for place in others):
         raise GeometryError(
             Reason.MIXED_GEOMETRY,
-            f"{len(others)} images amid the others have another matrix, pixel spacing or orientation: "
+            f"images amid the others of another matrix, pixel spacing or orientation: {len(others)}; "
             f"without them slices are missing between {below:.1f} and {above:.1f} mm",
         )
     raise GeometryError(
         Reason.SLICES_MISSING,
-        f"{missing} slices are missing of {len(steps) + 1 + missing}, "
+        f"slices missing: {missing} of {len(steps) + 1 + missing}, "
         f"the first between {below:.1f} and {above:.1f} mm",
     )
 

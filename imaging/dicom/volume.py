@@ -59,7 +59,7 @@ def _read(series: SeriesFiles, threads: int) -> Volume:
     stored = read_stored(stack.frames, threads=threads)
     hu = to_hounsfield(stored, stack.frames, threads=threads)
     check_hounsfield(hu)
-    copies = (f"{series.copies} files are copies of others and were left out",) if series.copies else ()
+    copies = (f"files left out since they are copies of others: {series.copies}",) if series.copies else ()
     return Volume(
         hu=hu,
         origin_mm=stack.origin_mm,

@@ -195,7 +195,7 @@ def test_a_real_scan_with_every_fifth_slice_deleted(tmp_path):
     with pytest.raises(ScreeningError) as caught:
         choose_series(study)
     assert caught.value.reason is Reason.SLICES_MISSING
-    assert "48 slices are missing of 241" in caught.value.sentence
+    assert "slices missing: 48 of 241" in caught.value.sentence
 
 
 @needs_scans

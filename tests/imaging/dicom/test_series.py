@@ -95,6 +95,7 @@ def test_the_better_of_two(worse, better):
     assert "chosen over 1 other readable series" in choice.reason
     ((rejected, sentence),) = choice.rejected
     assert rejected.number == 1
+    assert choice.runners_up == (rejected,)
     assert sentence.startswith("readable, but ")
 
 

@@ -67,7 +67,7 @@ def test_every_fifth_slice_deleted():
     reason, sentence = refusal(frames)
     assert reason is Reason.SLICES_MISSING
     # The last of the hundred was deleted too, which no gap tells.
-    assert sentence.startswith("19 slices are missing of 99, the first between 3.8 and 6.2 mm")
+    assert sentence.startswith("slices missing: 19 of 99, the first between 3.8 and 6.2 mm")
 
 
 def test_one_slice_missing():
@@ -82,7 +82,7 @@ def test_a_slice_given_twice_is_kept_once_and_noted():
         [*frames, dataclasses.replace(frames[7], sop_instance_uid="1.99", instance_number=99)]
     )
     assert stack.frames == tuple(frames)
-    assert stack.notes == ("1 images lie where another one lies; one of each place was kept",)
+    assert stack.notes == ("images that lie where another one lies: 1; one of each place was kept",)
 
 
 def test_uneven_gaps():
@@ -148,9 +148,8 @@ def test_a_512_x_500_slice_where_the_others_are_complete_is_left_out():
     odd = frame(17 * 2.5, 99, format=dataclasses.replace(FORMAT, columns=500))
     stack = build_stack([odd, *frames])
     assert stack.frames == tuple(frames)
-    assert stack.notes == (
-        "1 images of another matrix, pixel spacing or orientation than 512 x 512 were left out",
-    )
+    (note,) = stack.notes
+    assert note.endswith("is not that of the 512 x 512 others: 1")
 
 
 def test_a_scout_in_the_series_is_left_out():
