@@ -137,21 +137,7 @@ def respond(
     courses, subjects, stated = _read(inputs, subjects_file)
     judgement = judge(courses, subjects, protocol=protocol, schedule=schedule)
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "responses.csv", RESPONSE_COLUMNS, response_rows(judgement.points))
-    _write(out / "best_response.csv", BEST_COLUMNS, map(_best_row, judgement.best))
-    rates = _rate_rows(judgement.best)
-    _write(out / "rates.csv", RATE_COLUMNS, rates)
-    _write(
-        out / "adrs.csv",
-        ADRS_COLUMNS,
-        adrs_rows((*judgement.points, *judgement.accepted), judgement.best),
-    )
-    _write(out / "adtte.csv", ADTTE_COLUMNS, adtte_rows(judgement.times))
-    _write(
-        out / "departures.csv",
-        ("where", "code", "sentence"),
-        ((found.where, found.code, found.sentence) for found in judgement.departures),
-    )
+    _write_judgement(out, judgement)
     if irecist:
         _write(out / "irecist.csv", IRECIST_COLUMNS, _immune_rows(courses, protocol))
     summary = _summary(courses, judgement)
@@ -161,6 +147,20 @@ def respond(
         _write(out / "stated_differences.csv", DIFFERENCE_COLUMNS, rows)
         summary["stated_differences"] = len(rows)
     return summary
+
+
+def _write_judgement(out: Path, judgement: Judgement) -> None:
+    _write(out / "responses.csv", RESPONSE_COLUMNS, response_rows(judgement.points))
+    _write(out / "best_response.csv", BEST_COLUMNS, map(_best_row, judgement.best))
+    _write(out / "rates.csv", RATE_COLUMNS, _rate_rows(judgement.best))
+    responses = adrs_rows((*judgement.points, *judgement.accepted), judgement.best)
+    _write(out / "adrs.csv", ADRS_COLUMNS, responses)
+    _write(out / "adtte.csv", ADTTE_COLUMNS, adtte_rows(judgement.times))
+    _write(
+        out / "departures.csv",
+        ("where", "code", "sentence"),
+        ((found.where, found.code, found.sentence) for found in judgement.departures),
+    )
 
 
 def _read(

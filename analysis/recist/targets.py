@@ -28,18 +28,16 @@ class TargetState:
         The targets that were assessed, by lesion.
     missing : tuple of str
         Those that were not, each with the reason.
+    measured_mm : Decimal
+        Sum over the targets that were assessed.
     diseased : tuple of str
         Those that show disease: a node of 10 mm or more, anything else above 0 mm.
     """
 
     sizes_mm: Mapping[str, Decimal]
     missing: tuple[str, ...]
+    measured_mm: Decimal
     diseased: tuple[str, ...]
-
-    @property
-    def measured_mm(self) -> Decimal:
-        """Sum over the targets that were assessed."""
-        return sum(self.sizes_mm.values(), Decimal(0))
 
     @property
     def is_complete(self) -> bool:
@@ -122,7 +120,7 @@ def measure_targets(targets: Sequence[Lesion], measurements: Sequence[Measuremen
         sizes_mm[lesion.lesion_id] = size_mm
         if size_mm >= NORMAL_NODE_MM or (size_mm > 0 and not lesion.is_node):
             diseased.append(lesion.lesion_id)
-    return TargetState(sizes_mm, tuple(missing), tuple(diseased))
+    return TargetState(sizes_mm, tuple(missing), sum(sizes_mm.values(), Decimal(0)), tuple(diseased))
 
 
 def judge_targets(state: TargetState, reference: Reference) -> tuple[Response, str]:

@@ -258,6 +258,12 @@ def test_every_time_says_in_words_what_ended_it():
     assert time.came_from == "READER 1"
 
 
+def test_progression_before_the_start_is_said_and_counts_no_time():
+    time = progression_free_survival_ema(subject(), scans(progression=-3))
+    assert (time.days, time.is_event) == (0, True)
+    assert f"on {day(-3)}, before the start" in time.sentence
+
+
 def test_schedule_with_two_phases():
     schedule = Schedule(((42, 84), (84, None)))
     assert schedule.due_days(400) == [42, 84, 168, 252, 336]

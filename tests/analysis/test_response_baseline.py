@@ -98,6 +98,15 @@ def test_measurability(kind, long_mm, short_mm, options, measurable):
     assert judged.is_disease
 
 
+def test_what_was_not_measured_or_not_by_size_is_not_measurable():
+    for judged in (
+        judge_measurability(MASS),
+        judge_measurability(NODE, long_axis_mm=Decimal(40)),
+        judge_measurability(MASS, long_axis_mm=Decimal(40), method=Method.PET),
+    ):
+        assert not judged.is_measurable
+
+
 @pytest.mark.parametrize(
     ("kind", "short_mm", "disease"),
     [
@@ -218,6 +227,9 @@ def _fields(one):
         pytest.param("2024-02-12", "2024-02-12", [], id="the-same-day"),
         pytest.param("2024-02-12", "2024-02", [], id="a-month-that-may-be-later"),
         pytest.param("2024-02-12", "2024-01", [ProblemCode.DATES_OUT_OF_ORDER], id="a-month-that-cannot"),
+        pytest.param("2024-02-12", "2024", [], id="a-year-that-may-be-later"),
+        pytest.param("2024-02-12", "2023", [ProblemCode.DATES_OUT_OF_ORDER], id="a-year-that-cannot"),
+        pytest.param("2024-02-12", "2024-02-12T09:30", [], id="a-time-of-day-is-left-out"),
         pytest.param("2024-02-12", "12 MAR 2024", [ProblemCode.BAD_DATE], id="not-iso"),
         pytest.param("2024-02-12", "2024-02-30", [ProblemCode.BAD_DATE], id="no-such-day"),
     ],
@@ -258,6 +270,16 @@ def test_measurements_that_contradict(measurement, expected):
     assert codes([*sums(20), read(1, sizes={lesion: measurement})]) == [expected]
 
 
+def test_visits_and_lesions_that_contradict():
+    lesion = target("T01")
+    other_role = Lesion("T01", LesionRole.NON_TARGET, "LIVER")
+    assert codes([*sums(20, 18), read(1, sizes={lesion: 18})]) == [ProblemCode.DUPLICATE_VISIT]
+    assert codes([*sums(20), read(1, lesions=[other_role])]) == [ProblemCode.CONTRADICTION]
+    twice = read(0, lesions=[lesion, lesion], sizes={lesion: 20})
+    assert codes([twice]) == [ProblemCode.DUPLICATE_ROW]
+    assert codes([]) == []
+
+
 def test_findings_that_contradict():
     node = non_target("NT01", NODE, "LYMPH NODE")
     first = read(0, lesions=[node])
@@ -267,6 +289,12 @@ def test_findings_that_contradict():
     assert codes([first, read(1, non_targets=[absent])]) == [ProblemCode.CONTRADICTION]
     assert codes([first, read(1, new=[known])]) == [ProblemCode.CONTRADICTION]
     assert codes([first, read(1, non_targets=[stranger])]) == [ProblemCode.UNKNOWN_LESION]
+    there = status("NT01", NonTargetStatus.PRESENT)
+    assert codes([first, read(1, non_targets=[there, there])]) == [ProblemCode.DUPLICATE_MEASUREMENT]
+    shrunk = status("NT01", NonTargetStatus.PRESENT, short_axis_mm=Decimal(-1))
+    assert codes([first, read(1, non_targets=[shrunk])]) == [ProblemCode.NEGATIVE_SIZE]
+    new = NewLesionFinding("N1", Certainty.UNEQUIVOCAL, long_axis_mm=Decimal(-1))
+    assert codes([first, read(1, new=[new])]) == [ProblemCode.NEGATIVE_SIZE]
 
 
 def test_all_problems_are_told_at_once():
