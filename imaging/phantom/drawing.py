@@ -31,7 +31,7 @@ CENTRE_MM = (0.0, 5.0, -35.0)  # the point of the patient put at the scanner's i
 GRAVITY_HU_PER_MM = 0.22  # the dependent lung is denser, some 40 HU from front to back (Verschakelen 1993)
 GAS_LEVEL_MM = -22.0  # the stomach holds gas in front of this
 EMPHYSEMA_HOLE_MM = 8.0
-EMPHYSEMA_HU = -975.0  # the usual line is -950 (Gevenois 1996)
+EMPHYSEMA_HU = -985.0  # the usual line is -950 (Gevenois 1996)
 COUCH_SKIN_HU = -150.0
 COUCH_FOAM_HU = -960.0
 
@@ -103,7 +103,7 @@ def parenchyma_texture(anatomy: Anatomy, spec: ChestSpec, seed: int) -> FloatArr
     holes = fog(anatomy.grid, EMPHYSEMA_HOLE_MM, np.random.default_rng([seed, 7])) + z / 80.0
     is_lung = anatomy.lungs < 0
     edge = np.quantile(holes[is_lung], 1 - spec.emphysema)
-    depth = np.where(is_lung, np.clip((holes - edge) / 0.4, 0, 1), 0.0)
+    depth = np.where(is_lung, np.clip((holes - edge) / 0.2, 0, 1), 0.0)
     return np.asarray(anatomy.texture + depth * (EMPHYSEMA_HU - spec.parenchyma_hu))
 
 

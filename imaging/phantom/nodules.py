@@ -12,6 +12,8 @@ __all__ = ["NoduleSpec", "NoduleTruth", "place_nodules", "treated"]
 
 FloatArray = NDArray[np.float64]
 
+TRIES_PER_NODULE = 60  # the lungs fill about a seventh of the box that places are drawn from
+
 
 @dataclass(frozen=True, slots=True)
 class NoduleTruth:
@@ -58,7 +60,7 @@ def place_nodules(spec: NoduleSpec, anatomy: Anatomy, *, rng: np.random.Generato
     high = low + grid.step_mm * (np.array(grid.shape[::-1]) - 1)
     centres, radii = np.empty((0, 3)), np.empty(0)
     placed: list[NoduleTruth] = []
-    for _ in range(200 * max(spec.count, 1)):
+    for _ in range(TRIES_PER_NODULE * spec.count + 1):
         if len(placed) == spec.count:
             return tuple(placed)
         place = low + (high - low) * rng.random(3)

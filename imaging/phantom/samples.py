@@ -16,7 +16,7 @@ from imaging.phantom.scanner import Kernel
 from imaging.phantom.spec import Breath, ChestSpec
 from records.model import Side, Study, Volume
 
-__all__ = ["SAMPLES", "Sample", "localizer", "write_sample", "write_samples"]
+__all__ = ["SAMPLES", "Sample", "localizer", "write_localizer", "write_sample", "write_samples"]
 
 TRUTH_COLUMNS = ("study", "study_uid", "nodule_id", "x_mm", "y_mm", "z_mm", "diameter_mm", "hu", "side")
 
@@ -139,11 +139,7 @@ def write_sample(sample: Sample, folder: Path) -> Phantom:
         old.unlink()
     series = [(2, spec, phantom)]
     if sample.extra:
-        scout = localizer(phantom.volume)
-        write_series(
-            scout, place, study=sample.study, series_number=1, description="SCOUT", kernel="",
-            image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), transfer_syntax=JPEGLSLossless,
-        )  # fmt: skip
+        write_localizer(sample, phantom.volume, place)
         extra = (replace(one, nodules=spec.nodules, breath=spec.breath) for one in sample.extra)
         series += [(3 + n, one, scan(patient, one)) for n, one in enumerate(extra)]
     for number, one, shown in series:
@@ -153,6 +149,15 @@ def write_sample(sample: Sample, folder: Path) -> Phantom:
             transfer_syntax=JPEGLSLossless, mas=120.0,
         )  # fmt: skip
     return phantom
+
+
+def write_localizer(sample: Sample, volume: Volume, place: Path) -> Path:
+    """Write the scout view of a sample's main series into `place`; return the file."""
+    paths = write_series(
+        localizer(volume), place, study=sample.study, series_number=1, description="SCOUT", kernel="",
+        image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), transfer_syntax=JPEGLSLossless,
+    )  # fmt: skip
+    return paths[0]
 
 
 def _truth_rows(sample: Sample, nodules: tuple[NoduleTruth, ...]) -> Iterator[tuple[str, ...]]:
