@@ -3,7 +3,8 @@
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -40,11 +41,10 @@ def screen_command(
     ProtocolError, StoreError
         If the protocol, the store or the folder `out` cannot be used.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     protocol = load_protocol(protocol_file)
     made = provenance(protocol, load_model().version)
     _make_folder(out)
-    with open_store(store) as database, Display() as display:
+    with open_store(store) as database, Display() as display, _stops_like_ctrl_c():
         try:
             intake = read_inputs(inputs, display)
             if not intake.studies:
@@ -73,6 +73,16 @@ def screen_here(protocol: Protocol, study: StudyFiles) -> Screened:
     from imaging.screen import screen_study
 
     return screen_study(study, protocol)
+
+
+@contextmanager
+def _stops_like_ctrl_c() -> Iterator[None]:
+    """Let the signal by which a scheduler ends a job do what Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _make_folder(out: Path) -> None:

@@ -1,0 +1,177 @@
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from typer.testing import CliRunner
+
+from imaging.dicom import derive_uid, write_series
+from mipc import app
+from records.model import Study
+from tests.imaging.test_pictures import chest
+
+ROOT = Path(__file__).resolve().parents[1]
+MIPC = [sys.executable, "-m", "mipc"]
+
+
+def mipc(*arguments):
+    """Run the command here and return its exit status, standard output and standard error."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result.exit_code, result.stdout, result.stderr
+
+
+def mipc_in_a_process(*arguments):
+    """Run the command as a user does."""
+    command = [*MIPC, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def write_short_study(folder, *, patient_id="P-1", name="Doe^Jane", slices=6):
+    """Write a CT of a few small slices: a study that is refused before any lung is looked for."""
+    volume, _ = chest([], shape=(slices, 16, 16))
+    study = Study(derive_uid("test", patient_id), patient_id, name, "2008-03-14", "CHEST")
+    return write_series(volume, folder, study=study, series_number=1, description="thin")
+
+
+@pytest.fixture(scope="module")
+def screened(tmp_path_factory):
+    """Screen two short studies, a hostile name among them, and files that are none."""
+    folder = tmp_path_factory.mktemp("command")
+    write_short_study(folder / "in" / "one")
+    for path in write_short_study(folder / "in" / "two", patient_id="P-2"):
+        dataset = dcmread(path)
+        dataset.PatientName = "<script>alert(1)</script>../../x"
+        dataset.save_as(path)
+    (folder / "in" / "notes.txt").write_text("not an image")
+    (folder / "in" / "empty.dcm").touch()
+    status, output, errors = mipc_in_a_process("screen", folder / "in", "--out", folder / "out", "--json")
+    return folder, status, output, errors
+
+
+def test_studies_that_cannot_be_judged_are_results_and_not_failures(screened):
+    folder, status, _, errors = screened
+    assert status == 0, errors
+    written = {path.name for path in (folder / "out").iterdir()}
+    assert {"studies.csv", "nodules.csv", "report.html", "mipc.db", "studies", "log.jsonl"} <= written
+    assert "not_evaluable" in (folder / "out" / "studies.csv").read_text()
+    assert len(list((folder / "out" / "studies").iterdir())) == 2
+
+
+def test_json_is_all_there_is_on_standard_output(screened):
+    folder, _, output, _ = screened
+    summary = json.loads(output)
+    assert summary["studies"] == 2
+    assert summary["verdicts"] == {"not_evaluable": 2}
+    assert sum(summary["reasons"].values()) == 2
+    assert summary["report"] == str(folder / "out" / "report.html")
+    assert summary["other_files"] + len(summary["problems"]) == 2
+    assert set(summary["protocol"]) == {"name", "sha256"}
+    assert summary["program_version"]
+    assert summary["model_version"]
+
+
+def test_no_patient_is_named_in_the_log(screened):
+    folder, *_ = screened
+    text = (folder / "out" / "log.jsonl").read_text()
+    assert "Doe" not in text
+    assert "script" not in text
+    assert [json.loads(line)["event"] for line in text.splitlines()] == ["start", "study", "study", "end"]
+
+
+def test_the_same_command_again_screens_nothing_and_says_where_the_report_is(screened):
+    folder, *_ = screened
+    before = (folder / "out" / "studies.csv").read_bytes()
+    status, output, _ = mipc("screen", folder / "in", "--out", folder / "out")
+    assert status == 0
+    assert (folder / "out" / "studies.csv").read_bytes() == before
+    assert f"Report: {folder / 'out' / 'report.html'}" in output
+    assert "not evaluable" in output
+    events = [json.loads(line) for line in (folder / "out" / "log.jsonl").read_text().splitlines()]
+    assert [event["to_screen"] for event in events if event["event"] == "start"][-1] == 0
+
+
+def test_other_thresholds_are_seen_and_kept_with_the_result(screened, tmp_path):
+    folder, *_ = screened
+    shipped = (ROOT / "imaging" / "protocol.toml").read_text()
+    protocol = tmp_path / "strict.toml"
+    protocol.write_text(shipped + "\n# ours\n")
+    status, output, errors = mipc(
+        "screen", folder / "in", "--out", folder / "out", "--protocol", protocol, "--json"
+    )
+    assert status == 0, errors
+    digest = json.loads(output)["protocol"]["sha256"]
+    with sqlite3.connect(folder / "out" / "mipc.db") as store:
+        kept = store.execute("SELECT DISTINCT protocol_sha256 FROM mipc_studies").fetchall()
+    store.close()
+    assert kept == [(digest,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(["{in}/no such folder", "--out", "{out}"], "does not exist", id="no-such-input"),
+        pytest.param(["{in}"], "--out", id="no-out"),
+        pytest.param(["--out", "{out}"], "INPUT", id="no-input"),
+        pytest.param(["{in}", "--out", "{out}", "--workers", "-1"], "workers", id="fewer-than-no-workers"),
+        pytest.param(["{in}", "--out", "{out}", "--protocol", "{in}/x.toml"], "protocol", id="no-protocol"),
+        pytest.param(["{in}", "--out", "{out}", "--store", "mysql://x/y"], "not mysql", id="no-such-store"),
+        pytest.param(["{in}", "--out", "{in}/notes.txt"], "cannot be used|written", id="out-is-a-file"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_and_status_2(screened, tmp_path, arguments, sentence):
+    folder, *_ = screened
+    places = {"{in}": str(folder / "in"), "{out}": str(tmp_path / "out")}
+    filled = []
+    for argument in arguments:
+        for name, place in places.items():
+            argument = argument.replace(name, place)
+        filled.append(argument)
+    status, _, errors = mipc("screen", *filled)
+    assert status == 2
+    assert any(part in " ".join(errors.split()) for part in sentence.split("|"))
+    assert "Traceback" not in errors
+
+
+def test_nothing_usable_is_status_1_and_says_what_was_there(tmp_path):
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "cut.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    status, output, errors = mipc("screen", tmp_path, "--out", tmp_path / "out")
+    assert status == 1
+    assert output == ""
+    assert "nothing to screen" in errors
+    assert "cut.dcm" in errors
+    assert "Traceback" not in errors
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
+    for number in range(30):
+        write_short_study(tmp_path / "in" / str(number), patient_id=f"P-{number}")
+    command = [*MIPC, "screen", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--workers", "1"]
+    log = tmp_path / "out" / "log.jsonl"
+    with subprocess.Popen(command, cwd=ROOT, stdout=-1, stderr=-1, text=True) as process:
+        while process.poll() is None and not (log.exists() and '"study"' in log.read_text()):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    if process.returncode == 0:
+        pytest.skip("all studies were done before the signal came")
+    assert process.returncode == 130
+    assert "the same command goes on where this one stopped" in errors
+    assert "Traceback" not in errors
+    status, output, _ = mipc("screen", tmp_path / "in", "--out", tmp_path / "out", "--json")
+    assert status == 0
+    assert json.loads(output)["studies"] == 30
+    assert len({json.loads(line).get("study_uid") for line in log.read_text().splitlines()} - {None}) == 30
+
+
+def test_the_version_is_told():
+    status, output, _ = mipc_in_a_process("--version")
+    assert status == 0
+    assert output.startswith("mipc ")
