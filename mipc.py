@@ -136,5 +136,47 @@ def respond(
     typer.echo(dumps(done) if json else f"{words}; tables in {out}")
 
 
+@app.command("demo-cohort")
+def demo_cohort(
+    out: Annotated[Path, typer.Option(help="Write the table here (CSV).")] = Path("demo_cohort.csv"),
+    seed: Annotated[int, typer.Option(help="The same seed makes the same cohort.")] = 1,
+) -> None:
+    """Make a synthetic cohort with the counts of Wu 2013."""
+    from analysis import front
+
+    front.run_demo(seed, out)
+
+
+@app.command()
+def analyse(
+    clinical: Annotated[
+        Path, typer.Argument(help="Clinical table: CSV or Excel.", exists=True, dir_okay=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for tables, figures and the page.")],
+    labels: Annotated[str | None, typer.Option(help="studies.csv, or the study database.")] = None,
+    mapping: Annotated[str | None, typer.Option(help="How the table's columns are called (TOML).")] = None,
+    plan: Annotated[str | None, typer.Option(help="Analysis plan (TOML), or wu2013.")] = None,
+    paper: Annotated[Path | None, typer.Option(help="Folder of printed tables to lay beside ours.")] = None,
+) -> None:
+    """Turn a clinical table into the tables and figures of a paper."""
+    from analysis import front
+
+    front.run_analysis(clinical, labels, mapping, plan, paper, out)
+
+
+@app.command("audit-tables")
+def audit_tables(
+    folder: Annotated[Path, typer.Argument(help="Folder of a paper's tables as CSV files.")],
+    claims: Annotated[Path | None, typer.Option(help="TOML file of numbers in the text.")] = None,
+    rule: Annotated[str, typer.Option(help="The paper's rule for its tests.")] = "expected_below_5",
+    out: Annotated[Path | None, typer.Option(help="Write the report here (Markdown).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
+) -> None:
+    """Compute a paper's printed p-values again, and check its sums."""
+    from analysis import front
+
+    front.run_audit(folder, claims, rule, out, as_json)
+
+
 if __name__ == "__main__":
     app()

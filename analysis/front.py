@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, Problem
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.clinical import ClinicalMapping
     from analysis.publication import Audit
 
-__all__ = ["run_audit"]
+__all__ = ["run_analysis", "run_audit", "run_demo"]
 
 NOTHING_USABLE = 1
 
@@ -68,3 +71,77 @@ def _audit_as_dict(audit: "Audit") -> dict[str, object]:
         ],
         "findings": [{"kind": f.kind, "place": f.place, "sentence": f.sentence} for f in audit.findings],
     }
+
+
+def run_demo(seed: int, out: Path) -> None:
+    """Write the synthetic cohort."""
+    from analysis.demo_cohort import demo_cohort
+
+    table = demo_cohort(seed)
+    table.to_csv(out, index=False)
+    typer.echo(f"{len(table)} synthetic patients, seed {seed}: {out}")
+
+
+def run_analysis(
+    table: Path, labels: str | None, mapping: str | None, plan: str | None, paper: Path | None, out: Path
+) -> None:
+    """Analyse a clinical table and write everything under a folder."""
+    from analysis.analyse import analyse, with_labels
+    from analysis.clinical import read_clinical, read_table
+    from analysis.derivations import derive
+    from analysis.plan import read_plan
+    from analysis.printed_tables import read_tables
+    from analysis.report import summary_of, write_analysis
+
+    with foreseen_errors():
+        wanted = read_plan(plan)
+        clinical = derive(read_clinical(read_table(table), _mapping(mapping)))
+        if labels is not None:
+            clinical = with_labels(clinical, _labels(labels))
+        printed = () if paper is None else read_tables(paper)
+        found = analyse(clinical, wanted)
+        cells = write_analysis(found, out, source=table.name, printed=printed)
+    typer.echo(found.flow.as_text(), nl=False)
+    typer.echo(f"{len(found.problems)} problems in the data, {len(found.tables)} tables, "
+               f"{len(found.figures)} figures: {out / 'analysis.html'}")  # fmt: skip
+    if cells:
+        typer.echo(summary_of(cells))
+
+
+def _mapping(where: str | None) -> "ClinicalMapping | None":
+    """Return the mapping of a TOML file, or of a shipped name."""
+    from importlib import resources
+
+    from analysis.clinical import read_mapping
+
+    if where is None:
+        return None
+    if where == "nsclc_radiogenomics":
+        text = resources.files("analysis").joinpath("nsclc_radiogenomics.toml").read_text(encoding="utf-8")
+        return read_mapping(text)
+    path = Path(where)
+    if not path.is_file():
+        raise AnalysisError(Problem.BAD_PLAN, f"there is no mapping {where!r}")
+    return read_mapping(path.read_text(encoding="utf-8"))
+
+
+def _labels(where: str) -> "pd.DataFrame":
+    """Read verdicts from studies.csv, or from a study database by path or URL."""
+    import pandas as pd
+
+    from analysis.clinical import read_table
+
+    path = Path(where)
+    if path.suffix.lower() in (".csv", ".xlsx"):
+        return read_table(path)
+    if "://" not in where and not path.is_file():
+        raise AnalysisError(Problem.BAD_INPUT, f"there are no labels {where!r}")
+    from records.errors import StoreError
+    from records.store import open_store
+
+    try:
+        with open_store(where) as store:
+            rows = [(s.study.patient_id, s.verdict.label.value) for s in store.all_screenings()]
+    except StoreError as error:
+        raise AnalysisError(Problem.BAD_INPUT, str(error)) from error
+    return pd.DataFrame(rows, columns=["patient_id", "verdict"])

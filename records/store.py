@@ -212,6 +212,12 @@ class Store:
         """Yield the screenings of these studies, in the order asked for; unknown ones are left out."""
         return (stored.screening for stored in self.studies(study_uids))
 
+    def all_screenings(self) -> Iterator[Screening]:
+        """Yield every screening kept, in the order of the studies' keys."""
+        with self._reading() as connection:
+            rows = connection.execute(select(_studies.c.result).order_by(_studies.c.study_key))
+            yield from (_unpack(row.result) for row in rows)
+
     def pictures(self, study_uid: str) -> bytes | None:
         """Return the pictures of a study, or None if there are none."""
         asked = select(_pictures.c.pictures).where(_pictures.c.study_key == study_key(study_uid))
