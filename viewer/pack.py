@@ -51,7 +51,7 @@ class ReadingProtocol:
         After a read is signed, the machine's marks may be shown, for a second, separate read.
     """
 
-    name: str = "mipc-reading"
+    name: str = "two readers"
     asks_recist: bool = True
     shows_marks: bool = False
 

@@ -1,0 +1,246 @@
+"""Signed reads in: every pack checked, merged, and given its true names back."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+from records.ledger import Check, Entry, Head, Ledger, verify_ledger
+from records.reads import Evaluator, Read
+from viewer.desk import AMEND, LEDGER_FILE, SECOND_LOOK, SIGN
+from viewer.lesions import recist_read
+from viewer.pack import Pack, PackError, load_pack
+from viewer.packs import digest_of_images
+from viewer.reading import Form, form_from_json
+from viewer.studykey import COORDINATOR, KeyCase, PackKey, StudyKey, load_key
+
+__all__ = ["Collection", "FinalLabel", "SignedRead", "collect", "verify_pack"]
+
+COLLECT = "collect"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRead:
+    """One time point as one reader signed it last, by its true name.
+
+    Attributes
+    ----------
+    repeat_of : str
+        The code under which the reader had read it before, "" for the read that counts.
+    version : int
+        1, and one more for each amendment.
+    hash : str
+        Of the ledger entry that holds it.
+    changed_mind_to : str
+        The label of the second look, after the machine's marks were shown; "" without one.
+    """
+
+    reader: str
+    is_adjudicator: bool
+    code: str
+    patient_id: str
+    study_uid: str
+    study_date: str
+    averaged_mm: Decimal
+    time_point: int
+    repeat_of: str
+    version: int
+    form: Form
+    signed_at: str
+    hash: str
+    changed_mind_to: str = ""
+
+    @property
+    def label(self) -> str:
+        """The label at baseline, "" at a follow-up."""
+        return self.form.label or ""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalLabel:
+    """What the readers came to on one patient, and how."""
+
+    patient_id: str
+    study_uid: str
+    label: str  # "" while it is open
+    basis: str  # agreed, adjudicated, discordant, incomplete
+    reads: tuple[SignedRead, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """All signed reads of a study, and what is still to come."""
+
+    key: StudyKey
+    reads: tuple[SignedRead, ...]
+    missing: dict[str, int]  # reads not signed yet, by reader
+
+    def labels(self) -> tuple[FinalLabel, ...]:
+        """Return the label of each patient's baseline: agreed or adjudicated, never averaged."""
+        return tuple(_final_labels(self.key, self.reads))
+
+    def recist_reads(self) -> tuple[Read, ...]:
+        """Return what the RECIST engine takes, patients and dates by their true names."""
+        return tuple(_recist_reads(self))
+
+
+def verify_pack(folder: Path, known: tuple[Head, ...] = ()) -> Check:
+    """Check a pack from its own files: the ledger, its description, its images.
+
+    Parameters
+    ----------
+    known : tuple of Head
+        What the coordinator saw of its ledger before.
+
+    Raises
+    ------
+    PackError
+        If the folder is no pack.
+    """
+    pack = load_pack(folder)
+    check = verify_ledger(folder / LEDGER_FILE, known=known)
+    problems = list(check.problems)
+    if not check.entries or check.entries[0].subject != pack.pack_id:
+        problems.append(f"{LEDGER_FILE} does not begin with the opening of this pack")
+    else:
+        problems += _against_opening(folder, pack, check.entries[0])
+    return Check(check.entries, tuple(problems), check.notes)
+
+
+def _against_opening(folder: Path, pack: Pack, opening: Entry) -> Iterator[str]:
+    """Yield what differs from what was handed out."""
+    handed_out = dict(opening.after)
+    found = hashlib.sha256((folder / "pack.json").read_bytes()).hexdigest()
+    if found != handed_out.get("pack.json"):
+        yield "pack.json is not the one that was handed out"
+    for case in pack.cases:
+        for point in case.time_points:
+            name = f"{case.code}/{point.number}"
+            try:
+                digest = digest_of_images(folder, case.code, point.number)
+            except FileNotFoundError:
+                yield f"the images of {name} are missing"
+                continue
+            if digest != handed_out.get(name):
+                yield f"the images of {name} are not those that were handed out"
+
+
+def collect(packs: Path, returned: Sequence[Path] = ()) -> Collection:
+    """Check and merge the packs of a study.
+
+    Parameters
+    ----------
+    packs : Path
+        The folder that `prepare` wrote, with the coordinator's key.
+    returned : sequence of Path
+        Packs that came back to other places; the others are taken from `packs`.
+
+    Raises
+    ------
+    PackError
+        If a pack is foreign, was changed, or its history was rewritten since it was last collected.
+    """
+    key = load_key(packs)
+    ledger = Ledger(packs / COORDINATOR / "ledger.jsonl")
+    came_back = {load_pack(folder).pack_id: folder for folder in returned}
+    foreign = set(came_back) - {pack.pack_id for pack in key.packs}
+    if foreign:
+        raise PackError(f"{came_back[min(foreign)]} is not a pack of this study")
+    reads: list[SignedRead] = []
+    missing: dict[str, int] = {}
+    heads = {}
+    earlier = ledger.entries()
+    for pack in key.packs:
+        folder = came_back.get(pack.pack_id, packs / pack.reader)
+        check = verify_pack(folder, (Head(1, pack.first_hash), *_known_heads(earlier, pack.reader)))
+        if check.problems:
+            raise PackError(f"the pack of reader {pack.reader} does not verify: {check.problems[0]}")
+        heads[pack.reader] = {"count": check.head.count, "hash": check.head.hash}
+        own = tuple(_signed_reads(pack, check.entries))
+        reads += own
+        missing[pack.reader] = sum(len(case.time_points) for case in pack.cases) - len(own)
+    ledger.append(who="coordinator", action=COLLECT, after=heads)
+    return Collection(key, tuple(reads), missing)
+
+
+def _known_heads(entries: Sequence[Entry], reader: str) -> tuple[Head, ...]:
+    seen = (entry.after.get(reader) for entry in entries if entry.action == COLLECT)
+    return tuple(Head(head["count"], head["hash"]) for head in seen if head)
+
+
+def _signed_reads(pack: PackKey, entries: Sequence[Entry]) -> Iterator[SignedRead]:
+    """Yield the latest version of each signed read of a pack."""
+    cases = {case.code: case for case in pack.cases}
+    versions: dict[str, list[Entry]] = {}
+    second: dict[str, str] = {}
+    for entry in entries:
+        if entry.action in (SIGN, AMEND):
+            versions.setdefault(entry.subject, []).append(entry)
+        elif entry.action == SECOND_LOOK:
+            second[entry.subject] = entry.after["label"] or ""
+    for subject, signed in versions.items():
+        code, number = subject.split("/")
+        case = cases[code]
+        yield _signed_read(pack, case, int(number), signed, second.get(subject, ""))
+
+
+def _signed_read(pack: PackKey, case: KeyCase, number: int, signed: list[Entry], second: str) -> SignedRead:
+    point = next(point for point in case.time_points if point.number == number)
+    return SignedRead(
+        reader=pack.reader,
+        is_adjudicator=pack.is_adjudication,
+        code=case.code,
+        patient_id=case.patient_id,
+        study_uid=point.study_uid,
+        study_date=point.study_date,
+        averaged_mm=Decimal(point.averaged_mm),
+        time_point=number,
+        repeat_of=case.repeat_of,
+        version=len(signed),
+        form=form_from_json(signed[-1].after["form"]),
+        signed_at=signed[-1].at,
+        hash=signed[-1].hash,
+        changed_mind_to=second,
+    )
+
+
+def _final_labels(key: StudyKey, reads: Sequence[SignedRead]) -> Iterator[FinalLabel]:
+    counted = [read for read in reads if read.time_point == 1 and not read.repeat_of]
+    first = key.readers[0]
+    for case in sorted(first.cases, key=lambda case: case.patient_id):
+        if case.repeat_of:
+            continue
+        own = [read for read in counted if read.patient_id == case.patient_id]
+        readers = [read for read in own if not read.is_adjudicator]
+        decided = [read for read in own if read.is_adjudicator]
+        said = {read.label for read in readers}
+        if len(readers) < len(key.readers):
+            label, basis = "", "incomplete"
+        elif len(said) == 1:
+            label, basis = said.pop(), "agreed"
+        elif decided:
+            label, basis = decided[-1].label, "adjudicated"
+        else:
+            label, basis = "", "discordant"
+        yield FinalLabel(case.patient_id, case.time_points[0].study_uid, label, basis, tuple(own))
+
+
+def _recist_reads(collection: Collection) -> Iterator[Read]:
+    """Yield the reads of each patient and reader; an adjudicator's are the accepted ones."""
+    final = {label.patient_id: label for label in collection.labels()}
+    for read in sorted(collection.reads, key=lambda one: (one.patient_id, one.reader, one.time_point)):
+        if read.repeat_of:
+            continue
+        role = "ADJUDICATOR" if read.is_adjudicator else "INDEPENDENT ASSESSOR"
+        point = recist_read(
+            read.form,
+            subject_id=read.patient_id,
+            evaluator=Evaluator(role, f"READER {read.reader}"),
+            number=read.time_point,
+            visit="BASELINE" if read.time_point == 1 else f"FOLLOW-UP {read.time_point - 1}",
+            date=read.study_date,
+            slice_thickness_mm=read.averaged_mm,
+            source=f"ledger entry {read.hash[:12]}, label {final[read.patient_id].basis}",
+        )
+        yield replace(point, accepted=read.is_adjudicator)

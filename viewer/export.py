@@ -1,0 +1,65 @@
+"""Collected reads as the files that the analysis takes."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from records.files import replace_file
+from records.model import VerdictLabel
+from records.reads import reads_to_json
+from viewer.collecting import Collection
+from viewer.questions import BASELINE
+
+__all__ = ["write_collection"]
+
+LABELS = ("patient_id", "study_uid", "mipc", "label", "basis")
+HISTORY = tuple("patient_id reader is_adjudicator version label after_marks signed_at ledger_hash".split())
+READS = tuple("reader code patient_id study_uid time_point repeat_of version label".split())
+
+
+def write_collection(collection: Collection, out: Path) -> None:
+    """Write what the analysis takes: `labels.csv`, `reads.csv`, `label_history.csv`, `recist_reads.json`."""
+    labels = collection.labels()
+    _write_csv(
+        out / "labels.csv",
+        LABELS,
+        ((one.patient_id, one.study_uid, _as_truth(one.label), one.label, one.basis) for one in labels),
+    )
+    _write_csv(
+        out / "label_history.csv",
+        HISTORY,
+        (
+            (one.patient_id, read.reader, read.is_adjudicator, read.version, read.label, read.changed_mind_to,
+             read.signed_at, read.hash)
+            for one in labels
+            for read in one.reads
+        ),
+    )  # fmt: skip
+    questions = tuple(question.name for question in BASELINE)
+    _write_csv(
+        out / "reads.csv",
+        (*READS, *questions),
+        (
+            (read.reader, read.code, read.patient_id, read.study_uid, read.time_point, read.repeat_of,
+             read.version, read.label, *(read.form.answer(name) for name in questions))
+            for read in collection.reads
+        ),
+    )  # fmt: skip
+    replace_file(out / "recist_reads.json", reads_to_json(collection.recist_reads()).encode())
+    summary = {"missing": collection.missing, "program": collection.key.program}
+    replace_file(out / "collection.json", json.dumps(summary, indent=1).encode())
+
+
+def _as_truth(label: str) -> str:
+    """Return the label as the clinical table has it: unclear ones stay empty."""
+    return {VerdictLabel.MIPC.value: "yes", VerdictLabel.NOT_MIPC.value: "no"}.get(label, "")
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[object, ...]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    replace_file(path, text.getvalue().encode())

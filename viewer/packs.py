@@ -1,0 +1,299 @@
+"""Packs out: from screened studies to one folder a reader, blinded by construction.
+
+What is handed out is written anew from records that have no place for a secret
+(`viewer.pack`) and by the de-identification of `imaging.dicom`; nothing is copied
+over from the store. Everything that can tell who is who stays in the
+coordinator's folder beside the packs.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from records.errors import ScreeningError
+from records.ledger import Ledger
+from records.model import Screening, VerdictLabel
+from records.store import open_store
+from viewer.desk import LEDGER_FILE, OPEN
+from viewer.pack import BlindedCase, Pack, PackError, ReadingProtocol, TimePoint, images_of, save_pack
+from viewer.planning import Candidate, PlannedCase, draw_controls, plan_cases
+from viewer.studykey import COORDINATOR, KeyCase, KeyPoint, PackKey, StudyKey, save_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imaging.dicom import SeriesFiles
+
+__all__ = ["Prepared", "Scan", "digest_of_images", "find_scans", "prepare", "write_pack"]
+
+FLAGGED = (VerdictLabel.MIPC, VerdictLabel.INDETERMINATE)
+Progress = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A study that can be read: who, when, its chosen series, and what the screening marked."""
+
+    study_uid: str
+    patient_id: str
+    study_date: str
+    is_flagged: bool
+    series: "SeriesFiles"
+    marks_mm: tuple[tuple[float, float, float, float], ...]  # x, y, z (LPS) and diameter
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was handed out, and which studies were left out and why."""
+
+    key: StudyKey
+    left_out: tuple[str, ...]
+
+
+def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, ...], tuple[str, ...]]:
+    """Return the screened studies whose images are in `inputs`, and a sentence for each left out.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        What `imaging.dicom.find_studies` takes.
+    store : str or Path
+        The study database that `mipc screen` wrote.
+    """
+    from imaging.dicom import choose_series, find_studies
+
+    files = {study.study.uid: study for study in find_studies(inputs).studies}
+    with open_store(store) as opened:
+        screenings = list(opened.screenings(sorted(files)))
+    scans: list[Scan] = []
+    screened = {screening.study.uid for screening in screenings}
+    left_out = [f"study {uid} was not screened" for uid in files if uid not in screened]
+    for screening in screenings:
+        study = files[screening.study.uid]
+        if screening.verdict.label is VerdictLabel.NOT_EVALUABLE:
+            left_out.append(f"study {study.study.uid} is not evaluable: {screening.verdict.sentence}")
+            continue
+        try:
+            series = choose_series(study).series
+        except ScreeningError as error:
+            left_out.append(f"study {study.study.uid}: {error.sentence}")
+            continue
+        if not study.study.study_date:
+            left_out.append(f"study {study.study.uid} has no date, so its place in time is not known")
+            continue
+        scans.append(
+            _scan(screening, study.study.patient_id or study.study.uid, study.study.study_date, series)
+        )
+    return tuple(scans), tuple(left_out)
+
+
+def _scan(screening: Screening, patient_id: str, study_date: str, series: "SeriesFiles") -> Scan:
+    marks = ((*one.centre_mm, one.diameter_mm.value) for one in screening.nodules if one.reported)
+    flagged = screening.verdict.label in FLAGGED
+    return Scan(screening.study.uid, patient_id, study_date, flagged, series, tuple(marks))
+
+
+def prepare(
+    inputs: Sequence[Path],
+    store: str | Path,
+    out: Path,
+    *,
+    readers: Sequence[str],
+    controls: int = 0,
+    repeats: int = 0,
+    seed: int = 0,
+    protocol: ReadingProtocol | None = None,
+    progress: Progress = lambda _: None,
+) -> Prepared:
+    """Write a pack a reader, and the coordinator's key.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        The images.
+    store : str or Path
+        The study database.
+    out : Path
+        A new or empty folder.
+    readers : sequence of str
+        Short labels, such as A and B; they become folder names.
+    controls, repeats : int
+        Patients that were not flagged; patients that come again.
+    progress : callable
+        Called with a sentence for each case written.
+
+    Raises
+    ------
+    PackError
+        With a sentence on what to change.
+    """
+    if len(set(readers)) != len(readers) or not readers:
+        raise PackError("each reader needs a label of his own, such as --readers A,B")
+    if any(not label.isalnum() or label == COORDINATOR for label in readers):
+        raise PackError("a reader's label is letters and digits only, such as A")
+    if out.exists() and any(out.iterdir()):
+        raise PackError(f"{out} is not empty; packs are never written over")
+    out.mkdir(parents=True, exist_ok=True)
+    scans, left_out = find_scans(inputs, store)
+    by_patient = _by_patient(scans)
+    patients = draw_controls(
+        [
+            Candidate(name, tuple(one.study_uid for one in own), any(one.is_flagged for one in own))
+            for name, own in by_patient.items()
+        ],
+        controls,
+        seed,
+    )
+    packs = []
+    for reader in readers:
+        cases = plan_cases(patients, reader, repeats, seed)
+        packs.append(
+            write_pack(out, reader, cases, by_patient, protocol or ReadingProtocol(), progress=progress)
+        )
+    key = StudyKey(seed, f"mipc {version('mipc')}", tuple(packs))
+    save_key(key, out)
+    Ledger(out / COORDINATOR / "ledger.jsonl").append(
+        who="coordinator",
+        action="prepare",
+        after={"seed": seed, "packs": {pack.reader: pack.first_hash for pack in packs}},
+    )
+    return Prepared(key, left_out)
+
+
+def write_pack(
+    out: Path,
+    reader: str,
+    cases: Sequence[PlannedCase],
+    scans: Mapping[str, Sequence[Scan]],
+    protocol: ReadingProtocol,
+    *,
+    progress: Progress = lambda _: None,
+    finish: Callable[[BlindedCase, PlannedCase], BlindedCase] = lambda case, _: case,
+) -> PackKey:
+    """Write one reader's pack below `out`; return its key.
+
+    Parameters
+    ----------
+    scans : mapping of patient to his scans in time order
+    finish : callable
+        What an adjudicator's pack adds to a case.
+    """
+    folder = out / reader
+    pack_id = str(uuid4())
+    blinded, keys, digests = [], [], {}
+    for number, planned in enumerate(cases, start=1):
+        own = scans[planned.patient.patient_id]
+        points = _write_case(out, reader, planned.code, own)
+        blinded.append(finish(BlindedCase(planned.code, points), planned))
+        keys.append(_key_case(planned, own, points))
+        for point in points:
+            digests[f"{planned.code}/{point.number}"] = digest_of_images(folder, planned.code, point.number)
+        progress(f"pack {reader}: case {number} of {len(cases)}")
+    save_pack(Pack(pack_id, reader, protocol, tuple(blinded)), folder)
+    digests["pack.json"] = hashlib.sha256((folder / "pack.json").read_bytes()).hexdigest()
+    opening = Ledger(folder / LEDGER_FILE).append(
+        who="coordinator", action=OPEN, subject=pack_id, after=digests, why="handed out to be read"
+    )
+    return PackKey(pack_id, reader, opening.hash, tuple(keys))
+
+
+def digest_of_images(folder: Path, code: str, number: int) -> str:
+    """Return one SHA-256 over the images of a time point, by which `verify` knows them again."""
+    whole = hashlib.sha256()
+    for path in sorted(images_of(folder, code, number).iterdir()):
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()
+
+
+def _by_patient(scans: Sequence[Scan]) -> dict[str, tuple[Scan, ...]]:
+    ordered = sorted(scans, key=lambda scan: (scan.patient_id, scan.study_date, scan.study_uid))
+    return {name: tuple(own) for name, own in groupby(ordered, key=lambda scan: scan.patient_id)}
+
+
+def _key_case(planned: PlannedCase, scans: Sequence[Scan], points: Sequence[TimePoint]) -> KeyCase:
+    named = tuple(
+        KeyPoint(number, scan.study_uid, scan.study_date, str(point.averaged_mm))
+        for number, (scan, point) in enumerate(zip(scans, points, strict=True), start=1)
+    )
+    return KeyCase(planned.code, planned.patient.patient_id, planned.repeat_of, named)
+
+
+def _write_case(out: Path, reader: str, code: str, scans: Sequence[Scan]) -> tuple[TimePoint, ...]:
+    """Write the images of one case; the key of its pseudonym and shift is the case's own."""
+    from imaging.dicom.deidentify import deidentify
+
+    key_path = out / COORDINATOR / "pseudonyms" / f"{code}.json"
+    first_day = date.fromisoformat(scans[0].study_date)
+    points = []
+    for number, scan in enumerate(scans, start=1):
+        place = images_of(out / reader, code, number)
+        with _loose_files(scan.series) as files, tempfile.TemporaryDirectory(dir=out) as scratch:
+            done = deidentify(files, Path(scratch), key_path=key_path)
+            if len(done.written) != len(files):
+                fault = done.refused[0] if done.refused else "images are missing"
+                raise PackError(f"study {scan.study_uid} cannot be handed out: {fault}")
+            place.mkdir(parents=True)
+            for image, path in enumerate(sorted(done.written), start=1):
+                shutil.move(path, place / f"{image:04d}.dcm")
+        days = (date.fromisoformat(scan.study_date) - first_day).days
+        points.append(_time_point(number, days, place, scan.series))
+        if scan.marks_mm:
+            _keep_marks(out, reader, f"{code}-{number}", scan)
+    return tuple(points)
+
+
+def _time_point(number: int, days: int, place: Path, series: "SeriesFiles") -> TimePoint:
+    from pydicom import dcmread
+
+    first = dcmread(next(place.iterdir()), stop_before_pixels=True)
+    shifted = str(first.StudyDate)
+    described = series.description
+    thickness_mm = described.slice_thickness_mm
+    return TimePoint(
+        number=number,
+        day=days,
+        date=f"{shifted[:4]}-{shifted[4:6]}-{shifted[6:8]}",
+        slices=described.slices,
+        slice_spacing_mm=_millimetres(described.slice_spacing_mm or thickness_mm or 0.0),
+        slice_thickness_mm=None if thickness_mm is None else _millimetres(thickness_mm),
+    )
+
+
+def _millimetres(value: float) -> Decimal:
+    return Decimal(str(round(value, 3)))
+
+
+def _keep_marks(out: Path, reader: str, name: str, scan: Scan) -> None:
+    """Keep the machine's marks with the coordinator, who hands them out after the reads are in."""
+    folder = out / COORDINATOR / "marks" / reader
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(scan.marks_mm), encoding="ascii")
+
+
+@contextmanager
+def _loose_files(series: "SeriesFiles") -> "Iterator[list[Path]]":
+    """Yield the files of a series; those in an archive are laid out for as long as they are needed."""
+    from imaging.dicom.sources import open_source
+
+    sources = sorted({frame.source for frame in series.frames})
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = []
+        for number, source in enumerate(sources):
+            path = Path(source.path)
+            if source.member:
+                path = Path(scratch) / f"{number}.dcm"
+                with open_source(source) as packed, path.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+            paths.append(path)
+        yield paths

@@ -1,0 +1,63 @@
+"""Reads side by side, for the analysis to judge how far they agree."""
+
+from records.model import VerdictLabel
+from records.paired import PairedClasses, PairedReads, PairedSizes
+from viewer.collecting import Collection
+from viewer.questions import BASELINE, Kind
+from viewer.reading import Form
+
+__all__ = ["pair_readers", "pair_repeats"]
+
+
+def pair_readers(collection: Collection) -> tuple[PairedReads, ...]:
+    """Return the reads of each two independent readers side by side, repeats left out."""
+    packs = collection.key.readers
+    by_reader = {
+        pack.reader: {
+            read.patient_id: read.form
+            for read in collection.reads
+            if read.reader == pack.reader and read.time_point == 1 and not read.repeat_of
+        }
+        for pack in packs
+    }
+    return tuple(
+        _pair(one.reader, other.reader, by_reader[one.reader], by_reader[other.reader])
+        for place, one in enumerate(packs)
+        for other in packs[place + 1 :]
+    )
+
+
+def pair_repeats(collection: Collection) -> tuple[PairedReads, ...]:
+    """Return each reader's hidden repeats beside his first reads of the same cases."""
+    pairs = []
+    for pack in collection.key.readers:
+        own = [read for read in collection.reads if read.reader == pack.reader and read.time_point == 1]
+        again = {read.patient_id: read.form for read in own if read.repeat_of}
+        first = {
+            read.patient_id: read.form for read in own if not read.repeat_of and read.patient_id in again
+        }
+        if again:
+            pairs.append(_pair(pack.reader, f"{pack.reader} again", first, again))
+    return tuple(pairs)
+
+
+def _pair(first: str, second: str, ours: dict[str, Form], theirs: dict[str, Form]) -> PairedReads:
+    cases = sorted(ours.keys() & theirs.keys())
+    labels = PairedClasses(
+        "label", tuple(VerdictLabel), False, tuple(cases),
+        tuple(ours[case].label or "" for case in cases), tuple(theirs[case].label or "" for case in cases),
+    )  # fmt: skip
+    classes, sizes = [labels], []
+    for question in BASELINE:
+        name = question.name
+        both = [case for case in cases if ours[case].answer(name) and theirs[case].answer(name)]
+        if question.kind is Kind.CHOICE:
+            values = tuple(choice.value for choice in question.choices)
+            given = (tuple(form[case].answer(name) for case in both) for form in (ours, theirs))
+            classes.append(PairedClasses(name, values, values[0].isdigit(), tuple(both), *given))
+        elif question.kind is Kind.MILLIMETRES:
+            lengths = (
+                tuple(float(form[case].size_mm(name) or 0) for case in both) for form in (ours, theirs)
+            )
+            sizes.append(PairedSizes(name, tuple(both), *lengths))
+    return PairedReads(first, second, tuple(classes), tuple(sizes))
