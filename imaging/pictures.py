@@ -310,10 +310,12 @@ def _window(hu: NDArray[np.int16]) -> NDArray[np.uint8]:
 
 
 def _first_look(slabs: Sequence[Slab], plane: Plane, nodules: Sequence[Nodule]) -> int:
-    """Return the slab of a plane with most nodules; among equals the one nearest the middle."""
+    """Return the slab of a plane with most nodules; among equals the one with most lung.
+
+    Lung is where a picture has detail, and detail is what takes bytes.
+    """
     numbers = [number for number, slab in enumerate(slabs) if slab.plane is plane]
-    middle = numbers[len(numbers) // 2]
-    return max(numbers, key=lambda number: (sum(map(slabs[number].shows, nodules)), -abs(number - middle)))
+    return max(numbers, key=lambda number: (sum(map(slabs[number].shows, nodules)), len(slabs[number].jpeg)))
 
 
 def _point(values: Sequence[float] | NDArray[np.float64]) -> Point:
