@@ -1,16 +1,22 @@
-# `make screen` and `make test` each do all of their own set-up: Python 3.11+, pip and make are enough.
+# `make screen` and `make test` each do all of their own set-up: Python 3.11 or newer, pip and make are enough.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+# napari needs a screen; where there is none, xvfb-run lends one.
+SCREEN := $(if $(DISPLAY),,$(shell command -v xvfb-run >/dev/null && echo 'xvfb-run -a -s "-screen 0 1920x1200x24"'))
 
-.PHONY: screen test lint lock samples clean
+.PHONY: screen test lint lock samples model clean
 
 screen: $(VENV)/.run
 	$(BIN)/mipc screen sample_dicoms --out out
 
 test: $(VENV)/.test
 	bash tests/system-packages.sh
-	$(BIN)/python -m pytest
+	$(MAKE) --no-print-directory run-tests
+
+run-tests:
+	$(SCREEN) $(BIN)/python -m pytest
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -18,28 +24,33 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-samples: $(VENV)/.run
+samples: $(VENV)/.run  # the same bytes as in the repository
 	$(BIN)/python -m imaging.phantom sample_dicoms
 
-lock:  # choose new versions for everything, on purpose
-	$(PYTHON) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --upgrade pyproject.toml -o locks/run.txt
-	$(PYTHON) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --upgrade --all-extras -c locks/run.txt pyproject.toml -o locks/test.txt
+model: $(VENV)/.test  # under an hour; needs the CC BY scans named in docs/model.md
+	$(BIN)/python -m imaging.training ../shared/ct
 
-# Debian ships python3 without ensurepip, so the environment is made by virtualenv, fetched beside it.
+lock: $(VENV)/.test  # choose new versions for everything, on purpose
+	$(PIP) uv
+	$(BIN)/uv pip compile --upgrade $(LOCK) pyproject.toml -o locks/run.txt
+	$(BIN)/uv pip compile $(LOCK) --all-extras -c locks/run.txt pyproject.toml -o locks/test.txt
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+
+# Debian ships python3 without ensurepip: there the environment is made by virtualenv, fetched beside it.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); \
-	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --target .venv-tools -r locks/virtualenv.txt && \
-	  PYTHONPATH=.venv-tools $(PYTHON) -m virtualenv --quiet $(VENV) && rm -rf .venv-tools; }
+	$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --target $(VENV)-tools \
+	    --require-hashes -r locks/virtualenv.txt && \
+	  PYTHONPATH=$(VENV)-tools $(PYTHON) -m virtualenv --quiet $(VENV) && rm -rf $(VENV)-tools; }
 
 $(VENV)/.run: locks/run.txt pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/run.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Setting up Python packages in $(VENV): a few minutes, once."
+	$(PIP) --require-hashes -r locks/run.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.test: locks/test.txt $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/test.txt
+	$(PIP) --require-hashes -r locks/test.txt
 	touch $@
 
 clean:

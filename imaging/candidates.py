@@ -36,6 +36,8 @@ class ScaleSpace:
 
     Attributes
     ----------
+    hu : (p, r, c) int16 ndarray
+        The scan as it is.
     levels : tuple of (p, r, c) float32 ndarray
         HU limited to `TISSUE_HU`, smoothed.
     start : (3,) int ndarray
@@ -46,6 +48,7 @@ class ScaleSpace:
         Distance between voxels, mm.
     """
 
+    hu: NDArray[np.int16]
     levels: tuple[NDArray[np.float32], ...]
     start: NDArray[np.int64]
     inside: NDArray[np.bool_]
@@ -93,7 +96,7 @@ def build_scale_space(volume: Volume, lungs: Lungs) -> ScaleSpace:
         index = np.minimum(np.arange(span.start, span.stop) // block, near.shape[axis] - 1)
         near = np.take(near, index, axis=axis)
     start = np.array([span.start for span in window], np.int64)
-    return ScaleSpace(tuple(levels), start, near, spacing_mm)
+    return ScaleSpace(volume.hu[tuple(window)], tuple(levels), start, near, spacing_mm)
 
 
 @njit(nogil=True, cache=True)

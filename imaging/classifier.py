@@ -1,7 +1,7 @@
-"""The probability that a candidate is a nodule: two ensembles of boosted trees.
+"""The probability that a candidate is a nodule: boosted trees in three stages.
 
-A sieve looks at features that cost little and drops what is plainly a vessel; the
-judge looks at all features of the rest. The trees are plain arrays in an npz
+A sieve looks at features that cost little, a gate at rays and growth, and a ball is
+fitted to what is left; the judge sees it all. The trees are plain arrays in an npz
 file: nothing in it can run. How they were grown is in `imaging.training`.
 """
 
@@ -9,16 +9,35 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imaging.candidates import Candidates, ScaleSpace
-from imaging.features import FEATURE_NAMES, QUICK_FEATURES, describe, describe_quickly
+from imaging.balls import BALL_FEATURES, describe_balls
+from imaging.candidates import TISSUE_HU, Candidates, ScaleSpace
+from imaging.features import FEATURE_NAMES, describe, describe_quickly
 from imaging.filters import in_slabs
+from imaging.resolution import Resolution, noise_of
+from imaging.sizing import Fits, fit_balls
 
-__all__ = ["MODEL_FILE", "Forest", "Model", "Scored", "load_model", "score"]
+__all__ = [
+    "JUDGE_FEATURES",
+    "MODEL_FILE",
+    "Forest",
+    "Model",
+    "Scored",
+    "Stage",
+    "fit_survivors",
+    "load_model",
+    "score",
+    "survivors",
+]
+
+JUDGE_FEATURES = FEATURE_NAMES + BALL_FEATURES
+FIT_HU = (-1000.0, 300.0)
+START_RADIUS_MM = (0.6, 6.0)
 
 MODEL_FILE = Path(__file__).parent / "model" / "micronodules.npz"
 
@@ -58,28 +77,41 @@ class Forest:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """A forest and the log-odds below which it drops a candidate."""
+
+    forest: Forest
+    least_log_odds: float
+
+    def passes(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which of (N, F) features go on."""
+        return self.forest.log_odds(features) >= self.least_log_odds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """What `imaging.training` wrote: the trees and how they did on lungs they had not seen."""
 
-    sieve: Forest
+    sieve: Stage
+    gate: Stage
     judge: Forest
-    sieve_log_odds: float  # below this the sieve drops a candidate
     operating_probability: float  # at or above this a candidate is reported
     version: str
-    card: dict[str, object]
+    card: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Candidates that passed the sieve, with features and probability, most probable first."""
+    """Candidates that passed the gate, most probable first, with their features and fitted balls."""
 
     candidates: Candidates
-    features: NDArray[np.float32]
+    features: NDArray[np.float32]  # (N, F): FEATURE_NAMES, then BALL_FEATURES
+    fits: Fits
     probability: NDArray[np.float64]
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return one feature by name."""
-        return self.features[:, FEATURE_NAMES.index(name)].astype(np.float64)
+        return self.features[:, JUDGE_FEATURES.index(name)].astype(np.float64)
 
 
 @njit(nogil=True, cache=True)
@@ -105,29 +137,58 @@ def load_model(path: Path = MODEL_FILE) -> Model:
     """
     with np.load(path, allow_pickle=False) as arrays:
         card = json.loads(str(arrays["card"]))
-        if tuple(card["features"]) != FEATURE_NAMES:
+        if tuple(card["features"]) != JUDGE_FEATURES:
             raise ValueError(f"model {path.name} was trained on other features than this program measures")
-        forests = [
-            Forest(
-                *(
-                    arrays[f"{name}_{part}"]
-                    for part in ("roots", "feature", "threshold", "left", "right", "value")
-                )
-            )
-            for name in ("sieve", "judge")
-        ]
+        sieve, gate, judge = (
+            Forest(*(arrays[f"{name}_{part}"] for part in Forest.__slots__))
+            for name in ("sieve", "gate", "judge")
+        )
     return Model(
-        sieve=forests[0],
-        judge=forests[1],
-        sieve_log_odds=float(card["sieve_log_odds"]),
+        sieve=Stage(sieve, float(card["sieve_log_odds"])),
+        gate=Stage(gate, float(card["gate_log_odds"])),
+        judge=judge,
         operating_probability=float(card["operating_probability"]),
         version=str(card["version"]),
         card=card,
     )
 
 
-def score(model: Model, space: ScaleSpace, candidates: Candidates, noise_hu: float) -> Scored:
-    """Give each candidate the probability of being a nodule.
+def survivors(
+    sieve: Stage, gate: Stage, space: ScaleSpace, candidates: Candidates, noise_hu: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return which candidates pass sieve and gate, and their features (N, len(FEATURE_NAMES))."""
+    quick = describe_quickly(space, candidates, noise_hu)
+    passed = np.flatnonzero(sieve.passes(quick))
+    features = describe(space, candidates[passed], noise_hu)
+    kept = gate.passes(features)
+    return passed[kept], features[kept]
+
+
+def fit_survivors(
+    space: ScaleSpace,
+    candidates: Candidates,
+    features: NDArray[np.float32],
+    noise_hu: float,
+    resolution: Resolution,
+) -> tuple[NDArray[np.float32], Fits]:
+    """Fit a ball to each candidate; return the features with what the fits say, and the fits."""
+    image = np.clip(space.hu, *FIT_HU).astype(np.float32)
+    detail = np.clip(space.hu[::4], *TISSUE_HU) - space.levels[0][::4]
+    grain_hu = noise_of(detail, space.inside[::4])
+    columns = (FEATURE_NAMES.index("half_radius_q25_mm"), FEATURE_NAMES.index("half_radius_q50_mm"))
+    start_mm, half_mm = (features[:, column].astype(np.float64) for column in columns)
+    radius_mm = np.clip(start_mm, *START_RADIUS_MM)
+    fits = fit_balls(image, candidates.index, radius_mm, space.spacing_mm, resolution, grain_hu)
+    said = describe_balls(
+        fits, candidates.index, half_mm, space.spacing_mm, resolution.in_plane_sigma_mm, noise_hu
+    )
+    return np.concatenate([features, said], axis=1), fits
+
+
+def score(
+    model: Model, space: ScaleSpace, candidates: Candidates, noise_hu: float, resolution: Resolution
+) -> Scored:
+    """Give each candidate that passes the gate the probability of being a nodule.
 
     Parameters
     ----------
@@ -137,15 +198,17 @@ def score(model: Model, space: ScaleSpace, candidates: Candidates, noise_hu: flo
         The smoothed lungs and the places in them.
     noise_hu : float
         Of the finest level of `space`.
+    resolution : Resolution
+        Of the scan.
 
     Returns
     -------
     Scored
         Sorted by probability, ties by place.
     """
-    quick = describe_quickly(space, candidates, noise_hu)
-    passed = candidates[model.sieve.log_odds(quick[:, :QUICK_FEATURES]) >= model.sieve_log_odds]
-    features = describe(space, passed, noise_hu)
+    kept, features = survivors(model.sieve, model.gate, space, candidates, noise_hu)
+    passed = candidates[kept]
+    features, fits = fit_survivors(space, passed, features, noise_hu, resolution)
     probability = 1.0 / (1.0 + np.exp(-model.judge.log_odds(features)))
     order = np.lexsort((*passed.index.T, -probability))
-    return Scored(passed[order], features[order], probability[order])
+    return Scored(passed[order], features[order], fits[order], probability[order])

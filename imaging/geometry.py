@@ -1,22 +1,43 @@
 """The one place where an index becomes a place in the patient, and back."""
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-from records.model import Volume
+from records.model import Point
 
-__all__ = ["index_of", "point_mm", "points_mm", "voxel_mm3"]
+__all__ = ["Grid", "index_of", "point_mm", "points_mm", "voxel_mm3"]
 
 FloatArray = NDArray[np.float64]
 
 
-def points_mm(volume: Volume, indices: FloatArray) -> FloatArray:
+class Grid(Protocol):
+    """Where voxels lie: a `records.model.Volume`, or the headers of one."""
+
+    @property
+    def origin_mm(self) -> Point:
+        """Centre of voxel (0, 0, 0), LPS."""
+        ...
+
+    @property
+    def axes(self) -> FloatArray:
+        """Unit vectors (LPS) along the array axes, one a row."""
+        ...
+
+    @property
+    def spacing_mm(self) -> Point:
+        """Distance between voxel centres along (plane, row, column)."""
+        ...
+
+
+def points_mm(grid: Grid, indices: FloatArray) -> FloatArray:
     """Return where in the patient voxels lie.
 
     Parameters
     ----------
-    volume : Volume
-        The grid.
+    grid : Grid
+        A volume, or what only knows where voxels lie.
     indices : (N, 3) ndarray
         (plane, row, column), fractions allowed.
 
@@ -25,22 +46,22 @@ def points_mm(volume: Volume, indices: FloatArray) -> FloatArray:
     (N, 3) ndarray
         LPS, mm (DICOM PS3.3 C.7.6.2.1.1).
     """
-    steps = np.asarray(indices, dtype=np.float64) * np.asarray(volume.spacing_mm)
-    return np.asarray(np.asarray(volume.origin_mm) + steps @ volume.axes, np.float64)
+    steps = np.asarray(indices, dtype=np.float64) * np.asarray(grid.spacing_mm)
+    return np.asarray(np.asarray(grid.origin_mm) + steps @ grid.axes, np.float64)
 
 
-def point_mm(volume: Volume, index: tuple[float, float, float]) -> tuple[float, float, float]:
+def point_mm(grid: Grid, index: tuple[float, float, float]) -> tuple[float, float, float]:
     """Return where in the patient one voxel lies (LPS, mm)."""
-    x, y, z = points_mm(volume, np.array([index]))[0]
+    x, y, z = points_mm(grid, np.array([index]))[0]
     return float(x), float(y), float(z)
 
 
-def index_of(volume: Volume, points: FloatArray) -> FloatArray:
+def index_of(grid: Grid, points: FloatArray) -> FloatArray:
     """Return the (plane, row, column), as fractions, of (N, 3) places in LPS mm."""
-    offsets = np.asarray(points, dtype=np.float64) - np.asarray(volume.origin_mm)
-    return np.asarray(offsets @ np.linalg.inv(volume.axes) / np.asarray(volume.spacing_mm), np.float64)
+    offsets = np.asarray(points, dtype=np.float64) - np.asarray(grid.origin_mm)
+    return np.asarray(offsets @ np.linalg.inv(grid.axes) / np.asarray(grid.spacing_mm), np.float64)
 
 
-def voxel_mm3(volume: Volume) -> float:
+def voxel_mm3(grid: Grid) -> float:
     """Return the volume of one voxel."""
-    return float(np.prod(volume.spacing_mm))
+    return float(np.prod(grid.spacing_mm))

@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from imaging.candidates import TISSUE_HU, ScaleSpace
+from imaging.candidates import ScaleSpace
 from imaging.classifier import Scored
 from imaging.geometry import points_mm
 from imaging.lesions import Lesion, Lesions
 from imaging.lungs import LEFT, RIGHT, Lungs
-from imaging.resolution import Resolution, noise_of
-from imaging.sizing import Fits, fit_balls
+from imaging.sizing import Fits
 from records.model import Attenuation, Estimate, Nodule, Side, Volume, Zone
 
 __all__ = ["LEAST_PROBABILITY", "measure_nodules", "zone_of"]
@@ -23,7 +22,6 @@ GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay
 CORE_SOLID_HU, RIM_HU = -200.0, -350.0
 PART_SOLID_LEAST_MM = 5.0  # smaller, core and rim can't be told apart
 CALCIFIED_HU = 200.0
-FIT_HU = (-1000.0, 300.0)
 
 
 def zone_of(lungs: Lungs, side: Side, plane: float) -> Zone:
@@ -41,7 +39,6 @@ def measure_nodules(
     space: ScaleSpace,
     scored: Scored,
     lesions: Lesions,
-    resolution: Resolution,
     operating_probability: float,
 ) -> tuple[Nodule, ...]:
     """Measure every candidate down to `LEAST_PROBABILITY` and every large lesion.
@@ -53,11 +50,7 @@ def measure_nodules(
     """
     kept = np.flatnonzero(scored.probability >= LEAST_PROBABILITY)
     place = scored.candidates.index[kept]
-    window = tuple(slice(a, a + n) for a, n in zip(space.start, space.inside.shape, strict=True))
-    image = np.clip(volume.hu[window], *FIT_HU).astype(np.float32)
-    grain_hu = noise_of((np.clip(image, *TISSUE_HU) - space.levels[0])[::4], space.inside[::4])
-    radius_mm = np.clip(scored.column("half_radius_q25_mm")[kept], 0.6, 6.0)
-    fits = fit_balls(image, place, radius_mm, volume.spacing_mm, resolution, grain_hu)
+    fits = scored.fits[kept]
     in_lesion = lungs.sample(lesions.labels != 0, place + space.start, order=0) > 0.5
     alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
     roundness = 1.0 / (scored.column("half_radius_anisotropy") * scored.column("half_radius_flatness"))[kept]
@@ -77,7 +70,7 @@ def measure_nodules(
                 diameter_mm=Estimate(2 * radius, 2 * float(fits.low_mm[n]), 2 * float(fits.high_mm[n])),
                 volume_mm3=4 / 3 * np.pi * radius**3,
                 mean_hu=float(fits.hu[n]),
-                attenuation=_attenuation(fits, n, image, volume.spacing_mm),
+                attenuation=_attenuation(fits, n, space.hu, volume.spacing_mm),
                 roundness=float(roundness[n]),
                 probability=float(scored.probability[kept[n]]),
                 reported=bool(scored.probability[kept[n]] >= operating_probability),
@@ -121,7 +114,7 @@ def _sides(lungs: Lungs, index: NDArray[np.float64]) -> list[Side]:
 
 
 def _attenuation(
-    fits: Fits, n: int, image: NDArray[np.float32], spacing_mm: tuple[float, float, float]
+    fits: Fits, n: int, image: NDArray[np.int16], spacing_mm: tuple[float, float, float]
 ) -> Attenuation:
     radius = fits.radius_mm[n]
     p, r, c = np.clip(np.rint(fits.index[n]).astype(int), 0, np.array(image.shape) - 1)

@@ -152,4 +152,4 @@ def _evenness(densities: Sequence[float]) -> float:
     if total <= 0:
         return 1.0
     shares = [d / total for d in densities if d > 0]
-    return float(-sum(s * np.log(s) for s in shares) / np.log(len(densities)))
+    return abs(float(sum(s * np.log(s) for s in shares) / np.log(len(densities))))

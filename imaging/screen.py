@@ -1,7 +1,7 @@
 """The screening of one study, on one page."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imaging import dicom
 from imaging.candidates import build_scale_space, find_candidates
@@ -44,8 +44,8 @@ class Findings:
 def recall_of(model: Model, slice_mm: float) -> Recall:
     """Return the model's measured recall for slices as thick as these."""
     card = model.card
-    shares = card["recall"]["thin" if slice_mm < THIN_MM else "thick"]  # type: ignore[index]
-    return Recall(card["recall_diameters_mm"], shares, float(card["false_marks_a_scan"]))  # type: ignore[arg-type]
+    shares = card["recall"]["thin" if slice_mm < THIN_MM else "thick"]
+    return Recall(card["recall_diameters_mm"], shares, float(card["false_marks_a_scan"]))
 
 
 def find_nodules(volume: Volume, model: Model) -> Findings:
@@ -60,9 +60,9 @@ def find_nodules(volume: Volume, model: Model) -> Findings:
     resolution = measure_resolution(volume)
     space = build_scale_space(volume, lungs)
     noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
-    scored = score(model, space, find_candidates(space, noise_hu), noise_hu)
+    scored = score(model, space, find_candidates(space, noise_hu), noise_hu, resolution)
     lesions = find_lesions(volume, lungs)
-    nodules = measure_nodules(volume, lungs, space, scored, lesions, resolution, model.operating_probability)
+    nodules = measure_nodules(volume, lungs, space, scored, lesions, model.operating_probability)
     pattern = describe_pattern(
         nodules,
         lungs,
@@ -71,7 +71,7 @@ def find_nodules(volume: Volume, model: Model) -> Findings:
         lesions.consolidation_ml,
     )
     summary = LungSummary(
-        lungs.volume_ml(1), lungs.volume_ml(2), float(space.levels[-1][space.inside].mean()), noise_hu
+        lungs.volume_ml(1), lungs.volume_ml(2), float(space.hu[space.inside].mean()), noise_hu
     )
     return Findings(lungs, summary, nodules, pattern)
 
@@ -92,9 +92,11 @@ def screen_study(study: dicom.StudyFiles, protocol: Protocol) -> Screened:
     choice: dicom.Choice | None = None
     findings: Findings | None = None
     pictures: Pictures | None = None
+    notes: tuple[str, ...] = ()
     try:
         choice = dicom.choose_series(study)
-        volume = dicom.read_volume(choice.series)
+        choice, volume = _first_readable(choice)
+        notes = volume.notes
         findings = find_nodules(volume, model)
         verdict = judge(findings.pattern, protocol, slice_mm(volume))
         pictures = draw(volume, findings.lungs.labels, findings.nodules)
@@ -103,7 +105,7 @@ def screen_study(study: dicom.StudyFiles, protocol: Protocol) -> Screened:
     screening = Screening(
         study=study.study,
         series=choice.series.description if choice else None,
-        choice=_choice_in_words(choice),
+        choice=_choice_in_words(choice, notes),
         lungs=findings.summary if findings else None,
         nodules=findings.nodules if findings else (),
         pattern=findings.pattern if findings else None,
@@ -114,8 +116,26 @@ def screen_study(study: dicom.StudyFiles, protocol: Protocol) -> Screened:
     return Screened(screening, pictures)
 
 
-def _choice_in_words(choice: dicom.Choice | None) -> str:
+def _first_readable(choice: dicom.Choice) -> tuple[dicom.Choice, Volume]:
+    """Read the chosen series, or the next best one if its pixels can't be read."""
+    first_error: ScreeningError | None = None
+    for series in (choice.series, *choice.runners_up):
+        try:
+            volume = dicom.read_volume(series)
+        except ScreeningError as error:
+            first_error = first_error or error
+            continue
+        if first_error is None:
+            return choice, volume
+        reason = f"{choice.series.label} was better but could not be read: {first_error.sentence}"
+        return replace(choice, series=series, reason=reason), volume
+    assert first_error is not None
+    raise first_error
+
+
+def _choice_in_words(choice: dicom.Choice | None, notes: tuple[str, ...]) -> str:
+    """Return a line on why this series, one on each oddity of its files, one on each other series."""
     if choice is None:
         return ""
-    others = [f"{series.label}: {why}" for series, why in choice.rejected]
-    return "\n".join([choice.reason, *others])
+    others = [f"{series.label}: {why}" for series, why in choice.rejected if series is not choice.series]
+    return "\n".join([choice.reason, *notes, *others])

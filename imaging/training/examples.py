@@ -16,11 +16,12 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from imaging.candidates import build_scale_space, find_candidates
+from imaging.classifier import Stage, fit_survivors, survivors
 from imaging.features import describe
 from imaging.geometry import points_mm
 from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
 from imaging.lungs import Lungs, segment_lungs
-from imaging.resolution import noise_of
+from imaging.resolution import measure_resolution, noise_of
 from records.model import Volume
 
 __all__ = ["Example", "Recipe", "make_example", "read_marks", "thicken"]
@@ -151,7 +152,13 @@ def _grain_hu(volume: Volume, lungs: Lungs) -> float:
     return noise_of(detail, lungs.labels[::4] > 0)
 
 
-def make_example(volume: Volume, marks: NDArray[np.float64], recipe: Recipe, seed: int) -> Example:
+def make_example(
+    volume: Volume,
+    marks: NDArray[np.float64],
+    recipe: Recipe,
+    seed: int,
+    stages: tuple[Stage, Stage] | None = None,
+) -> Example:
     """Make one example.
 
     Parameters
@@ -163,6 +170,8 @@ def make_example(volume: Volume, marks: NDArray[np.float64], recipe: Recipe, see
     recipe : Recipe
     seed : int
         The same seed makes the same example.
+    stages : (Stage, Stage), optional
+        Sieve and gate: candidates that pass both are fitted, and only they come back.
     """
     rng = np.random.default_rng(seed)
     zoom = 1.0
@@ -194,7 +203,12 @@ def make_example(volume: Volume, marks: NDArray[np.float64], recipe: Recipe, see
     candidates = find_candidates(space, noise_hu)
     points = points_mm(volume, candidates.index + space.start)
     label = _labels(points, truth, marks * zoom)
-    return Example(describe(space, candidates, noise_hu), label, points, tuple(truth))
+    if stages is None:
+        return Example(describe(space, candidates, noise_hu), label, points, tuple(truth))
+    kept, features = survivors(*stages, space, candidates, noise_hu)
+    resolution = measure_resolution(volume)
+    features, _ = fit_survivors(space, candidates[kept], features, noise_hu, resolution)
+    return Example(features, label[kept], points[kept], tuple(truth))
 
 
 def _labels(

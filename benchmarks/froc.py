@@ -1,0 +1,299 @@
+"""How many micronodules are found, at how many false marks, and how well they are sized.
+
+    python -m benchmarks.froc ../shared/ct [--replicates 2] [--montage] [--out out/froc]
+
+Solid nodules of -150 to +60 HU are put at random sites of real lungs by the physical model of
+`imaging.insertion`, and screened through the code path of `mipc screen`. Lungs that the shipped model
+learnt from are judged by the fold model that never saw that patient (`benchmarks/folds`, written by the same
+training run); lungs nobody learnt from are judged by the shipped model. Thick slices are averages of thin
+ones, or scans that are thick. False marks within reach of a reader's mark are not counted either way.
+Disease is simulated: see docs/model.md.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.progress import track
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from imaging import dicom
+from imaging.classifier import MODEL_FILE, load_model
+from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
+from imaging.lungs import Lungs
+from imaging.screen import find_nodules, slice_mm
+from imaging.training.examples import read_marks, thicken
+from records.model import Nodule, Volume
+
+FOLDS = Path(__file__).parent / "folds"
+KINDS = (("lidc_0001", 1), ("lidc_0003", 1), ("lidc_0004", 1), ("lidc_0004", 2), ("lidc_0006", 1))
+KINDS += (("ricord_000082", 1), ("ricord_000082", 2))
+THIN_MM = 1.3
+HIT_MM = 1.5  # a mark this near the centre of a nodule, or within its radius, has found it
+NEAR_MM = 2.5  # a mark this near the edge of a nodule is no false mark either
+MARK_REACH_MM = 5.0
+VESSEL_HU = -500
+SEED = 20_000
+DENSE = (400, 800, 1200)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One inserted nodule and what became of it."""
+
+    scan: str
+    thin: bool
+    diameter_mm: float
+    hu: float
+    site: str
+    probability: float  # of the most probable mark on it, 0 if none
+    measured_mm: float  # NaN if none
+    low_mm: float
+    high_mm: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """One screened scan."""
+
+    rows: tuple[Row, ...]
+    false: NDArray[np.float64]  # probabilities of false marks
+    thin: bool
+    reported_true: int
+    reported_false: int
+
+
+def load(scans: Path, name: str, slices: int) -> tuple[Volume, NDArray[np.float64]]:
+    """Return a scan and its readers' marks, (M, 4)."""
+    study = dicom.find_studies([scans / name]).studies[0]
+    volume = dicom.read_volume(dicom.choose_series(study).series)
+    patient = "LIDC-IDRI-" + name[-4:]
+    return thicken(volume, slices) if slices > 1 else volume, read_marks(scans / "lidc_marks.csv", patient)
+
+
+def site_of(volume: Volume, lungs: Lungs, index: NDArray[np.float64], radius_mm: float) -> str:
+    """Say what a place in the lungs without disease lies at: pleura, vessel, or nothing."""
+    if lungs.sample(lungs.depth_mm, index[None])[0] < radius_mm + 1.5:
+        return "pleura"
+    reach = np.ceil((radius_mm + 1.0) / np.asarray(volume.spacing_mm)).astype(int)
+    centre = np.rint(index).astype(int)
+    window = tuple(slice(max(c - r, 0), c + r + 1) for c, r in zip(centre, reach, strict=True))
+    return "vessel" if volume.hu[window].max() > VESSEL_HU else "isolated"
+
+
+def screened(
+    volume: Volume,
+    marks: NDArray[np.float64],
+    model_file: Path,
+    count: int,
+    sizes_mm: tuple[float, float],
+    seed: int,
+) -> tuple[Scan, Volume, tuple[Nodule, ...]]:
+    """Insert nodules, screen, and match marks to nodules."""
+    model = load_model(model_file)
+    rng = np.random.default_rng(seed)
+    plain = find_nodules(volume, model)
+    apart_mm = 9.0 if count <= 200 else 5.0
+    sites = draw_sites(volume, plain.lungs.labels > 0, count, apart_mm=apart_mm, rng=rng)
+    truth = []
+    for x, y, z in sites.tolist():
+        axis = rng.standard_normal(3)
+        axis /= np.linalg.norm(axis)
+        truth.append(
+            InsertedNodule(
+                (x, y, z),
+                rng.uniform(*sizes_mm),
+                rng.uniform(-150, 60),
+                rng.uniform(1.0, 1.2),
+                tuple(axis.tolist()),
+            )
+        )
+    grain = volume.hu[::4].astype(np.float32)
+    grain -= ndimage.uniform_filter(grain, (0, 3, 3))
+    noise_hu = 1.48 * float(np.median(np.abs(grain[plain.lungs.labels[::4] > 0])))
+    blur = ScannerBlur(0.55, slice_mm(volume))
+    ill = replace(volume, hu=insert_nodules(volume, truth, blur, noise_hu=noise_hu, rng=rng))
+    found = find_nodules(ill, model).nodules
+    return matched(volume, plain.lungs, truth, found, marks), ill, found
+
+
+def matched(
+    volume: Volume,
+    lungs: Lungs,
+    truth: list[InsertedNodule],
+    found: tuple[Nodule, ...],
+    marks: NDArray[np.float64],
+) -> Scan:
+    """Match marks to inserted nodules."""
+    from imaging.geometry import index_of
+
+    thin = slice_mm(volume) <= THIN_MM
+    points = np.array([n.centre_mm for n in found]).reshape(-1, 3)
+    tree = cKDTree(points)
+    excused = np.zeros(len(found), bool)
+    hits = np.zeros(len(found), bool)
+    rows = []
+    places = index_of(volume, np.array([t.centre_mm for t in truth]))
+    for nodule, place in zip(truth, places, strict=True):
+        radius = nodule.diameter_mm / 2
+        near = tree.query_ball_point(nodule.centre_mm, max(radius, HIT_MM))
+        excused[tree.query_ball_point(nodule.centre_mm, radius + NEAR_MM)] = True
+        best = max(near, key=lambda n: found[n].probability) if near else None
+        if best is not None:
+            hits[best] = True
+        size = found[best].diameter_mm if best is not None else None
+        rows.append(
+            Row(
+                volume.series_uid,
+                thin,
+                nodule.diameter_mm,
+                nodule.hu,
+                site_of(volume, lungs, place, radius),
+                found[best].probability if best is not None else 0.0,
+                size.value if size else np.nan,
+                size.low if size else np.nan,
+                size.high if size else np.nan,
+            )
+        )
+    for x, y, z, diameter in marks:
+        excused[tree.query_ball_point((x, y, z), diameter / 2 + MARK_REACH_MM)] = True
+    small = np.array([n.diameter_mm.value < 10 for n in found], bool)
+    false = ~excused & small
+    probability = np.array([n.probability for n in found])
+    reported = np.array([n.reported for n in found], bool)
+    return Scan(
+        tuple(rows),
+        np.sort(probability[false])[::-1],
+        thin,
+        int((hits & reported).sum()),
+        int((false & reported).sum()),
+    )
+
+
+def sensitivity(scans: list[Scan], low: float, high: float, false_marks: float, **where: object) -> str:
+    """Return the share found at so many false marks a scan, with its bootstrap interval over nodules."""
+    false = np.sort(np.concatenate([s.false for s in scans]))[::-1]
+    place = int(false_marks * len(scans))
+    threshold = false[place] if place < len(false) else 0.0
+    chosen = [r for s in scans for r in s.rows if low <= r.diameter_mm < high]
+    chosen = [r for r in chosen if all(getattr(r, key) == value for key, value in where.items())]
+    if not chosen:
+        return "   -"
+    hits = np.array([r.probability > threshold for r in chosen])
+    rng = np.random.default_rng(0)
+    again = [hits[rng.integers(len(hits), size=len(hits))].mean() for _ in range(1000)]
+    low_end, high_end = np.quantile(again, (0.05, 0.95))
+    return f"{hits.mean():.3f} [{low_end:.3f}, {high_end:.3f}] n={len(hits)}"
+
+
+def sizing(scans: list[Scan], low: float, high: float) -> str:
+    """Return error, bias and coverage of diameters."""
+    rows = [r for s in scans for r in s.rows if low <= r.diameter_mm < high and r.probability > 0.1]
+    if not rows:
+        return "-"
+    error = np.array([r.measured_mm - r.diameter_mm for r in rows])
+    held = np.mean([r.low_mm <= r.diameter_mm <= r.high_mm for r in rows])
+    size = f"mean absolute {np.abs(error).mean():.2f} mm, bias {error.mean():+.2f} mm"
+    return f"{size}, 90 % interval holds {held:.2f}"
+
+
+def report(name: str, scans: list[Scan], dense: list[tuple[int, Scan]]) -> None:
+    """Print the tables of one slice thickness."""
+    print(f"\n{name}: {len(scans)} scans")
+    for low, high, marks in ((2, 5, 4), (3, 5, 4), (3, 5, 8), (2, 3, 8), (1.5, 2, 8), (2, 5, 1), (2, 5, 8)):
+        found = sensitivity(scans, low, high, marks)
+        print(f"  {low:g}-{high:g} mm at {marks} false marks   {found}")
+    for site in ("isolated", "vessel", "pleura"):
+        print(f"  2-5 mm at 4, {site:9}      {sensitivity(scans, 2, 5, 4, site=site)}")
+    for low, high in ((2, 3), (3, 5), (5, 6)):
+        print(f"  diameter {low}-{high} mm           {sizing(scans, low, high)}")
+    for count, scan in dense:
+        recall = scan.reported_true / len(scan.rows)
+        precision = scan.reported_true / max(scan.reported_true + scan.reported_false, 1)
+        print(f"  {count} nodules of 1.5-5 mm     recall {recall:.2f}, precision {precision:.2f}")
+
+
+def plot(groups: dict[str, list[Scan]], file: Path) -> None:
+    """Draw sensitivity for 2-5 mm over false marks a scan."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    for name, scans in groups.items():
+        false = np.sort(np.concatenate([s.false for s in scans]))[::-1]
+        hits = np.array([r.probability for s in scans for r in s.rows if 2 <= r.diameter_mm < 5])
+        axes.plot(
+            (np.arange(len(false)) + 1) / len(scans), [float((hits > t).mean()) for t in false], label=name
+        )
+    axes.set(
+        xscale="log", xlim=(0.25, 64), ylim=(0, 1), xlabel="false marks a scan", ylabel="sensitivity, 2-5 mm"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(file, dpi=130)
+
+
+def montage(volume: Volume, found: tuple[Nodule, ...], scan: Scan, file: Path) -> None:
+    """Draw the most probable false marks, axial and coronal, 20 mm wide."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from imaging.geometry import index_of
+
+    wrong = [n for n in found if n.probability in set(scan.false[:24].tolist())][:24]
+    figure, axes = plt.subplots(6, 8, figsize=(12, 9.4), layout="constrained")
+    for place, nodule in zip(axes.reshape(-1, 2), wrong, strict=False):
+        p, r, c = np.rint(index_of(volume, np.array([nodule.centre_mm]))[0]).astype(int)
+        across, up = round(10 / volume.spacing_mm[2]), round(10 / volume.spacing_mm[0])
+        axial = volume.hu[p, max(r - across, 0) : r + across, max(c - across, 0) : c + across]
+        coronal = volume.hu[max(p - up, 0) : p + up, r, max(c - across, 0) : c + across][::-1]
+        place[0].imshow(axial, cmap="gray", vmin=-1200, vmax=200)
+        place[1].imshow(
+            coronal, cmap="gray", vmin=-1200, vmax=200, aspect=volume.spacing_mm[0] / volume.spacing_mm[2]
+        )
+        place[0].set_title(f"{nodule.probability:.2f}, {nodule.diameter_mm.value:.1f} mm", fontsize=7)
+    for place in axes.flat:
+        place.axis("off")
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
+
+
+def main(
+    scans: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="Where plot and montages go.")] = Path("out/froc"),
+    replicates: Annotated[int, typer.Option(min=1)] = 2,
+    montages: Annotated[bool, typer.Option("--montage", help="Draw the false marks.")] = False,
+    dense: Annotated[bool, typer.Option(help="Also 400 to 1,200 nodules.")] = True,
+) -> None:
+    """Insert, screen, and print the tables."""
+    out.mkdir(parents=True, exist_ok=True)
+    sparse: dict[str, list[Scan]] = {"slices up to 1.25 mm": [], "2.5 mm slices": []}
+    crowded: dict[str, list[tuple[int, Scan]]] = {"slices up to 1.25 mm": [], "2.5 mm slices": []}
+    for name, slices in track(KINDS, "scans"):
+        volume, marks = load(scans, name, slices)
+        fold = FOLDS / f"{name}.npz"
+        model_file = fold if fold.exists() else MODEL_FILE
+        key = "slices up to 1.25 mm" if slice_mm(volume) <= THIN_MM else "2.5 mm slices"
+        for replicate in range(replicates):
+            scan, ill, found = screened(volume, marks, model_file, 150, (1.5, 6.0), SEED + replicate)
+            sparse[key].append(scan)
+            if montages and replicate == 0:
+                montage(ill, found, scan, out / f"false_marks_{name}_{slices}.png")
+        for count in DENSE if dense and name in ("lidc_0004", "lidc_0001") and slices == 1 else ():
+            crowded[key].append((count, screened(volume, marks, model_file, count, (1.5, 5.0), SEED + 99)[0]))
+    for name, group in sparse.items():
+        report(name, group, crowded[name])
+    plot(sparse, out / "froc.png")
+    print(f"\nplot: {out / 'froc.png'}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

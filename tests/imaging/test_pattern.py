@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imaging.lungs import Lungs
+from imaging.pattern import Recall, describe_pattern
+from records.model import Attenuation, Estimate, Nodule, Pattern, Side, Zone
+
+PERFECT = Recall([(1.0, 2.0), (2.0, 8.0)], [1.0, 1.0], 0.0)
+
+
+def lungs() -> Lungs:
+    """Two boxes of 30 x 20 x 10 coarse voxels of 2.5 mm."""
+    coarse = np.zeros((34, 24, 28), np.uint8)
+    coarse[2:32, 2:22, 2:12] = 1
+    coarse[2:32, 2:22, 16:26] = 2
+    depth = np.where(coarse > 0, 5.0, -5.0).astype(np.float32)
+    return Lungs(coarse, coarse > 0, depth, (1, 1, 1), coarse.shape, (2.5, 2.5, 2.5))
+
+
+def nodule(side=Side.RIGHT, zone=Zone.UPPER, diameter_mm=3.0, *, reported=True, **changed) -> Nodule:
+    values = {
+        "nodule_id": 1,
+        "centre_mm": (0.0, 0.0, 0.0),
+        "diameter_mm": Estimate(diameter_mm, diameter_mm - 0.3, diameter_mm + 0.3),
+        "volume_mm3": 14.0,
+        "mean_hu": -20.0,
+        "attenuation": Attenuation.SOLID,
+        "roundness": 0.9,
+        "probability": 0.95,
+        "reported": reported,
+        "side": side,
+        "zone": zone,
+        "pleura_distance_mm": 10.0,
+        "sop_instance_uid": "1.2",
+        "slice_index": 3,
+    }
+    return Nodule(**{**values, **changed})
+
+
+def described(nodules, recall=PERFECT) -> Pattern:
+    return describe_pattern(nodules, lungs(), recall, septal_index=0.05, consolidation_ml=0.0)
+
+
+def everywhere(each: int) -> list[Nodule]:
+    return [nodule(side, zone) for side in Side for zone in Zone for _ in range(each)]
+
+
+def test_nodules_in_every_zone_are_even_and_balanced():
+    pattern = described(everywhere(10))
+    assert pattern.zones_occupied == 6
+    assert pattern.evenness == pytest.approx(1.0)
+    assert pattern.balance == pytest.approx(1.0)
+    assert pattern.nodule_count.value == pytest.approx(60)
+    assert pattern.count_right == pytest.approx(30)
+
+
+def test_one_zone_alone_has_no_evenness():
+    pattern = described([nodule()] * 20)
+    assert pattern.zones_occupied == 1
+    assert pattern.evenness == pytest.approx(0.0, abs=1e-12)
+    assert pattern.balance == 0.0
+
+
+def test_zones_are_thirds_of_the_height():
+    volumes = {(z.side, z.zone): z.volume_ml for z in described([]).zones}
+    # 10 planes of 20 x 10 voxels of 2.5 mm.
+    assert volumes == {(s, z): pytest.approx(10 * 200 * 2.5**3 / 1000) for s in Side for z in Zone}
+
+
+def test_what_is_not_reported_does_not_count():
+    assert described([nodule(reported=False)] * 30).nodule_count.value == 0
+
+
+def test_the_count_makes_up_for_what_is_missed():
+    half = Recall([(1.0, 2.0), (2.0, 8.0)], [0.5, 0.5], 0.0)
+    count = described(everywhere(10), half).nodule_count
+    assert count.value == pytest.approx(120)
+    assert count.low < 120 < count.high
+
+
+def test_false_marks_are_taken_off_the_count():
+    noisy = Recall([(1.0, 2.0), (2.0, 8.0)], [1.0, 1.0], 4.0)
+    assert described([nodule()] * 4, noisy).nodule_count.value == 0.0
+    assert described(everywhere(10), noisy).nodule_count.value == pytest.approx(56)
+
+
+def test_the_count_interval_of_none_seen_is_three():
+    # Rule of three's 90 % cousin: with nothing seen the upper 95 % limit of a Poisson mean is -ln(0.05).
+    high = described([]).nodule_count.high
+    assert high == pytest.approx(-np.log(0.05) * 1.15, rel=1e-6)
+
+
+def test_share_of_tiny_counts_five_millimetres_as_tiny():
+    pattern = described([nodule(diameter_mm=5.0)] * 3 + [nodule(diameter_mm=5.01)])
+    assert pattern.fraction_le_5mm is not None
+    assert pattern.fraction_le_5mm.value == 0.75
+
+
+def test_large_lesions_count_apart_and_do_not_spread_the_sizes():
+    pattern = described([*everywhere(5), nodule(diameter_mm=32.0)])
+    assert pattern.lesions_ge_10mm == 1
+    assert pattern.diameter_cv == pytest.approx(0.0)
+
+
+def test_nothing_found_measures_nothing():
+    pattern = described([])
+    assert pattern.fraction_le_5mm is None
+    assert pattern.median_diameter_mm is None
+    assert pattern.roundness is None
+
+
+@given(st.lists(st.tuples(st.sampled_from(Side), st.sampled_from(Zone), st.floats(1.0, 9.0)), max_size=40))
+def test_shares_stay_shares_and_intervals_hold_their_value(spread):
+    pattern = described([nodule(side, zone, d) for side, zone, d in spread])
+    assert 0 <= pattern.balance <= 1
+    assert -1e-12 <= pattern.evenness <= 1 + 1e-12
+    count = pattern.nodule_count
+    assert count.low <= count.value <= count.high
+    if pattern.fraction_le_5mm:
+        share = pattern.fraction_le_5mm
+        assert 0 <= share.low <= share.value <= share.high <= 1

@@ -1,0 +1,105 @@
+"""The whole pipeline on real and synthetic chests, with the answers that a person would give."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from imaging import dicom
+from imaging.classifier import load_model
+from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
+from imaging.lungs import RIGHT
+from imaging.protocol import load_protocol
+from imaging.screen import find_nodules, screen_study, slice_mm
+from imaging.verdict import judge
+from records.errors import Reason
+from records.model import Side, VerdictLabel
+from tests.shared import CT, SAMPLES, needs_ct
+
+PROTOCOL = load_protocol()
+REAL = ["lidc_0001", "lidc_0003", "lidc_0004", "lidc_0006", "ricord_000082"]
+
+
+def study_in(folder) -> dicom.StudyFiles:
+    (study,) = dicom.find_studies([folder]).studies
+    return study
+
+
+@needs_ct
+@pytest.mark.parametrize("name", REAL)
+def test_real_lungs_without_miliary_disease_are_negative(name):
+    screening = screen_study(study_in(CT / name), PROTOCOL).screening
+    assert screening.verdict.label is VerdictLabel.NOT_MIPC, screening.verdict.sentence
+
+
+@needs_ct
+def test_the_upper_half_of_a_scan_is_not_evaluable(tmp_path):
+    frames = [frame for series in study_in(CT / "lidc_0004").series for frame in series.frames]
+    frames.sort(key=lambda frame: frame.position_mm[2])
+    for frame in frames[len(frames) // 2 :]:
+        shutil.copy(frame.source.path, tmp_path)
+    screening = screen_study(study_in(tmp_path), PROTOCOL).screening
+    assert screening.verdict.label is VerdictLabel.NOT_EVALUABLE
+    assert screening.verdict.reason is Reason.LUNGS_INCOMPLETE
+
+
+@needs_ct
+@pytest.mark.parametrize("name", ["lidc_0001", "lidc_0004", "ricord_000082"])
+def test_400_micronodules_make_it_miliary_in_both_lungs_and_not_in_one(name):
+    volume = dicom.read_volume(dicom.choose_series(study_in(CT / name)).series)
+    plain = find_nodules(volume, load_model())
+    labels = plain.lungs.labels
+    answers = {}
+    for where, inside in (("both", labels > 0), ("right", labels == RIGHT)):
+        rng = np.random.default_rng(11)
+        sites = draw_sites(volume, inside, 400, apart_mm=5.0, rng=rng)
+        nodules = [
+            InsertedNodule((x, y, z), rng.uniform(1.5, 5.0), rng.uniform(-150, 60))
+            for x, y, z in sites.tolist()
+        ]
+        blur = ScannerBlur(0.55, slice_mm(volume))
+        hu = insert_nodules(volume, nodules, blur, noise_hu=plain.summary.noise_hu, rng=rng)
+        found = find_nodules(replace(volume, hu=hu), load_model())
+        answers[where] = judge(found.pattern, PROTOCOL, slice_mm(volume)).label
+        if where == "right":
+            sides = [n.side for n in found.nodules if n.reported]
+            assert sides.count(Side.RIGHT) > 5 * sides.count(Side.LEFT)
+    assert answers["both"] is VerdictLabel.MIPC
+    assert answers["right"] is VerdictLabel.NOT_MIPC
+
+
+SAMPLE_ANSWERS = [
+    pytest.param("miliary", VerdictLabel.MIPC, id="miliary"),
+    pytest.param("miliary_treated", VerdictLabel.NOT_MIPC, id="after-treatment"),
+    pytest.param("normal", VerdictLabel.NOT_MIPC, id="normal"),
+    pytest.param("few", VerdictLabel.NOT_MIPC, id="few"),
+    pytest.param("one_sided", VerdictLabel.NOT_MIPC, id="one-sided"),
+    pytest.param("several_series", VerdictLabel.NOT_MIPC, id="several-series"),
+]
+
+
+@pytest.mark.parametrize(("folder", "label"), SAMPLE_ANSWERS)
+def test_the_samples_have_their_answers(folder, label):
+    screening = screen_study(study_in(SAMPLES / folder), PROTOCOL).screening
+    assert screening.verdict.label is label, screening.verdict.sentence
+
+
+def test_the_thin_series_is_read_and_the_others_are_explained():
+    screening = screen_study(study_in(SAMPLES / "several_series"), PROTOCOL).screening
+    assert screening.series is not None
+    assert screening.series.slice_spacing_mm == pytest.approx(2.5)
+    assert len(screening.choice.splitlines()) == 3
+
+
+def test_a_result_names_what_made_it_and_where_each_nodule_is():
+    screened = screen_study(study_in(SAMPLES / "few"), PROTOCOL)
+    screening = screened.screening
+    assert screening.provenance.protocol_sha256 == PROTOCOL.sha256
+    assert screening.provenance.model_version == load_model().version
+    assert screened.pictures is not None
+    images = {
+        frame.sop_instance_uid for series in study_in(SAMPLES / "few").series for frame in series.frames
+    }
+    assert {nodule.sop_instance_uid for nodule in screening.nodules} <= images
+    assert [n.nodule_id for n in screening.nodules] == list(range(1, len(screening.nodules) + 1))
