@@ -32,7 +32,7 @@ model: $(VENV)/.test  # under an hour; needs the CC BY scans named in docs/model
 
 lock: $(VENV)/.test  # choose new versions for everything, on purpose
 	$(PIP) uv
-	$(BIN)/uv pip compile --upgrade $(LOCK) pyproject.toml -o locks/run.txt
+	$(BIN)/uv pip compile --upgrade $(LOCK) --extra build pyproject.toml -o locks/run.txt
 	$(BIN)/uv pip compile $(LOCK) --all-extras -c locks/run.txt pyproject.toml -o locks/test.txt
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
