@@ -17,7 +17,7 @@ from rich.text import Text
 from imaging.dicom.files import Intake
 from imaging.legible import legible
 from records.errors import Reason
-from records.model import Screening, VerdictLabel
+from records.model import Provenance, Screening, VerdictLabel
 
 __all__ = ["LABELS", "REASONS", "Display", "Stock", "Tally", "print_problems", "print_summary"]
 
@@ -113,6 +113,10 @@ class Display:
             self._task = self._progress.add_task(description, line=line, total=total)
         self._progress.update(self._task, description=description, completed=done, total=total, line=line)
 
+    def say(self, sentence: str) -> None:
+        """Say something once, above the line."""
+        self._console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._progress.start()
@@ -146,7 +150,7 @@ class Stock:
             self.first.append(screening)
 
 
-def print_summary(stock: Stock, intake: Intake, report: Path) -> None:
+def print_summary(stock: Stock, intake: Intake, report: Path, made: Provenance) -> None:
     """Print how many studies have each verdict, for what reasons, and where to look."""
     console = Console()
     if stock.labels.total() <= FEW:
@@ -164,6 +168,11 @@ def print_summary(stock: Stock, intake: Intake, report: Path) -> None:
             "were set aside; the report names them.",
             highlight=False,
         )
+    by = (
+        f"mipc {made.program_version} · model {made.model_version} · "
+        f"protocol {legible(made.protocol_name, 40)} ({made.protocol_sha256[:12]})"
+    )
+    console.print(Text(by, style="dim"), soft_wrap=True)
     console.print(Text(f"Report: {report}"), soft_wrap=True)
 
 

@@ -64,7 +64,7 @@ def screen_command(
         if prints_json:
             print(json.dumps(summary_values(stock, intake, run, database), indent=2))
         else:
-            print_summary(stock, intake, out / "report.html")
+            print_summary(stock, intake, out / "report.html", made)
     return DONE
 
 

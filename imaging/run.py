@@ -67,6 +67,9 @@ def screen_intake(intake: Intake, store: Store, run: Run, display: Display) -> S
     """
     began = time.monotonic()
     todo = unfinished(intake.studies, store, run.provenance) if run.resumes else list(intake.studies)
+    kept = len(intake.studies) - len(todo)
+    if kept:
+        display.say(f"{kept} of {len(intake.studies)} studies are in the store already.")
     with Journal(run.folder / "log.jsonl") as journal:
         journal.write(
             "start",

@@ -88,8 +88,9 @@ def test_no_patient_is_named_in_the_log(screened):
 def test_the_same_command_again_screens_nothing_and_says_where_the_report_is(screened):
     folder, *_ = screened
     before = (folder / "out" / "studies.csv").read_bytes()
-    status, output, _ = mipc("screen", folder / "in", "--out", folder / "out")
+    status, output, errors = mipc("screen", folder / "in", "--out", folder / "out")
     assert status == 0
+    assert "2 of 2 studies are in the store already" in errors
     assert (folder / "out" / "studies.csv").read_bytes() == before
     assert f"Report: {folder / 'out' / 'report.html'}" in output
     assert "not evaluable" in output

@@ -9,7 +9,7 @@ from imaging.journal import without_patient
 from imaging.legible import legible
 from records.errors import Reason
 from records.model import Study, VerdictLabel
-from tests.records.examples import miliary_screening, not_evaluable_screening
+from tests.records.examples import PROVENANCE, miliary_screening, not_evaluable_screening
 
 
 def test_progress_tells_what_is_done_and_what_is_left():
@@ -28,19 +28,20 @@ def test_the_summary_counts_verdicts_and_reasons(capsys, tmp_path):
     for number in range(20):
         stock.add(not_evaluable_screening(f"1.{number}"))
     stock.add(miliary_screening())
-    print_summary(stock, Intake((), 0, ()), tmp_path / "report.html")
+    print_summary(stock, Intake((), 0, ()), tmp_path / "report.html", PROVENANCE)
     output = capsys.readouterr().out
     words = [" ".join(line.split()) for line in output.splitlines()]
     assert "MIPC 1" in words
     assert "not evaluable 20" in words
     assert "20 slices too thick" in words
+    assert "mipc 0.1.0 · model none · protocol default (abababababab)" in words
     assert output.replace("\n", "").endswith(f"Report: {tmp_path / 'report.html'}")
 
 
 def test_a_hostile_name_is_only_printed(capsys, tmp_path):
     stock = Stock()
     stock.add(miliary_screening(patient_id="[red]x[/red]\x1b[2J"))
-    print_summary(stock, Intake((), 0, ()), tmp_path / "report.html")
+    print_summary(stock, Intake((), 0, ()), tmp_path / "report.html", PROVENANCE)
     output = capsys.readouterr().out
     assert "[red]x[/red]" in output
     assert "\x1b[2J" not in output
