@@ -62,7 +62,7 @@ def screen(
     json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
 ) -> None:
     """Screen studies for miliary carcinomatosis and write a report."""
-    from imaging.pool import Limits, cores, warm_up
+    from imaging.pool import Limits, warm_up
 
     warm_up("imaging.screen")  # beside what follows
     from imaging.front import screen_command
@@ -75,7 +75,7 @@ def screen(
             out,
             store=store or out / "mipc.db",
             protocol_file=protocol,
-            workers=workers or cores(),
+            workers=workers,
             limits=Limits(time_limit, int(memory_limit * 2**30) or None),
             resumes=resume,
             prints_json=json,

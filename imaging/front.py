@@ -12,13 +12,15 @@ from imaging.batch import Screened
 from imaging.classifier import load_model
 from imaging.console import Display, print_problems, print_summary
 from imaging.dicom import StudyFiles
-from imaging.pool import Limits
+from imaging.pool import Limits, default_workers
 from imaging.protocol import Protocol, load_protocol, provenance
 from imaging.run import Run, read_inputs, screen_intake, summary_values
 from records.errors import StoreError
 from records.store import open_store
 
 __all__ = ["DONE", "INTERRUPTED", "NOTHING_USABLE", "screen_command"]
+
+STUDY_BYTES = 2 * 2**30  # what a chest CT of 300 to 500 slices takes at its peak
 
 DONE, NOTHING_USABLE, INTERRUPTED = 0, 1, 130  # exit statuses; 2 is wrong usage
 
@@ -36,6 +38,8 @@ def screen_command(
 ) -> int:
     """Screen what was handed over, print a summary, and return the exit status.
 
+    With 0 `workers` there is one a core, or as many as the memory holds.
+
     Raises
     ------
     ProtocolError, StoreError
@@ -50,6 +54,7 @@ def screen_command(
             if not intake.studies:
                 print_problems(intake)
                 return NOTHING_USABLE
+            workers = workers or default_workers(STUDY_BYTES)
             run = Run(out, partial(screen_here, protocol), made, workers, limits, resumes)
             stock = screen_intake(intake, database, run, display)
         except KeyboardInterrupt:

@@ -26,7 +26,16 @@ from typing import Generic, TypeVar
 
 from records.errors import Reason
 
-__all__ = ["Finished", "Limits", "Lost", "cores", "machine_memory_bytes", "run_tasks", "warm_up"]
+__all__ = [
+    "Finished",
+    "Limits",
+    "Lost",
+    "cores",
+    "default_workers",
+    "machine_memory_bytes",
+    "run_tasks",
+    "warm_up",
+]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -138,6 +147,11 @@ def warm_up(*modules: str) -> None:
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def default_workers(task_bytes: int) -> int:
+    """Return how many tasks of this size fit on the machine: one a core, if there is memory for so many."""
+    return max(1, min(cores(), machine_memory_bytes() // task_bytes))
 
 
 def machine_memory_bytes() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imaging.pool import Finished, Limits, Lost, cores, machine_memory_bytes, run_tasks
+from imaging.pool import Finished, Limits, Lost, cores, default_workers, machine_memory_bytes, run_tasks
 from records.errors import Reason
 from tests.imaging import toys
 
@@ -137,6 +137,12 @@ def test_workers_end_when_the_parent_is_killed():
     parent.kill()
     parent.communicate()
     assert wait_until_ended(pids) == []
+
+
+def test_there_are_no_more_workers_than_cores_or_than_memory_holds():
+    assert default_workers(1) == cores()
+    assert default_workers(machine_memory_bytes()) == 1
+    assert default_workers(10 * machine_memory_bytes()) == 1
 
 
 def test_memory_of_the_machine_is_known():
