@@ -31,6 +31,7 @@ GAS_HU = -940.0  # free gas; the emptiest emphysematous lung still holds some ti
 MIN_TOTAL_ML = 1200.0  # smaller than both lungs of an adult after full expiration
 MAX_TOTAL_ML = 11000.0
 MIN_SIDE_SHARE = 0.10  # a lung under a tenth of the total is collapsed, removed or not a lung
+OUTSIDE_MM = 10.0  # how far from the lungs depth is told
 CUT_SHARE = 0.15  # of the largest cross-section, met at the first or last plane: the lung goes on beyond
 
 
@@ -233,7 +234,9 @@ def _right_and_left(
         inside = parts == part
         left_share = float((leftward_mm[inside] > 0).mean())
         if 0.2 < left_share < 0.8 and sizes_ml[part] > MIN_TOTAL_ML / 2:
-            sides[inside] = _part_in_two(inside, leftward_mm)[inside]
+            window = ndimage.find_objects(inside.view(np.uint8))[0]
+            here = inside[window]
+            sides[window][here] = _part_in_two(here, leftward_mm[window])[here]
         else:
             sides[inside] = LEFT if left_share >= 0.5 else RIGHT
     return sides
@@ -280,11 +283,21 @@ def _close(lung: NDArray[np.bool_], step_mm: NDArray[np.float64]) -> NDArray[np.
 
 
 def _signed_distance_mm(mask: NDArray[np.bool_], step_mm: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the distance to the surface, positive inside, counted from the faces of the voxels."""
+    """Return the distance to the surface, positive inside, counted from the faces of the voxels.
+
+    Beyond `OUTSIDE_MM` it is not followed.
+    """
     half = float(step_mm.min()) / 2
-    inside = ndimage.distance_transform_edt(mask, sampling=step_mm)
-    outside = ndimage.distance_transform_edt(~mask, sampling=step_mm)
-    return np.asarray(np.where(mask, inside - half, half - outside), np.float32)
+    window = tuple(
+        slice(max(s.start - int(OUTSIDE_MM / d) - 1, 0), s.stop + int(OUTSIDE_MM / d) + 1)
+        for s, d in zip(ndimage.find_objects(mask.view(np.uint8))[0], step_mm, strict=True)
+    )
+    here = mask[window]
+    inside = ndimage.distance_transform_edt(here, sampling=step_mm)
+    outside = ndimage.distance_transform_edt(~here, sampling=step_mm)
+    signed = np.full(mask.shape, -OUTSIDE_MM, np.float32)
+    signed[window] = np.maximum(np.where(here, inside - half, half - outside), -OUTSIDE_MM)
+    return signed
 
 
 def _check(labels: NDArray[np.uint8], voxel_ml: float) -> None:
