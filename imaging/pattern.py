@@ -64,23 +64,17 @@ def describe_pattern(
     diameters = np.array([n.diameter_mm.value for n in reported])
     weights = 1.0 / recall.at(diameters) if reported else np.zeros(0)
     volumes = _zone_volumes_ml(lungs)
-    total_ml = sum(volumes.values())
-    zones = []
-    for (side, zone), volume_ml in volumes.items():
-        here = np.array([n.side is side and n.zone is zone for n in reported], bool)
-        expected_false = recall.false_marks * volume_ml / total_ml
-        zones.append(
-            ZoneSummary(side, zone, volume_ml, max(0.0, float(weights[here].sum()) - expected_false))
-        )
+    count = _count(weights, recall.false_marks)
+    zones = _zones(reported, weights, volumes, count.value, recall.false_marks)
     by_side = {side: sum(z.nodule_count for z in zones if z.side is side) for side in Side}
     ml_of = {side: sum(z.volume_ml for z in zones if z.side is side) for side in Side}
     small = [n for n in reported if n.diameter_mm.value < LARGE_MM]
     sizes = np.array([n.diameter_mm.value for n in small])
     return Pattern(
-        nodule_count=_count(weights, recall.false_marks),
+        nodule_count=count,
         count_right=by_side[Side.RIGHT],
         count_left=by_side[Side.LEFT],
-        zones=tuple(zones),
+        zones=zones,
         zones_occupied=_occupied(zones),
         fraction_le_5mm=_share(diameters <= TINY_MM) if reported else None,
         median_diameter_mm=float(np.median(diameters)) if reported else None,
@@ -111,6 +105,28 @@ def _zone_volumes_ml(lungs: Lungs) -> dict[tuple[Side, Zone], float]:
         for index, zone in ((2, Zone.UPPER), (1, Zone.MIDDLE), (0, Zone.LOWER)):
             volumes[side, zone] = float(areas[low:high][third == index].sum()) * voxel_ml
     return volumes
+
+
+def _zones(
+    reported: Sequence[Nodule],
+    weights: NDArray[np.float64],
+    volumes: dict[tuple[Side, Zone], float],
+    count: float,
+    false_marks: float,
+) -> tuple[ZoneSummary, ...]:
+    """Share the estimated count out over the zones.
+
+    False marks fall anywhere, so each zone loses its share of them; what is left adds up to the count.
+    """
+    total_ml = sum(volumes.values())
+    left = {}
+    for (side, zone), volume_ml in volumes.items():
+        here = np.array([n.side is side and n.zone is zone for n in reported], bool)
+        found = int(here.sum())
+        true_share = max(0.0, found - false_marks * volume_ml / total_ml) / max(found, 1)
+        left[side, zone] = true_share * float(weights[here].sum())
+    scale = count / sum(left.values()) if sum(left.values()) > 0 else 0.0
+    return tuple(ZoneSummary(*key, volumes[key], scale * value) for key, value in left.items())
 
 
 def _count(weights: NDArray[np.float64], false_marks: float) -> Estimate:

@@ -86,6 +86,13 @@ def test_false_marks_are_taken_off_the_count():
     assert described(everywhere(10), noisy).nodule_count.value == pytest.approx(56)
 
 
+def test_the_zones_add_up_to_the_count():
+    noisy = Recall([(1.0, 2.0), (2.0, 8.0)], [0.4, 0.8], 4.0)
+    pattern = described([*everywhere(2), *[nodule(diameter_mm=1.2)] * 5], noisy)
+    assert sum(z.nodule_count for z in pattern.zones) == pytest.approx(pattern.nodule_count.value)
+    assert pattern.count_right + pattern.count_left == pytest.approx(pattern.nodule_count.value)
+
+
 def test_the_count_interval_of_none_seen_is_three():
     # Rule of three's 90 % cousin: with nothing seen the upper 95 % limit of a Poisson mean is -ln(0.05).
     high = described([]).nodule_count.high
