@@ -6,17 +6,16 @@ table, the row's id; the test below looks all of them up in the sources.
 """
 
 import ast
-import os
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.shared import SHARED
+
 HERE = Path(__file__).parent
-CHECKLIST = (
-    Path(os.environ.get("MIPC_SHARED", HERE.parents[2] / "shared")) / "reference" / "RECIST11_CHECKLIST.md"
-)
+CHECKLIST = SHARED / "reference" / "RECIST11_CHECKLIST.md"
 
 TARGETS, OVERALL, BEST = "test_response_targets", "test_response_overall", "test_response_best"
 BASELINE, IRECIST, READERS = "test_response_baseline", "test_response_irecist", "test_response_readers"
@@ -561,7 +560,7 @@ def test_no_claim_is_without_a_test():
     ]
 
 
-@pytest.mark.skipif(not CHECKLIST.is_file(), reason=f"needs {CHECKLIST} (set MIPC_SHARED)")
+@pytest.mark.skipif(not CHECKLIST.is_file(), reason=f"needs {CHECKLIST}: set MIPC_SHARED")
 def test_every_line_of_the_checklist_is_covered():
     """Numbered lines by number, the others by how their heading begins; a new line or heading fails here."""
     text = CHECKLIST.read_text(encoding="utf-8")

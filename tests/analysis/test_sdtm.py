@@ -1,9 +1,7 @@
 """SDTM in: the words of the tumour domains, and every refusal by its row."""
 
 import csv
-import os
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +12,9 @@ from analysis.response import InputError, Source, follow, judge, stated_differen
 from analysis.response import ProblemCode as Code
 from analysis.sdtm import read_rs, read_sdtm
 from records.reads import LesionKind, NonTargetStatus, Response, Seen
+from tests.shared import SHARED
 
-SHARED = Path(os.environ.get("MIPC_SHARED", Path(__file__).parents[3] / "shared")) / "clinical" / "sdtm"
+SDTM = SHARED / "clinical" / "sdtm"
 
 TU = tuple("USUBJID VISIT VISITNUM TULOC TUTESTCD TUORRES TUMETHOD TULNKID TUEVAL TUEVALID".split())
 TR = (
@@ -370,13 +369,13 @@ def test_units_and_order_of_rows_change_no_response(tmp_path_factory, sizes, oth
 
 
 needs_shared = pytest.mark.skipif(
-    not SHARED.is_dir(), reason=f"needs the SDTM sample in {SHARED} (set MIPC_SHARED)"
+    not SDTM.is_dir(), reason=f"needs the SDTM sample in {SDTM}: set MIPC_SHARED"
 )
 
 
 @pytest.fixture(scope="module")
 def sample():
-    return read_sdtm(SHARED / "tu.csv", SHARED / "tr.csv", SHARED / "rs.csv")
+    return read_sdtm(SDTM / "tu.csv", SDTM / "tr.csv", SDTM / "rs.csv")
 
 
 @needs_shared
@@ -385,7 +384,7 @@ def test_sample_of_two_subjects_and_three_readers(sample):
     judged = judge(sample)
     assert len(sample) == 6
     assert len(judged.points) == 18
-    assert stated_differences(judged.points, read_rs(SHARED / "rs.csv")) == []
+    assert stated_differences(judged.points, read_rs(SDTM / "rs.csv")) == []
 
 
 @needs_shared

@@ -1,8 +1,6 @@
 """What hospitals really send: each fault ends in its code, and the study beside it is read."""
 
-import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -12,9 +10,9 @@ from imaging.dicom import choose_series, derive_uid, find_studies, read_volume
 from records.errors import Reason, ScreeningError
 from records.model import Study
 from tests.imaging.dicom.making import chest, edit, export, setting
+from tests.shared import CT, needs_ct
 
 GOOD = Study(derive_uid("good"), "P2", "Roe^Richard", "2020-02-03", "CT chest")
-SHARED = Path(os.environ.get("MIPC_SHARED", Path(__file__).parents[4] / "shared")) / "ct"
 
 
 def truncate(paths):
@@ -139,13 +137,10 @@ def test_what_can_be_put_right_is(tmp_path, spoil):
     assert bool(volume.notes) == ("twice" in spoil.__name__)
 
 
-needs_scans = pytest.mark.skipif(not SHARED.is_dir(), reason="the real scans of shared/ct are not here")
-
-
-@needs_scans
+@needs_ct
 def test_the_real_scans_are_what_their_readme_says():
     """Slices and spacing as shared/ct/README.md lists them."""
-    intake = find_studies([SHARED])
+    intake = find_studies([CT])
     found = {}
     for study in intake.studies:
         choice = choose_series(study)
@@ -161,13 +156,13 @@ def test_the_real_scans_are_what_their_readme_says():
     assert intake.problems == ()
 
 
-@needs_scans
+@needs_ct
 @pytest.mark.parametrize("folder", ["lidc_0001", "ricord_000082"])
 def test_simpleitk_reads_the_same_voxels_in_the_same_places(tmp_path, folder):
     """An independent reader of JPEG-LS, JPEG Lossless, geometry and rescale: every third slice of it."""
     import SimpleITK as sitk  # noqa: N813
 
-    paths = sorted(path for path in (SHARED / folder).iterdir() if path.suffix == ".dcm")
+    paths = sorted(path for path in (CT / folder).iterdir() if path.suffix == ".dcm")
     for path in paths[::3]:
         (tmp_path / path.name).symlink_to(path)
     (study,) = find_studies([tmp_path]).studies
@@ -185,9 +180,9 @@ def test_simpleitk_reads_the_same_voxels_in_the_same_places(tmp_path, folder):
         np.testing.assert_allclose(ours, place, atol=0.01)
 
 
-@needs_scans
+@needs_ct
 def test_a_real_scan_with_every_fifth_slice_deleted(tmp_path):
-    paths = sorted((SHARED / "lidc_0004").glob("*.dcm"))
+    paths = sorted((CT / "lidc_0004").glob("*.dcm"))
     for number, path in enumerate(paths):
         if number % 5 != 4:
             (tmp_path / path.name).symlink_to(path)
@@ -198,10 +193,10 @@ def test_a_real_scan_with_every_fifth_slice_deleted(tmp_path):
     assert "slices missing: 48 of 241" in caught.value.sentence
 
 
-@needs_scans
+@needs_ct
 def test_the_upper_half_of_a_real_scan_is_read(tmp_path):
     # Whether the lungs are whole is for the lungs to say, not for the headers.
-    paths = sorted((SHARED / "lidc_0004").glob("*.dcm"))
+    paths = sorted((CT / "lidc_0004").glob("*.dcm"))
     for path in paths:
         if pydicom.dcmread(path, stop_before_pixels=True).ImagePositionPatient[2] > -175:
             (tmp_path / path.name).symlink_to(path)

@@ -1,6 +1,5 @@
 """The quick walk over a header finds what pydicom finds, or leaves it to pydicom."""
 
-import os
 from pathlib import Path
 
 import pydicom
@@ -12,8 +11,8 @@ from imaging.dicom.meta import META_BYTES, read_meta
 from imaging.dicom.parsing import parse, walk
 from imaging.dicom.values import TAG
 from tests.imaging.dicom.making import chest, edit, export
+from tests.shared import CT
 
-SHARED = Path(os.environ.get("MIPC_SHARED", Path(__file__).parents[4] / "shared")) / "ct"
 SCANS = ["lidc_0001", "lidc_0003", "lidc_0004", "lidc_0006", "ricord_000082"]
 
 
@@ -34,9 +33,9 @@ def walked(path: Path):
 
 @pytest.mark.parametrize("scan", SCANS)
 def test_real_headers_are_walked_as_pydicom_reads_them(scan):
-    if not SHARED.is_dir():
+    if not CT.is_dir():
         pytest.skip("the real scans of shared/ct are not here")
-    path = min((SHARED / scan).glob("*.dcm"))
+    path = min((CT / scan).glob("*.dcm"))
     found = walked(path)
     assert filled(found.raw) == raw_of_pydicom(path)
     assert path.read_bytes()[found.pixels_at - 12 :][:4] == b"\xe0\x7f\x10\x00"
