@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from imaging.geometry import point_mm
+from imaging.insertion import InsertedNodule
+from imaging.training.examples import _labels, read_marks, thicken
+from records.model import Volume
+from tests.shared import CT, needs_ct
+
+AXIAL = np.array([[0.0, 0, 1], [0, 1, 0], [1, 0, 0]])
+
+
+def ramp(planes=9) -> Volume:
+    hu = np.broadcast_to(np.arange(planes, dtype=np.int16)[:, None, None] * 10, (planes, 4, 4)).copy()
+    uids = tuple(str(n) for n in range(planes))
+    return Volume(hu, (5.0, 6.0, -100.0), AXIAL, (1.25, 0.7, 0.7), 1.25, "", "1.2", "1.3", uids)
+
+
+def test_thick_slices_are_means_of_thin_ones_and_lie_in_their_middle():
+    thick = thicken(ramp(), 2)
+    assert thick.hu[:, 0, 0].tolist() == [5, 25, 45, 65]  # the ninth slice has no partner
+    assert thick.spacing_mm == (2.5, 0.7, 0.7)
+    assert thick.slice_thickness_mm == 2.5
+    assert point_mm(thick, (0, 0, 0)) == pytest.approx((5.0, 6.0, -100 + 1.25 / 2))
+    assert len(thick.sop_instance_uids) == len(thick.hu)
+
+
+def test_the_nearest_candidate_is_the_nodule_and_its_neighbours_are_nothing():
+    nodule = InsertedNodule((0.0, 0.0, 0.0), 4.0, 0.0)
+    points = np.array([[0.4, 0, 0], [1.5, 0, 0], [4.0, 0, 0], [5.0, 0, 0], [30.0, 0, 0], [60.0, 0, 0]])
+    marks = np.array([[30.0, 3.0, 0.0, 6.0]])
+    # On the nodule; inside it; within 2.5 mm of its edge; beyond; within 5 mm of a real mark's edge; beyond.
+    assert _labels(points, [nodule], marks).tolist() == [1, -1, -1, 0, -1, 0]
+
+
+def test_a_nodule_without_a_candidate_labels_nothing_a_nodule():
+    nodule = InsertedNodule((0.0, 0.0, 0.0), 2.0, 0.0)
+    assert _labels(np.array([[3.0, 0, 0]]), [nodule], np.zeros((0, 4))).tolist() == [-1]
+
+
+@needs_ct
+def test_marks_of_nodules_are_read_and_dismissed_ones_are_not():
+    # The README of the scans: one 33 mm mass seen by four readers, and sites under 3 mm.
+    marks = read_marks(CT / "lidc_marks.csv", "LIDC-IDRI-0001")
+    assert len(marks) == 4 + 9
+    assert (marks[:, 3] > 20).sum() == 4
+    assert read_marks(CT / "lidc_marks.csv", "nobody").shape == (0, 4)
