@@ -1,6 +1,6 @@
 import time
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging.console import REASONS, Stock, Tally, print_problems, print_summary
@@ -62,6 +62,7 @@ def test_every_reason_has_words():
     assert set(REASONS) == set(Reason)
 
 
+@settings(deadline=None)  # a busy machine is not a fault
 @given(st.text(st.characters(codec=None)), st.integers(1, 50))
 def test_legible_text_is_one_line_that_any_file_takes(text, limit):
     shown = legible(text, limit)
@@ -72,6 +73,7 @@ def test_legible_text_is_one_line_that_any_file_takes(text, limit):
     assert legible(shown, limit) == shown
 
 
+@settings(deadline=None)  # a busy machine is not a fault
 @given(
     st.lists(st.text("ABCDEFGHabcdefgh'-", min_size=2, max_size=8), min_size=1, max_size=3),
     st.from_regex(r"[A-Z]{1,2}[0-9]{3,6}", fullmatch=True),

@@ -15,7 +15,7 @@ from tests.imaging import toys
 from tests.records.examples import PROVENANCE, miliary_screening, not_evaluable_screening
 
 SECONDS = 0.03
-LIMITS = Limits(seconds=1.5, memory_bytes=2**29)
+LIMITS = Limits(seconds=2.0, memory_bytes=2**28)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from records.codec import screening_from_json, screening_to_json
 from records.model import LungSummary
@@ -12,11 +12,13 @@ from tests.records import strategies
 from tests.records.examples import miliary_screening
 
 
+@settings(deadline=None)  # a busy machine is not a fault
 @given(strategies.screenings)
 def test_a_saved_screening_loads_equal(screening):
     assert screening_from_json(screening_to_json(screening)) == screening
 
 
+@settings(deadline=None)  # a busy machine is not a fault
 @given(strategies.screenings)
 def test_equal_screenings_have_equal_bytes(screening):
     text = screening_to_json(screening)
