@@ -5,7 +5,6 @@ fitted to what is left; the judge sees it all. The trees are plain arrays in an 
 file: nothing in it can run. How they were grown is in `imaging.training`.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from imaging.balls import BALL_FEATURES, describe_balls
 from imaging.candidates import TISSUE_HU, Candidates, ScaleSpace
+from imaging.card import MODEL_FILE, read_card
 from imaging.features import FEATURE_NAMES, describe, describe_quickly
 from imaging.filters import in_slabs
 from imaging.resolution import Resolution, noise_of
@@ -38,8 +38,6 @@ __all__ = [
 JUDGE_FEATURES = FEATURE_NAMES + BALL_FEATURES
 FIT_HU = (-1000.0, 300.0)
 START_RADIUS_MM = (0.6, 6.0)
-
-MODEL_FILE = Path(__file__).parent / "model" / "micronodules.npz"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,10 +133,10 @@ def load_model(path: Path = MODEL_FILE) -> Model:
     ValueError
         If the model was trained on other features than this program measures.
     """
+    card = read_card(path)
+    if tuple(card["features"]) != JUDGE_FEATURES:
+        raise ValueError(f"model {path.name} was trained on other features than this program measures")
     with np.load(path, allow_pickle=False) as arrays:
-        card = json.loads(str(arrays["card"]))
-        if tuple(card["features"]) != JUDGE_FEATURES:
-            raise ValueError(f"model {path.name} was trained on other features than this program measures")
         sieve, gate, judge = (
             Forest(*(arrays[f"{name}_{part}"] for part in Forest.__slots__))
             for name in ("sieve", "gate", "judge")

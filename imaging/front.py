@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from imaging.batch import Screened
-from imaging.classifier import load_model
+from imaging.card import model_version
 from imaging.console import Display, print_problems, print_summary
 from imaging.dicom import StudyFiles
 from imaging.pool import Limits, default_workers
@@ -46,7 +46,7 @@ def screen_command(
         If the protocol, the store or the folder `out` cannot be used.
     """
     protocol = load_protocol(protocol_file)
-    made = provenance(protocol, load_model().version)
+    made = provenance(protocol, model_version())
     _make_folder(out)
     with open_store(store) as database, Display() as display, _stops_like_ctrl_c():
         try:
