@@ -240,9 +240,9 @@ def _methods(plan: Plan, found: Prognosis) -> str:
     if found.weights is not None:
         text.append(
             f"Patients without an EGFR result were accounted for by {found.weights.kind} inverse-probability "
-            f"weights from a logistic model of having a result ({', '.join(found.weights.covariates)}); printed "
-            f"errors: {plan.error}, others in a table of their own; multiple imputation is the sensitivity "
-            "analysis."
+            f"weights from a logistic model of having a result ({', '.join(found.weights.covariates)}); "
+            f"printed errors: {plan.error}, others in a table of their own; multiple imputation is the "
+            "sensitivity analysis."
         )
     if found.refused:
         text.append(

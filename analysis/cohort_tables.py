@@ -7,8 +7,10 @@ import pandas as pd
 
 from analysis.characteristics import Group, characteristics, cross_table, levels_of
 from analysis.comparisons import clopper_pearson, compare_counts
+from analysis.kaplan_meier import SurvivalCurve, kaplan_meier
+from analysis.log_rank import log_rank
 from analysis.plan import Factor, Plan
-from analysis.tables import Row, Table, format_p
+from analysis.tables import Row, Table, format_interval, format_p
 
 __all__ = ["cohort_tables", "response_table"]
 
@@ -65,6 +67,11 @@ def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
         values = {"n": float(total), "disease_control_rate": rate.value} | {
             r: float(n) for r, n in counts.items()
         }
+        if "pfs_months" in cohort:
+            curve = _pfs(cohort[cohort["first_line"] == arm], plan)
+            median = curve.median
+            cells["median_pfs_months"] = format_interval(median.value, median.low, median.high, decimals=1)
+            values["median_pfs_months"] = median.value
         rows.append(Row(arm.replace("_", " "), (arm, ""), cells, values))
     notes = ["Disease control: CR, PR, SD and nonprogressive disease (NPD); exact 95% interval."]
     table = np.array(controlled)
@@ -72,15 +79,25 @@ def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
         test = compare_counts(table, plan.counts)
         first = rows[0]
         cells = {**first.cells, "paper_p": format_p(test.p_value), "paper_test": test.test.value}
-        rows[0] = Row(first.label, first.key, cells, {**first.values, "paper_p": test.p_value})
+        values = {**first.values, "paper_p": test.p_value}
+        if "pfs_months" in cohort:
+            both = cohort[cohort["first_line"].isin(arms) & cohort["pfs_months"].notna()]
+            event = both["pfs_event"].fillna(False).astype(float)
+            values["pfs_p"] = log_rank(both["pfs_months"], event, both["first_line"]).p_value
+            cells["pfs_p"] = format_p(values["pfs_p"])
+        rows[0] = Row(first.label, first.key, cells, values)
     columns = (("n", "n"), *((r, r) for r in used), ("disease_control_rate", "Disease control (95% CI)"))
-    return Table(
-        "response",
-        "Response to first-line systemic treatment",
-        (*columns, ("paper_p", "p-value"), ("paper_test", "Test")),
-        tuple(rows),
-        tuple(notes),
-    )
+    after: tuple[tuple[str, str], ...] = (("paper_p", "p-value"), ("paper_test", "Test"))
+    if "pfs_months" in cohort:
+        after = (*after, ("median_pfs_months", "PFS months (95% CI)"), ("pfs_p", "p-value (log-rank)"))
+    title = "Response to first-line systemic treatment"
+    return Table("response", title, (*columns, *after), tuple(rows), tuple(notes))
+
+
+def _pfs(frame: pd.DataFrame, plan: Plan) -> SurvivalCurve:
+    known = frame[frame["pfs_months"].notna()]
+    event = known["pfs_event"].fillna(False).astype(float)
+    return kaplan_meier(known["pfs_months"], event, level=plan.level, interval=plan.interval)
 
 
 def _by_result(cohort: pd.DataFrame, others: pd.DataFrame, plan: Plan) -> Iterator[Table]:

@@ -179,9 +179,11 @@ def observed(
     return arrange(centred, stop, died, start, weight, stratum, ties), groups
 
 
-def maximise(sets: RiskSets, names: Sequence[str]) -> tuple[FloatArray, Sums, int]:
-    """Climb to the maximum of the partial likelihood; refuse where there is none."""
-    beta = np.zeros(sets.x.shape[1])
+def maximise(
+    sets: RiskSets, names: Sequence[str], start: FloatArray | None = None
+) -> tuple[FloatArray, Sums, int]:
+    """Climb to the maximum of the partial likelihood, from zero or `start`; refuse where there is none."""
+    beta = np.zeros(sets.x.shape[1]) if start is None else start
     sums = sum_up(sets, beta)
     ranges = np.ptp(sets.x, axis=0)
     last_step = False

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.demo_survival import follow_up
+from analysis.demo_survival import EXCHANGES, follow_up
 
 __all__ = ["demo_cohort"]
 
@@ -84,17 +84,19 @@ DRUGS = {
 }
 
 
-def demo_cohort(seed: int) -> pd.DataFrame:
+def demo_cohort(seed: int, *, exchanges: int = EXCHANGES) -> pd.DataFrame:
     """Return the cohort as a table of text and numbers that `read_clinical` reads.
 
     Parameters
     ----------
     seed : int
         The same seed gives the same table.
+    exchanges : int
+        Steps on the way to the printed medians; fewer are quicker and less close.
     """
     random = np.random.default_rng(seed)
     cases = _cases(random)
-    cases = follow_up(cases, random)
+    cases = follow_up(cases, random, exchanges)
     both = pd.concat([cases, _others(random)], ignore_index=True)
     both.insert(0, "patient_id", [f"D{number:04d}" for number in range(1, len(both) + 1)])
     return both

@@ -77,7 +77,7 @@ def draw_survival(
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(f"Time, {unit}")
     axes.set_ylabel(outcome)
-    axes.legend(frameon=False, fontsize=8, title=p_text or None)
+    axes.legend(frameon=False, fontsize=8, title=p_text or None, loc="upper right")
 
 
 def draw_forest(axes: Any, rows: Sequence[ForestRow]) -> None:
@@ -108,7 +108,7 @@ def draw_waterfall(axes: Any, patients: pd.DataFrame) -> None:
         axes.axhline(edge, color="#666666", linewidth=0.8, linestyle=":")
     axes.set_ylabel("Best change of the sum of diameters, %")
     axes.set_xticks([])
-    _response_legend(axes, response)
+    _response_legend(axes, response, "upper right")
 
 
 def draw_swimmer(axes: Any, patients: pd.DataFrame) -> None:
@@ -127,8 +127,10 @@ def draw_swimmer(axes: Any, patients: pd.DataFrame) -> None:
         axes.plot(at, np.flatnonzero(seen), "D", color="white", markersize=3, markeredgecolor="black",
                   label="progression")  # fmt: skip
     axes.set_yticks([])
+    axes.set_ylim(-1, len(shown))
+    axes.set_xlim(left=0)
     axes.set_xlabel("Time from diagnosis, months")
-    _response_legend(axes, response)
+    _response_legend(axes, response, "lower right")
 
 
 def draw_flow(axes: Any, flow: Flow) -> None:
@@ -179,10 +181,10 @@ def _nice_ticks(longest: float) -> np.ndarray:
     return np.asarray(np.arange(0, longest + 1e-9, step))
 
 
-def _response_legend(axes: Any, response: pd.Series) -> None:
+def _response_legend(axes: Any, response: pd.Series, place: str) -> None:
     from matplotlib.patches import Patch
 
     seen = [name for name in RESPONSE_COLOURS if (response == name).any()]
     handles = [Patch(color=RESPONSE_COLOURS[name], label=name) for name in seen]
     old = axes.get_legend_handles_labels()[0]
-    axes.legend(handles=[*handles, *old], frameon=False, fontsize=8)
+    axes.legend(handles=[*handles, *old], frameon=False, fontsize=8, loc=place)

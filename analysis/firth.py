@@ -151,7 +151,7 @@ def firth_logistic(
         sign, log_determinant = np.linalg.slogdet(inner)
         if sign <= 0:
             return -np.inf, beta, inner
-        leverage = weight * np.einsum("ij,jk,ik->i", x, np.linalg.inv(inner), x)
+        leverage = weight * ((x @ np.linalg.inv(inner)) * x).sum(axis=1)
         gradient = x.T @ (y - fitted + leverage * (0.5 - fitted))
         return plain(beta) + log_determinant / 2, gradient, inner
 

@@ -119,7 +119,7 @@ def impute_binary(
         raise AnalysisError(Problem.BAD_INPUT, f"'{column}' is not missing for some and known for others")
     table[column] = frame[column].astype(float)
     columns = [name for name in (*predictors, "_event", "_hazard") if table.loc[known, name].nunique() > 1]
-    fit = firth_logistic(table.loc[known], column, columns)
+    fit = firth_logistic(table.loc[known], column, columns, with_limits=False)
     design = design_matrix(table, columns)
     x = np.column_stack([np.ones(len(frame)), design.values])[~known.to_numpy()]
     random = np.random.default_rng(seed)

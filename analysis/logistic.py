@@ -13,7 +13,7 @@ from analysis.cox import Test
 from analysis.design import design_matrix, require_complete
 from analysis.errors import AnalysisError, Problem
 
-__all__ = ["INTERCEPT", "LogisticFit", "fit_logistic", "logistic"]
+__all__ = ["INTERCEPT", "LogisticFit", "fit_logistic", "limit_probabilities", "logistic"]
 
 FloatArray = NDArray[np.float64]
 
@@ -116,6 +116,24 @@ def fit_logistic(x: FloatArray, y: FloatArray, names: Sequence[str]) -> Logistic
         x=x,
         scores=(y - fitted)[:, None] * x,
     )
+
+
+def limit_probabilities(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return fitted probabilities even where coefficients run to infinity, as they do in bootstrap samples.
+
+    A level whose patients all have the outcome then has probability one, to
+    eight digits; a column absent from the sample is no obstacle. A ridge too
+    small to be seen keeps the steps finite.
+    """
+    beta, ridge = np.zeros(x.shape[1]), 1e-8 * np.eye(x.shape[1])
+    for _ in range(25):
+        fitted = special.expit(x @ beta)
+        inner = (x * (fitted * (1 - fitted))[:, None]).T @ x + ridge
+        step = np.linalg.solve(inner, x.T @ (y - fitted))
+        beta = beta + step / max(1.0, float(np.abs(x @ step).max()) / 5.0)
+        if np.abs(step).max() < 1e-9:
+            break
+    return np.asarray(special.expit(np.clip(x @ beta, -30, 30)))
 
 
 def _log_likelihood(x: FloatArray, y: FloatArray, beta: FloatArray) -> float:

@@ -75,7 +75,11 @@ def prognosis(cohort: pd.DataFrame, plan: Plan) -> Prognosis:
             f"{', '.join(later)}: known only after time zero and forced in as fixed; such hazard ratios are "
             "biased (immortal time). See the time-dependent and the landmark analyses."
         )
-    terms = [t for t in plan.terms if t.name not in refused and t.column in cohort]
+    wanted = [term for term in plan.terms if term.name not in refused]
+    terms = [term for term in wanted if term.column in cohort and cohort[term.column].notna().any()]
+    if len(terms) < len(wanted):
+        absent = ", ".join(term.label for term in wanted if term not in terms)
+        notes.append(f"Not in the data, and so not in the model: {absent}.")
     table = cohort.reset_index(drop=True)
     table = table.assign(_months=table["os_months"].astype(float), _died=table["os_event"].astype(float))
     for term in terms:

@@ -20,6 +20,7 @@ SURVIVAL = (
     "hr_high",
     "multivariate_p",
     "median_pfs_months",
+    "pfs_p",
 )
 NAMES = {"partial_response": "PR", "non_progressive_disease": "NPD", "progressive_disease": "PD"}
 

@@ -22,7 +22,7 @@ from analysis.comparisons import Interval
 from analysis.cox import CoxFit, cox, maximise
 from analysis.design import design_matrix, require_complete
 from analysis.errors import AnalysisError, Problem
-from analysis.logistic import fit_logistic
+from analysis.logistic import limit_probabilities
 from analysis.risk_sets import Ties, arrange, score_residuals
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _bootstrap(
     require_complete(frame.loc[seen], [duration, event, *layers])
     design = design_matrix(frame.loc[seen], covariates)
     place = np.cumsum(seen) - 1
-    z, names = weights.model.x, list(weights.model.coefficients)
+    z = weights.model.x
     stop = frame[duration].to_numpy(dtype=np.float64)
     died = frame[event].to_numpy(dtype=np.float64) == 1.0
     stratum = np.zeros(len(frame), dtype=np.int64)
@@ -182,8 +182,8 @@ def _bootstrap(
         rows = random.integers(0, len(frame), len(frame))
         tested = rows[seen[rows]]
         try:
-            model = fit_logistic(z[rows], seen[rows].astype(np.float64), names)
-            weight = 1 / model.fitted[seen[rows]]
+            chance = limit_probabilities(z[rows], seen[rows].astype(np.float64))
+            weight = 1 / chance[seen[rows]]
             if weights.kind == "stabilised":
                 weight = weight * seen[rows].mean()
             if weights.truncated_at is not None:

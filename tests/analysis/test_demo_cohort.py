@@ -1,21 +1,30 @@
 """The synthetic cohort has the paper's counts, and medians close to them."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from analysis.clinical import read_clinical
+from analysis.cox import cox
 from analysis.demo_cohort import demo_cohort
-from analysis.demo_survival import FACTORS
+from analysis.demo_survival import FACTORS, HAZARD_RATIOS
 from analysis.derivations import derive
 from analysis.kaplan_meier import kaplan_meier
 from analysis.printed_tables import Shape, read_tables
 from tests.analysis.test_publication import PAPER, needs_paper
 
 
+@cache
+def synthetic():
+    """Return one cohort, made once for all tests that read it."""
+    return demo_cohort(3)
+
+
 @pytest.fixture(scope="module")
 def cohort():
-    return demo_cohort(3)
+    return synthetic()
 
 
 @pytest.fixture(scope="module")
@@ -127,5 +136,27 @@ def test_median_progression_free_survival_is_that_of_figure_2(cases):
         assert found == pytest.approx(goal, rel=0.1)
 
 
-def test_the_same_seed_gives_the_same_cohort(cohort):
-    pd.testing.assert_frame_equal(cohort, demo_cohort(3))
+def test_hazard_ratios_come_close_to_the_printed_ones(cases):
+    """Of the model of Table 5 fitted to those with a result, unweighted."""
+    tested = cases[cases["egfr_tested"]]
+    table = pd.DataFrame(
+        {
+            "months": tested["os_months"],
+            "died": tested["os_event"].astype(float),
+            "adenocarcinoma": (tested["tumour_type"] == "adenocarcinoma").astype(int),
+            "no_spread": (~tested["extrapulmonary_metastasis"].astype(bool)).astype(int),
+            "mutated": (tested["egfr_status"] == "mutation").astype(int),
+            "supportive": (tested["treatment_sequence"] == "best_supportive_care").astype(int),
+            "tki_only": (tested["treatment_sequence"] == "tki_only").astype(int),
+        }
+    )
+    fit = cox(table, "months", "died", list(HAZARD_RATIOS))
+    for name, printed in HAZARD_RATIOS.items():
+        # The printed intervals are as wide as a factor of 2 to 6.
+        assert abs(fit.coefficients[name] - np.log(printed)) < np.log(2.2), name
+
+
+def test_the_same_seed_gives_the_same_cohort():
+    once = demo_cohort(5, exchanges=20)
+    pd.testing.assert_frame_equal(once, demo_cohort(5, exchanges=20))
+    assert not once.equals(demo_cohort(6, exchanges=20))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from analysis.errors import AnalysisError, Problem
 from analysis.imputation import imputed_cox, nelson_aalen, pool
+from analysis.logistic import limit_probabilities
 from analysis.weighting import ErrorKind, effective_sample_size, missingness_weights, weighted_cox
 from benchmarks.analysis import coverage
 from tests.reference import r
@@ -90,6 +91,15 @@ def test_truncation_cuts_the_weights_at_its_percentiles(cohort):
     assert weights.weight.max() == weights.truncated_at[1]
     whole = missingness_weights(cohort, "tested", ["age", "male"])
     assert weights.effective_size > whole.effective_size
+
+
+def test_probabilities_have_their_limit_where_coefficients_have_none():
+    """Level 1 is always tested, level 2 three times of four, level 3 is not in the sample."""
+    x = np.array([[1, 0, 0]] * 4 + [[1, 1, 0]] * 3, dtype=float)
+    y = np.array([1, 1, 1, 0, 1, 1, 1], dtype=float)
+    found = limit_probabilities(x, y)
+    assert found[:4] == pytest.approx(0.75, abs=1e-6)
+    assert found[4:] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_a_covariate_that_tells_who_is_tested_is_refused(cohort):

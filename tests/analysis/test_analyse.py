@@ -1,0 +1,291 @@
+"""From a clinical table to the tables, figures and files of a paper."""
+
+import csv
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from analysis.analyse import analyse, with_labels
+from analysis.clinical import read_clinical
+from analysis.derivations import derive
+from analysis.errors import AnalysisError, Problem
+from analysis.figures import new_figure, save
+from analysis.plan import Plan, parse_plan, read_plan
+from analysis.printed_tables import read_tables
+from analysis.report import write_analysis
+from analysis.side_by_side import side_by_side
+from analysis.tables import Row, Table, format_interval, format_p, write_csv
+from mipc import app
+from records.store import StoredStudy, open_store
+from tests.analysis.test_clinical import RADIOGENOMICS
+from tests.analysis.test_demo_cohort import synthetic
+from tests.analysis.test_publication import PAPER, needs_paper
+
+
+@pytest.fixture(scope="module")
+def clinical():
+    return derive(read_clinical(synthetic().astype(str)))
+
+
+@pytest.fixture(scope="module")
+def default(clinical):
+    return analyse(clinical, Plan(bootstrap=0, formats=("svg",)))
+
+
+@pytest.fixture(scope="module")
+def as_printed(clinical):
+    return analyse(clinical, read_plan("wu2013"))
+
+
+def table_of(analysis, name):
+    return next(table for table in analysis.tables if table.name == name)
+
+
+def row_of(analysis, name, *key):
+    return next(row for row in table_of(analysis, name).rows if row.key == key)
+
+
+def test_every_table_and_figure_of_the_paper_is_there(default):
+    names = {table.name for table in default.tables}
+    assert names >= {
+        "table1",
+        "table2",
+        "table3",
+        "table4",
+        "table5",
+        "tableS1",
+        "tableS2",
+        "tableS3",
+        "response",
+    }
+    assert names >= {"weights", "table5_errors", "imputed", "immortal_time", "competing", "e_values"}
+    figures = {figure.name for figure in default.figures}
+    assert figures >= {
+        "figure2",
+        "figure3",
+        "figure4",
+        "figureS1",
+        "forest",
+        "swimmer",
+        "flow",
+        "figure4_weighted",
+    }
+
+
+@needs_paper
+def test_the_paper_is_reproduced_cell_by_cell_with_every_difference_explained(as_printed):
+    cells = side_by_side(read_tables(PAPER), as_printed.tables)
+    assert len(cells) == 225
+    same = [cell for cell in cells if cell.is_same]
+    assert len(same) >= 170
+    assert [
+        cell for cell in cells if not cell.is_same and cell.reason in ("differs", "not printed here")
+    ] == []
+    counts = [c for c in cells if c.column.endswith("_n") and not c.row.startswith("age")]
+    assert all(cell.is_same for cell in counts)
+    reasons = {(c.table, c.row, c.column): c.reason for c in cells if not c.is_same}
+    assert reasons["table2", "sex, female", "paper_p"] == (
+        "the paper used Fisher where its rule asks for chi-squared"
+    )
+
+
+def test_p_values_of_counts_are_those_r_gives(default):
+    """R: chisq.test(rbind(c(35, 25), c(9, 16)), correct = FALSE) 0.0604; fisher.test of types 0.577."""
+    sex, tumour = (
+        row_of(default, "table1", *key) for key in (("sex", "female"), ("tumour_type", "nonadenocarcinoma"))
+    )
+    assert (sex.cells["paper_p"], sex.cells["paper_test"]) == ("0.060", "chi-squared")
+    assert (tumour.cells["paper_p"], tumour.cells["paper_test"]) == ("0.577", "Fisher")
+    assert row_of(default, "table4", "mipc", "").cells["del19"] == "21 (35)"
+
+
+def test_later_known_covariates_are_refused_by_default_and_marked_when_forced(default, as_printed, clinical):
+    plan = Plan(bootstrap=0, terms=read_plan("wu2013").terms)
+    refused = analyse(clinical, plan).prognosis
+    assert refused.refused == ("best_supportive_care", "tki_only")
+    assert {e.term.name for e in refused.estimates} == {
+        "adenocarcinoma", "no_extrapulmonary_metastasis", "egfr_mutation",
+    }  # fmt: skip
+    forced = as_printed.prognosis
+    assert any("immortal time" in note for note in forced.notes)
+    assert len(forced.estimates) == 5
+    assert default.prognosis.refused == ()
+
+
+def test_ratios_resting_on_few_are_marked(as_printed):
+    cells = row_of(as_printed, "table5", "treatment_sequence", "best_supportive_care").cells
+    assert "*" in cells["hr"]
+    assert "*" not in row_of(as_printed, "table5", "egfr", "mutation").cells["hr"]
+
+
+def test_four_errors_stand_side_by_side(clinical):
+    plan = parse_plan({"bootstrap": 60, "terms": [
+        {"name": "egfr_mutation", "label": "EGFR mutation", "column": "egfr_status", "level": "mutation",
+         "factor": "egfr"}]})  # fmt: skip
+    table = table_of(analyse(clinical, plan), "table5_errors")
+    assert [key for key, _ in table.columns] == ["naive", "robust", "m_estimation", "bootstrap"]
+
+
+def test_everything_is_written_and_the_page_stands_alone(default, tmp_path):
+    write_analysis(default, tmp_path, source="demo.csv")
+    page = (tmp_path / "analysis.html").read_text()
+    assert page.count("<svg") == len(default.figures)
+    assert "<script" not in page
+    assert "src=" not in page
+    with zipfile.ZipFile(tmp_path / "tables.docx") as document:
+        text = document.read("word/document.xml").decode()
+    assert "Table 1. Clinical characteristics" in text
+    with (tmp_path / "tables" / "table1.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][:4] == ["variable", "level", "label", "all_n"]
+    assert json.loads((tmp_path / "plan.json").read_text())["counts"] == "expected_below_5"
+    data = pd.read_csv(tmp_path / "analysis_dataset.csv")
+    assert len(data) == 85
+    figure = next(figure for figure in default.figures if figure.name == "figure4")
+    canvas, axes = new_figure(*figure.size)
+    figure.draw(axes)
+    axes.set_title(figure.title, fontsize=10)
+    svg, pdf, png = save(canvas, tmp_path / "again", ("svg", "pdf", "png"))
+    assert svg.read_bytes() == (tmp_path / "figures" / "figure4.svg").read_bytes()
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_figures_show_the_numbers_of_the_tables(default):
+    figure = next(figure for figure in default.figures if figure.name == "figure4")
+    _, axes = new_figure()
+    figure.draw(axes)
+    texts = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert texts == {"EGFR mutation (n=42)", "Wild type (n=18)"}
+    printed = row_of(default, "table5", "egfr", "wild_type").cells["univariate_p"]
+    assert axes.get_legend().get_title().get_text() == f"log-rank p {printed}"
+
+
+def test_a_name_in_the_data_cannot_run_in_page_or_spreadsheet(tmp_path):
+    table = Table("t", "<b>", (("a", "A"),), (Row("<script>x</script>", ("=cmd()", ""), {"a": "-1"}),))
+    assert "<script>" not in table.as_html()
+    write_csv(table, tmp_path / "t.csv")
+    assert "'=cmd(),,<script>x</script>,-1" in (tmp_path / "t.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0604, "0.060"), (0.0009, "<0.001"), (0.001, "0.001"), (1.0, "1.000"), (float("nan"), "")],
+)
+def test_p_values_are_printed_with_three_decimals(p, text):
+    assert format_p(p) == text
+
+
+def test_limits_that_are_not_reached_are_called_so():
+    assert format_interval(12.34, 8.0, float("nan"), decimals=1) == "12.3 (8.0–NR)"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"colour": "red"}, "unknown parts: colour"),
+        ({"counts": "guess"}, "counts: 'guess' is not a valid CountRule"),
+        ({"factors": [{"name": "x"}]}, "factors: 'label'"),
+    ],
+)
+def test_a_plan_that_cannot_be_followed_is_refused(content, sentence):
+    with pytest.raises(AnalysisError, match=sentence) as caught:
+        parse_plan(content)
+    assert caught.value.problem is Problem.BAD_PLAN
+
+
+def test_labels_enter_as_the_cohort_and_what_cannot_be_joined_is_told():
+    table = pd.DataFrame({"patient_id": ["a", "b", "c", "d"], "os_months": ["1", "2", "3", "4"]})
+    labels = pd.DataFrame(
+        {
+            "patient_id": ["a", "a", "b", "c", "z"],
+            "verdict": ["not_mipc", "mipc", "not_mipc", "not_evaluable", "mipc"],
+        }
+    )
+    found = with_labels(read_clinical(table), labels)
+    assert found.frame["mipc"].tolist()[:2] == [True, False]
+    assert found.frame["mipc"].isna().tolist() == [False, False, True, True]
+    said = {(p.patient_id, p.sentence) for p in found.problems}
+    assert said == {
+        ("c", "no verdict could be given"),
+        ("d", "no labelled study"),
+        ("z", "labelled, but not in the table"),
+    }
+
+
+def test_a_study_database_gives_labels(tmp_path, screening_like):
+    where = tmp_path / "mipc.db"
+    with open_store(where) as store:
+        store.save(StoredStudy.of(screening_like, "f"))
+        (found,) = store.all_screenings()
+    assert found == screening_like
+
+
+@pytest.fixture
+def screening_like():
+    from records.model import Provenance, Screening, Study, Verdict, VerdictLabel
+
+    study = Study(uid="1.2.3", patient_id="D0001", patient_name="", study_date="", description="")
+    verdict = Verdict(VerdictLabel.MIPC, 0.9, (), (), None, "profuse")
+    provenance = Provenance("1", "1", "p", "0" * 64)
+    return Screening(study, None, "", None, (), None, verdict, provenance, 1.0)
+
+
+@pytest.mark.skipif(not RADIOGENOMICS.exists(), reason="needs the clinical table: set MIPC_SHARED")
+def test_the_radiogenomics_table_goes_through_the_whole(tmp_path):
+    """Real patients: EGFR unknown for 39, the weights are needed; everybody is the cohort."""
+    runner = CliRunner()
+    plan = tmp_path / "plan.toml"
+    plan.write_text('bootstrap = 40\nformats = ["svg"]\n')
+    arguments = ["analyse", str(RADIOGENOMICS), "--mapping", "nsclc_radiogenomics", "--out", str(tmp_path)]
+    done = runner.invoke(app, [*arguments, "--plan", str(plan)])
+    assert done.exit_code == 0, done.output
+    assert "with follow-up: 211" in done.stdout
+    assert "19 problems in the data" in done.stdout
+    with (tmp_path / "tables" / "table1.csv").open(newline="") as file:
+        rows = {(row["variable"], row["level"]): row for row in csv.DictReader(file)}
+    assert rows["sex", "male"]["all_n"] == "135 (64)"
+    assert rows["total", ""]["egfr_tested_n"] == "172"
+    errors = (tmp_path / "tables" / "table5_errors.csv").read_text()
+    assert "bootstrap" in errors
+    assert len((tmp_path / "problems.csv").read_text().splitlines()) == 20
+
+
+def test_the_commands_work_together(tmp_path):
+    runner = CliRunner()
+    table = tmp_path / "clinical.csv"
+    synthetic().to_csv(table, index=False)
+    plan = tmp_path / "plan.toml"
+    plan.write_text('bootstrap = 0\nimputations = 3\nformats = ["svg"]\n')
+    done = runner.invoke(app, ["analyse", str(table), "--out", str(tmp_path / "out"), "--plan", str(plan)])
+    assert done.exit_code == 0, done.output
+    assert "with mipc: 85" in done.stdout
+    refused = runner.invoke(app, ["analyse", str(table), "--out", str(tmp_path), "--plan", "nowhere.toml"])
+    assert refused.exit_code == 1
+    assert "there is no plan" in refused.stderr
+    assert runner.invoke(app, ["analyse", str(tmp_path / "none.csv"), "--out", "x"]).exit_code == 2
+
+
+def test_a_cohort_without_any_follow_up_is_refused():
+    table = pd.DataFrame({"patient_id": ["a", "b"], "sex": ["male", "female"]})
+    with pytest.raises(AnalysisError, match="usable follow-up"):
+        analyse(derive(read_clinical(table)), Plan())
+
+
+def test_a_table_of_few_columns_is_analysed_as_far_as_it_goes():
+    random = np.random.default_rng(2)
+    table = pd.DataFrame(
+        {
+            "patient_id": [f"p{i}" for i in range(40)],
+            "sex": random.choice(["male", "female"], 40),
+            "os_months": random.exponential(10, 40).round(1).astype(str),
+            "os_event": random.choice(["0", "1"], 40),
+        }
+    )
+    found = analyse(derive(read_clinical(table)), Plan())
+    assert {t.name for t in found.tables} == {"table1", "table5"}
+    assert "Not in the data" in table_of(found, "table1").notes[-1]
