@@ -157,11 +157,13 @@ def analyse(
     mapping: Annotated[str | None, typer.Option(help="How the table's columns are called (TOML).")] = None,
     plan: Annotated[str | None, typer.Option(help="Analysis plan (TOML), or wu2013.")] = None,
     paper: Annotated[Path | None, typer.Option(help="Folder of printed tables to lay beside ours.")] = None,
+    responses: Annotated[Path | None, typer.Option(help="Folder that mipc respond wrote.")] = None,
+    evaluator: Annotated[str | None, typer.Option(help="Whose responses, if there are several.")] = None,
 ) -> None:
     """Turn a clinical table into the tables and figures of a paper."""
     from analysis import front
 
-    front.run_analysis(clinical, labels, mapping, plan, paper, out)
+    front.run_analysis(clinical, labels, mapping, plan, paper, out, responses, evaluator)
 
 
 @app.command("audit-tables")

@@ -156,7 +156,13 @@ def _responses(frame: pd.DataFrame, random: Random) -> pd.DataFrame:
         favoured = (frame["stratum"].iloc[mine] == "mutation").to_numpy() & (arm == "tki")
         ordered = mine[np.argsort(random.random(len(mine)) - 0.45 * favoured)]
         response[ordered] = np.repeat(list(counts), list(counts.values()))
-    return frame.assign(best_response=response)
+    # Nonprogressive disease is of lesions too small to measure: it has no change of size.
+    change = np.where(
+        response == "PR", random.uniform(-85, -31, len(frame)), random.uniform(21, 80, len(frame))
+    )
+    measured = np.isin(response, ["PR", "PD"])
+    text = [f"{value:.0f}" if known else "" for value, known in zip(change, measured, strict=True)]
+    return frame.assign(best_response=response, best_change_percent=text)
 
 
 def _others(random: Random) -> pd.DataFrame:
@@ -197,7 +203,16 @@ def _plain(frame: pd.DataFrame, random: Random) -> pd.DataFrame:
         },
         "metastasis_malignant_pleural_effusion": frame["effusion"],
     }
-    kept = ["sequence", "stratum", "mipc", "specimen", "egfr_result", "best_response", "weight_loss"]
+    kept = [
+        "sequence",
+        "stratum",
+        "mipc",
+        "specimen",
+        "egfr_result",
+        "best_response",
+        "weight_loss",
+        "best_change_percent",
+    ]
     kept += ["diagnosis_date", "death_date", "last_contact_date"]
     kept += [str(name) for name in frame.columns if str(name).startswith("symptom_")]
     return pd.DataFrame({**renamed, **{name: frame[name] for name in kept if name in frame}})

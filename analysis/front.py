@@ -83,7 +83,14 @@ def run_demo(seed: int, out: Path) -> None:
 
 
 def run_analysis(
-    table: Path, labels: str | None, mapping: str | None, plan: str | None, paper: Path | None, out: Path
+    table: Path,
+    labels: str | None,
+    mapping: str | None,
+    plan: str | None,
+    paper: Path | None,
+    out: Path,
+    responses: Path | None = None,
+    evaluator: str | None = None,
 ) -> None:
     """Analyse a clinical table and write everything under a folder."""
     from analysis.analyse import analyse, with_labels
@@ -92,12 +99,15 @@ def run_analysis(
     from analysis.plan import read_plan
     from analysis.printed_tables import read_tables
     from analysis.report import summary_of, write_analysis
+    from analysis.responses import with_responses
 
     with foreseen_errors():
         wanted = read_plan(plan)
         clinical = derive(read_clinical(read_table(table), _mapping(mapping)))
         if labels is not None:
             clinical = with_labels(clinical, _labels(labels))
+        if responses is not None:
+            clinical = with_responses(clinical, responses, evaluator=evaluator)
         printed = () if paper is None else read_tables(paper)
         found = analyse(clinical, wanted)
         cells = write_analysis(found, out, source=table.name, printed=printed)

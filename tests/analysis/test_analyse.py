@@ -71,6 +71,7 @@ def test_every_table_and_figure_of_the_paper_is_there(default):
         "figureS1",
         "forest",
         "swimmer",
+        "waterfall",
         "flow",
         "figure4_weighted",
     }

@@ -1,0 +1,105 @@
+"""Enter what `mipc respond` found into the patient table: best response, change of size, endpoints."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.clinical import Clinical, TableProblem
+from analysis.errors import AnalysisError, Problem
+
+__all__ = ["with_responses"]
+
+ACCEPTED = "ACCEPTED"
+CONFIRMATION = {False: "not required", True: "required"}
+NONPROGRESSIVE = ("NON-CR/NON-PD", "NON-PD")  # only lesions that cannot be measured: the paper's NPD
+ENDPOINTS = {"PFS": ("pfs_months", "pfs_event"), "OS": ("os_months", "os_event")}
+
+
+def with_responses(
+    clinical: Clinical, folder: Path, *, evaluator: str | None = None, confirmed: bool = False
+) -> Clinical:
+    """Return the patient table with the responses of one evaluator.
+
+    Parameters
+    ----------
+    clinical : Clinical
+        Derived.
+    folder : Path
+        What `mipc respond` wrote: best_response.csv, responses.csv, adtte.csv.
+    evaluator : str, optional
+        Default: the accepted reads, or the only evaluator there is.
+    confirmed : bool
+        Whether responses need confirmation.
+
+    Raises
+    ------
+    AnalysisError
+        If a file is missing, or several evaluators leave a choice.
+    """
+    tables = {}
+    for name in ("best_response", "responses", "adtte"):
+        path = folder / f"{name}.csv"
+        if not path.is_file():
+            raise AnalysisError(
+                Problem.BAD_INPUT, f"{folder} has no {name}.csv: give the folder of mipc respond"
+            )
+        tables[name] = pd.read_csv(path, dtype=str, keep_default_na=False)
+    best = tables["best_response"]
+    reader = _evaluator(best, evaluator)
+    mine = best[(best["evaluator"] == reader) & (best["confirmation"] == CONFIRMATION[confirmed])]
+    said = mine.set_index("USUBJID")["best_response"].replace(dict.fromkeys(NONPROGRESSIVE, "NPD"))
+    frame = clinical.frame.copy()
+    patients = frame["patient_id"].astype(str)
+    given = frame["best_response"] if "best_response" in frame else pd.Series(pd.NA, index=frame.index)
+    frame["best_response"] = patients.map(said).fillna(given)
+    frame["best_change_percent"] = patients.map(_best_changes(tables["responses"], reader))
+    for code, (months, event) in ENDPOINTS.items():
+        frame = _endpoint(frame, tables["adtte"], code, reader, months, event)
+    strangers = sorted(set(said.index) - set(patients))
+    problems = [
+        TableProblem(0, name, "patient_id", name, "has reads, but is not in the table") for name in strangers
+    ]
+    return Clinical(frame, (*clinical.problems, *problems), clinical.n_read)
+
+
+def _evaluator(best: pd.DataFrame, wanted: str | None) -> str:
+    names = sorted(set(best["evaluator"]))
+    if wanted is not None:
+        if wanted not in names:
+            raise AnalysisError(Problem.BAD_INPUT, f"no evaluator {wanted!r} among {', '.join(names)}")
+        return wanted
+    if ACCEPTED in names:
+        return ACCEPTED
+    if len(names) != 1:
+        raise AnalysisError(Problem.BAD_INPUT, f"several evaluators, choose one: {', '.join(names)}")
+    return str(names[0])
+
+
+def _best_changes(points: pd.DataFrame, reader: str) -> "pd.Series[float]":
+    """Return the lowest sum of diameters of each patient against baseline, in per cent."""
+    mine = points[points["evaluator"] == reader]
+    total, baseline = (pd.to_numeric(mine[name], errors="coerce") for name in ("sum_mm", "baseline_mm"))
+    change = 100 * (total - baseline) / baseline.where(baseline > 0)
+    return change.groupby(mine["USUBJID"]).min()
+
+
+def _endpoint(
+    frame: pd.DataFrame, times: pd.DataFrame, code: str, reader: str, months: str, event: str
+) -> pd.DataFrame:
+    """Take an endpoint over where it was worked out; other patients keep what they had."""
+    mine = times[(times["PARAMCD"] == code) & times["EVALUATR"].isin([reader, ""])].set_index("USUBJID")
+    if mine.empty:
+        return frame
+    if not mine.index.is_unique:
+        raise AnalysisError(Problem.BAD_INPUT, f"adtte.csv has {code} twice for a patient")
+    patients = frame["patient_id"].astype(str)
+    length = patients.map(pd.to_numeric(mine["AVALM"], errors="coerce"))
+    ended = patients.map(mine["CNSR"] == "0").astype("boolean")
+    before_length = frame[months] if months in frame else pd.Series(float("nan"), index=frame.index)
+    before_event = frame[event] if event in frame else pd.Series(pd.NA, index=frame.index, dtype="boolean")
+    return frame.assign(
+        **{
+            months: length.fillna(before_length),
+            event: ended.where(length.notna(), before_event.astype("boolean")),
+        }
+    )
