@@ -9,6 +9,9 @@ packages=(
   r-cran-vcd    # kappa with its interval
   dcmtk        # JPEG Lossless encoder, dsrdump
   dicom3tools  # dciodvfy
+  libpixelmed-java default-jre-headless  # DicomSRValidator
+  orthanc orthanc-dicomweb  # the archive that tests speak to
+  iproute2 util-linux openssl  # ... in a network of its own, with and without TLS
   openjph-tools  # HTJ2K encoder
   chromium     # opens the reports
   postgresql   # the team's study database
