@@ -156,10 +156,14 @@ def read_clinical(table: pd.DataFrame, mapping: ClinicalMapping | None = None) -
         if column is None:
             columns[name] = renamed[name].where(~_is_missing(renamed[name], wanted))
             continue
-        values, wrong = _convert(renamed[name], column, wanted)
-        columns[name] = values
+        # Columns hold few distinct texts: each is read once.
+        place, distinct = pd.factorize(renamed[name])
+        read, complaints = _convert(pd.Series(distinct, dtype=object), column, wanted)
+        columns[name] = read.iloc[place].reset_index(drop=True)
+        sentences = dict(complaints)
+        wrong = [(row, sentences[place[row]]) for row in np.flatnonzero(np.isin(place, list(sentences)))]
         problems += [
-            TableProblem(row + 2, str(identifiers.iloc[row]), name, renamed[name].iloc[row], sentence)
+            TableProblem(int(row) + 2, str(identifiers.iloc[row]), name, renamed[name].iloc[row], sentence)
             for row, sentence in wrong
         ]
     frame = pd.DataFrame({**columns, "table_row": np.arange(2, len(table) + 2)})
@@ -196,7 +200,7 @@ def _is_missing(values: pd.Series, mapping: ClinicalMapping) -> pd.Series:
 def _convert(
     values: pd.Series, column: Column, mapping: ClinicalMapping
 ) -> tuple[pd.Series, list[tuple[int, str]]]:
-    """Return the column in its own type, and (row, sentence) of what could not be."""
+    """Return the texts in the column's own type, and (place, sentence) of what could not be."""
     text = values.str.strip()
     translation = mapping.values.get(column.name, {})
     if translation:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from analysis.comparisons import Interval
-from analysis.cox import cox
+from analysis.cox import maximise, observed
 from analysis.design import design_matrix, require_complete
 from analysis.errors import AnalysisError, Problem
 from analysis.firth import firth_logistic
-from analysis.risk_sets import Ties
+from analysis.risk_sets import Ties, information
 
 __all__ = ["Pooled", "PooledCox", "impute_binary", "imputed_cox", "nelson_aalen", "pool"]
 
@@ -151,12 +151,19 @@ def imputed_cox(
     foretells the result or its absence.
     """
     drawn = impute_binary(frame, column, predictors, duration, event, imputations=imputations, seed=seed)
-    fits = [cox(frame.assign(**{column: values}), duration, event, covariates, ties=ties) for values in drawn]
-    complete_df = float(fits[0].n_events - len(fits[0].beta))
+    estimates, variances = [], []
+    beta = None
+    for values in drawn:
+        table = frame.assign(**{column: values})
+        design = design_matrix(table, covariates)
+        sets, _ = observed(table, duration, event, design, None, None, None, None, Ties(ties))
+        beta, sums, _ = maximise(sets, design.names, beta)
+        estimates.append(beta)
+        variances.append(np.diag(np.linalg.inv(information(sets, sums))))
+    complete_df = float(len(sets.event_rows) - len(design.names))
+    by_draw = np.array(estimates), np.array(variances)
     terms = {
-        name: pool(
-            [fit.coefficients[name] for fit in fits], [fit.se_model[name] ** 2 for fit in fits], complete_df
-        )
-        for name in fits[0].coefficients
+        name: pool(by_draw[0][:, j].tolist(), by_draw[1][:, j].tolist(), complete_df)
+        for j, name in enumerate(design.names)
     }
     return PooledCox(terms, imputations, len(frame), int(frame[column].isna().sum()))

@@ -6,13 +6,17 @@ standard error, and the time and memory of a cohort of 100 000 patients.
 
 import resource
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from analysis.cox import cox
+from analysis.demo_cohort import demo_cohort
 from analysis.errors import AnalysisError
+from analysis.front import run_analysis
 from analysis.survival import concordance, kaplan_meier, log_rank, zph
 from analysis.weighting import missingness_weights, weighted_cox
 
@@ -88,8 +92,26 @@ def large_cohort(n: int = 100_000) -> None:
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
+def whole_analysis(n: int = 100_000) -> None:
+    """Print what `mipc analyse` takes on n patients, half with MIPC, drawn from the synthetic cohort."""
+    random = np.random.default_rng(1)
+    seed_cohort = demo_cohort(1, exchanges=10)
+    is_case = (seed_cohort["mipc"] == "yes").to_numpy()
+    halves = [np.flatnonzero(is_case), np.flatnonzero(~is_case)]
+    rows = np.concatenate([random.choice(half, n // 2) for half in halves])
+    table = seed_cohort.iloc[rows].assign(patient_id=[f"P{number}" for number in range(len(rows))])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clinical.csv"
+        table.to_csv(path, index=False)
+        start = time.perf_counter()
+        run_analysis(path, None, None, None, None, Path(folder) / "out")
+        print(f"{n} patients, mipc analyse: {time.perf_counter() - start:.1f} s")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+
+
 if __name__ == "__main__":
     replicates = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     print("coverage, 1000 patients:", coverage(replicates, 1000))
     print("coverage, 200 patients, with bootstrap:", coverage(replicates // 4, 200, bootstrap=100))
     large_cohort()
+    whole_analysis()
