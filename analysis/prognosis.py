@@ -135,9 +135,12 @@ def model_table(
     if any(e.is_penalised for e in found.estimates):
         notes.append("P: Firth's penalised likelihood with profile interval.")
     if found.refused:
+        notes.append(f"Refused as fixed, being known only after time zero: {', '.join(found.refused)}.")
+    later = [f.label for f in plan.prognostic if f.column in LATER_KNOWN and f.column in cohort]
+    if later:
         notes.append(
-            f"Refused as fixed, being known only after time zero: {', '.join(found.refused)}. Univariate "
-            "rows of such factors are shown for description; their differences are biased by immortal time."
+            f"{', '.join(later)}: known only after time zero; medians and p-values describe, and are biased by "
+            "immortal time."
         )
     return Table(name, title or "Prognostic factors for overall survival", columns, tuple(rows), tuple(notes))
 

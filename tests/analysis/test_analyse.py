@@ -115,6 +115,7 @@ def test_later_known_covariates_are_refused_by_default_and_marked_when_forced(de
     assert any("immortal time" in note for note in forced.notes)
     assert len(forced.estimates) == 5
     assert default.prognosis.refused == ()
+    assert any("TKI use, Treatment sequence: known only" in n for n in table_of(default, "table5").notes)
 
 
 def test_ratios_resting_on_few_are_marked(as_printed):
