@@ -158,7 +158,7 @@ def _at_odds(form: Form) -> Iterator[Problem]:
     """Yield answers that contradict each other (Wu 2013, criteria and exclusions)."""
     grades = {place: form.answer(zone_name(*place)) for place in ZONES}
     present = {side for (side, _), grade in grades.items() if grade not in ("", "0")}
-    all_graded = "" not in grades.values()
+    all_graded = all(grade.isdecimal() for grade in grades.values())
     if all_graded:
         yield from _grades_at_odds(form, present, max(map(int, grades.values())))
     largest, typical = form.size_mm("largest_mm"), form.size_mm("typical_mm")

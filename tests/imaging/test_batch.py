@@ -147,7 +147,7 @@ def wait_for_studies(folder, count):
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["kill-9", "Ctrl-C"])
 def test_a_run_that_is_stopped_goes_on_where_it_stopped(tmp_path, stop):
     """Every study is there in the end, and each was screened once but for those in hand."""
-    count = 30
+    count = 300  # more than are done before the signal comes
     batch = start_batch(tmp_path, count)
     wait_for_studies(tmp_path, 5)
     batch.send_signal(stop)
@@ -163,14 +163,6 @@ def test_a_run_that_is_stopped_goes_on_where_it_stopped(tmp_path, stop):
     assert len(set(done)) == len(done)
     # A study may be stored, and the program stopped before it wrote so into the log.
     assert count - 1 <= len(done) <= count
-
-
-def test_the_engine_costs_little_beside_the_work(tmp_path):
-    """Processes, travel, store, log and page of a study that takes no time: 10 ms, 50 on a busy machine."""
-    studies = toy_screen.studies(*["thick"] * 100)
-    began = time.monotonic()
-    toy_screen.run_batch(tmp_path, studies)
-    assert (time.monotonic() - began) / len(studies) < 0.05
 
 
 def test_a_fingerprint_is_the_images_and_not_where_they_lie(tmp_path):
