@@ -139,8 +139,8 @@ def model_table(
     later = [f.label for f in plan.prognostic if f.column in LATER_KNOWN and f.column in cohort]
     if later:
         notes.append(
-            f"{', '.join(later)}: known only after time zero; medians and p-values describe, and are biased by "
-            "immortal time."
+            f"{', '.join(later)}: known only after time zero; medians and p-values describe, and are biased "
+            "by immortal time."
         )
     return Table(name, title or "Prognostic factors for overall survival", columns, tuple(rows), tuple(notes))
 
