@@ -36,6 +36,7 @@ ACTIONS = (
     Action("axial", ("A",), "Move", "Axial plane takes the keys"),
     Action("coronal", ("C",), "Move", "Coronal plane takes the keys"),
     Action("sagittal", ("G",), "Move", "Sagittal plane takes the keys"),
+    Action("other_scan", ("O",), "Move", "The scan beside takes the keys"),
     Action("cross_left", ("Shift+Left",), "Crosshair", "Crosshair 1 voxel left (click puts it anywhere)"),
     Action("cross_right", ("Shift+Right",), "Crosshair", "Crosshair 1 voxel right"),
     Action("cross_up", ("Shift+Up",), "Crosshair", "Crosshair 1 voxel up"),

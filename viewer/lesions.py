@@ -4,6 +4,7 @@ Only what was seen and measured is entered here. The response is left to the
 engine, after the read is locked, and is never shown to be argued with.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +30,7 @@ __all__ = [
     "add_lesion",
     "add_new_lesion",
     "follow_up_form",
+    "parse_axes",
     "problems_of_lesions",
     "recist_read",
     "remove_lesion",
@@ -95,6 +97,22 @@ def add_new_lesion(form: Form, certainty: Certainty, *, organ: str, kind: Lesion
     name = next(f"NEW{number}" for number in range(1, len(taken) + 2) if f"NEW{number}" not in taken)
     found = NewLesionFinding(name, certainty, kind, organ.strip().lower())
     return replace(form, new_lesions=(*form.new_lesions, found))
+
+
+def parse_axes(text: str) -> tuple[Decimal | None, Decimal | None] | None:
+    """Return the long and the short axis that were typed, or None if it is neither one nor two lengths.
+
+    >>> parse_axes("32.5 x 18")
+    (Decimal('32.5'), Decimal('18'))
+    >>> parse_axes("12,4")
+    (Decimal('12.4'), None)
+    >>> parse_axes("big") is None
+    True
+    """
+    lengths = re.split(r"\s*[x×*/ ]\s*", text.strip().replace(",", "."))
+    if not 1 <= len(lengths) <= 2 or not all(re.fullmatch(r"\d{1,3}(\.\d+)?", length) for length in lengths):
+        return None
+    return Decimal(lengths[0]), Decimal(lengths[1]) if len(lengths) == 2 else None
 
 
 def follow_up_form(baseline: Form, previous: Form) -> Form:

@@ -190,6 +190,7 @@ def write_pack(
         What an adjudicator's pack adds to a case.
     """
     folder = out / reader
+    folder.mkdir(parents=True)
     pack_id = str(uuid4())
     blinded, keys, digests = [], [], {}
     for number, planned in enumerate(cases, start=1):

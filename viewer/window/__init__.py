@@ -1,0 +1,1 @@
+"""The reading room on the screen: the only code that loads napari and Qt."""

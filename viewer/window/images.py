@@ -1,0 +1,347 @@
+"""The images of the room: three linked planes, the other scan beside, and the tools on them."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import numpy as np
+from napari import Viewer
+from napari.components import ViewerModel
+from napari.qt import QtViewer
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]  # qtpy renames it
+
+from records.model import Point
+from viewer.layers import SLABS_MM, WINDOWS, Display, Plane, Window, next_slab_mm
+from viewer.linking import Link, link_by_lungs
+from viewer.measure import Ruler, probe
+from viewer.window.planes import PlaneView
+
+__all__ = ["Images", "Tool"]
+
+FAR_MM = 10.0
+CINE_HZ = (4, 8, 12, 16, 24, 32)
+WINDOW_STEP_PX = 12.0
+
+
+class Tool(StrEnum):
+    """What the left button and Enter do."""
+
+    CROSSHAIR = "crosshair"
+    RULER = "ruler"
+    PROBE = "probe"
+
+
+class Images(QObject):
+    """Three planes of one scan, and one plane of another.
+
+    A place is where the crosshair is, in mm along the axes of the scan on the screen.
+    """
+
+    ruler_changed = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        # napari's own example of several canvases goes by this attribute too; there is no public one.
+        main = PlaneView(viewer, viewer.window._qt_viewer, Plane.AXIAL, self)
+        others = [self._make_view(plane) for plane in (Plane.CORONAL, Plane.SAGITTAL)]
+        self.views = (main, *others)
+        self.beside = self._make_view(Plane.AXIAL)
+        self.active: PlaneView = main
+        self.shown: Display | None = None
+        self.place_mm: Point = (0.0, 0.0, 0.0)
+        self.window = WINDOWS["lung"]
+        self.tool = Tool.CROSSHAIR
+        self.rulers: list[Ruler] = []
+        self._is_open = False  # a line hangs on the crosshair
+        self._starts_anew = False
+        self.is_linked = True
+        self._there: Link | None = None
+        self._back: Link | None = None
+        self._speed = CINE_HZ.index(12)
+        self._cine = QTimer(self)
+        self._cine.timeout.connect(self._play)
+        self.activate(main)
+
+    def _make_view(self, plane: Plane) -> PlaneView:
+        model = ViewerModel()
+        return PlaneView(model, QtViewer(model, show_welcome_screen=False), plane, self)
+
+    @property
+    def all_views(self) -> tuple[PlaneView, ...]:
+        """The planes, and the one beside while it shows something."""
+        return (*self.views, self.beside) if self.beside.shown is not None else self.views
+
+    # A scan comes and goes.
+
+    def show_scan(self, shown: Display) -> None:
+        """Show a scan from its middle, in the lung window, thin, with no ruler."""
+        self._cine.stop()
+        self.hide_beside()
+        self.shown, self.window = shown, WINDOWS["lung"]
+        self.rulers = []
+        for view in self.views:
+            view.slab_mm = SLABS_MM[0]
+            view.show_scan(shown, self.window)
+        self.set_tool(Tool.CROSSHAIR)
+        self.activate(self.views[0])
+        p, r, c = (size / 2 for size in shown.size_mm)
+        self.go_to((p, r, c))
+
+    def show_beside(self, other: Display, title: str) -> None:
+        """Show another scan of the same patient beside, at the same place."""
+        if self.shown is None:
+            return
+        self._there, self._back = link_by_lungs(self.shown, other), link_by_lungs(other, self.shown)
+        self.beside.title = title
+        self.beside.slab_mm = self.views[0].slab_mm
+        self.beside.show_scan(other, self.window)
+        self.is_linked = True
+        self._follow()
+
+    def hide_beside(self) -> None:
+        """Take the other scan away."""
+        if self.active is self.beside:
+            self.activate(self.views[0])
+        self._there = self._back = None
+        self.beside.clear()
+
+    def show_marks(self, marks: Sequence[tuple[float, float, float, float]]) -> None:
+        """Show the machine's marks: x, y, z (LPS) and diameter, mm."""
+        if self.shown is None:
+            return
+        places = np.array([self.shown.place_mm((x, y, z)) for x, y, z, _ in marks]).reshape(-1, 3)
+        for view in self.views:
+            view.show_marks(places, [size for *_, size in marks])
+
+    # The crosshair and the planes through it.
+
+    def go_to(self, place_mm: Point) -> None:
+        """Cut all planes through a place."""
+        if self.shown is None:
+            return
+        self.place_mm = self.shown.clipped_mm(place_mm)
+        for view in self.views:
+            view.set_place(self.place_mm)
+        if self.is_linked:
+            self._follow()
+        self._say()
+
+    def step(self, view: PlaneView, voxels: int) -> None:
+        """Move across a plane by so many slices; positive to the feet, the back, the left."""
+        if view.shown is None:
+            return
+        across = view.plane.order[0]
+        place = np.array(view.place_mm)
+        place[across] += voxels * view.shown.spacing_mm[across]
+        self._go(view, place)
+
+    def _go(
+        self, view: PlaneView, place: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]
+    ) -> None:
+        p, r, c = (float(value) for value in place)
+        if view is not self.beside:
+            self.go_to((p, r, c))
+            return
+        if view.shown is None:
+            return
+        view.set_place(view.shown.clipped_mm((p, r, c)))
+        if self.is_linked and self._back and self.shown is not None:
+            there = self._back(view.shown.point_mm(view.place_mm))
+            self.place_mm = self.shown.clipped_mm(self.shown.place_mm(there))
+            for own in self.views:
+                own.set_place(self.place_mm)
+            self._say()
+
+    def _follow(self) -> None:
+        """Bring the scan beside to the same place of the patient."""
+        other = self.beside.shown
+        if self.shown is None or other is None or self._there is None:
+            return
+        there = self._there(self.shown.point_mm(self.place_mm))
+        self.beside.set_place(other.clipped_mm(other.place_mm(there)))
+        self._say()
+
+    def move_cross(self, right: int, down: int, *, far: bool = False) -> None:
+        """Move the crosshair within the active plane."""
+        view = self.active
+        if view.shown is None:
+            return
+        place = np.array(view.place_mm)
+        for axis, voxels in zip(view.plane.order[1:], (down, right), strict=True):
+            place[axis] += voxels * (FAR_MM if far else view.shown.spacing_mm[axis])
+        self._go(view, place)
+        self._drag_open_end()
+
+    def activate(self, view: PlaneView) -> None:
+        """Let the keys go to a plane."""
+        self.active = view
+        for one in (*self.views, self.beside):
+            one.is_active = one is view
+            one.overlay.update()
+
+    # Grey levels, slabs, cine.
+
+    def set_window(self, window: Window) -> None:
+        """Show all planes in a window."""
+        self.window = window
+        for view in self.all_views:
+            view.set_window(window)
+        self._say()
+
+    def change_window(self, right: float, down: float) -> None:
+        """Change the window as a drag of so many steps would."""
+        self.set_window(self.window.dragged(right * WINDOW_STEP_PX, down * WINDOW_STEP_PX))
+
+    def next_slab(self) -> None:
+        """Show a thicker slab, or thin again."""
+        self.set_slab(next_slab_mm(self.active.slab_mm))
+
+    def set_slab(self, slab_mm: float) -> None:
+        """Show slabs of a thickness."""
+        for view in self.all_views:
+            view.set_slab(slab_mm)
+
+    def toggle_cine(self) -> None:
+        """Play the slices of the active plane, or stop."""
+        if self._cine.isActive():
+            self._cine.stop()
+        else:
+            self._cine.start(1000 // CINE_HZ[self._speed])
+        self._say()
+
+    def change_speed(self, by: int) -> None:
+        """Play faster or slower."""
+        self._speed = min(max(self._speed + by, 0), len(CINE_HZ) - 1)
+        self._cine.setInterval(1000 // CINE_HZ[self._speed])
+        self._say()
+
+    def _play(self) -> None:
+        view = self.active
+        if view.shown is None:
+            return
+        across = view.plane.order[0]
+        is_last = view.shown.index(view.place_mm)[across] == view.shown.hu.shape[across] - 1
+        self.step(view, 1 - view.shown.hu.shape[across] if is_last else 1)
+
+    # Ruler and probe.
+
+    def set_tool(self, tool: Tool) -> None:
+        """Take a tool; a ruler that was begun and not finished is put away."""
+        if self.rulers and self.rulers[-1].long_axis_mm is None:
+            self.rulers.pop()
+        self.tool = tool
+        self._is_open, self._starts_anew = False, True
+        self._show_rulers()
+        self._say()
+
+    def place_point(self, place_mm: Point | None = None) -> None:
+        """Put an end of the ruler at the crosshair of the active plane, or at a place."""
+        view = self.active
+        if self.tool is not Tool.RULER or view is self.beside or view.shown is None:
+            return
+        place = place_mm or view.place_mm
+        last = self.rulers[-1] if self.rulers else None
+        if last is None or (last.is_complete and not self._is_open) or last.plane is not view.plane:
+            self.rulers.append(Ruler(view.plane, (place,)))
+        elif self._is_open:
+            self.rulers[-1] = last.with_last(place)
+            self._is_open = False
+            self._show_rulers()
+            return
+        else:
+            self.rulers[-1] = last.with_point(place)
+        # The line now hangs on the crosshair until its other end is put down.
+        self.rulers[-1] = self.rulers[-1].with_point(place)
+        self._is_open, self._starts_anew = True, False
+        self._show_rulers()
+
+    def _goes_on(self, view: PlaneView, place: Point) -> bool:
+        """Whether the next line is the short axis of the last ruler: on the same slice, and only one."""
+        if not self.rulers or self._starts_anew:
+            return False
+        last, across = self.rulers[-1], view.plane.order[0]
+        is_here = last.plane is view.plane and abs(last.points_mm[0][across] - place[across]) < 1e-3
+        return is_here and not last.is_complete
+
+    def _drag_open_end(self) -> None:
+        if self._is_open and self.rulers:
+            self.rulers[-1] = self.rulers[-1].with_last(self.active.place_mm)
+            self._show_rulers()
+
+    def remove_ruler(self) -> bool:
+        """Take the last ruler away; return whether there was one."""
+        if not self.rulers:
+            return False
+        self.rulers.pop()
+        self._is_open = False
+        self._show_rulers()
+        return True
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether a line of the ruler waits for its other end."""
+        return self._is_open
+
+    def _show_rulers(self) -> None:
+        for view in self.views:
+            view.rulers = tuple(self.rulers)
+            view.overlay.update()
+        self.ruler_changed.emit()
+
+    # What the mouse does (`planes.Watcher`).
+
+    def pressed(self, view: PlaneView, place_mm: Point) -> None:
+        """Move the crosshair, or begin a line of the ruler."""
+        self.activate(view)
+        if self.tool is Tool.RULER and view is not self.beside:
+            if not self._is_open:
+                self.place_point(self._on_plane(view, place_mm))
+        else:
+            self._go(view, place_mm)
+
+    def moved(self, view: PlaneView, place_mm: Point) -> None:
+        """Move the crosshair, or the open end of the ruler."""
+        if self.tool is not Tool.RULER or view is self.beside:
+            self._go(view, place_mm)
+        elif self._is_open:
+            self.rulers[-1] = self.rulers[-1].with_last(self._on_plane(view, place_mm))
+            self._show_rulers()
+
+    def released(self, view: PlaneView, place_mm: Point) -> None:
+        """Put the open end of the ruler down."""
+        if self.tool is Tool.RULER and self._is_open:
+            self.place_point(self._on_plane(view, place_mm))
+
+    def windowed(self, right_px: float, down_px: float) -> None:
+        """Change the window."""
+        self.set_window(self.window.dragged(right_px, down_px))
+
+    def scrolled(self, view: PlaneView, steps: int) -> None:
+        """Go through the slices."""
+        self.step(view, -steps)
+
+    def _on_plane(self, view: PlaneView, place_mm: Point) -> Point:
+        """Return a place of the mouse on the slice that is shown: the mouse knows no depth."""
+        place = list(place_mm)
+        across = view.plane.order[0]
+        place[across] = view.place_mm[across]
+        return place[0], place[1], place[2]
+
+    # Words in the corners.
+
+    def _say(self) -> None:
+        """Write what is on the screen beside the images."""
+        window = f"{self.window.name}\nW {self.window.width_hu:.0f}  L {self.window.centre_hu:.0f}"
+        cine = f"\ncine {CINE_HZ[self._speed]} a second" if self._cine.isActive() else ""
+        tool = "" if self.tool is Tool.CROSSHAIR else f"\n{self.tool}"
+        for view in self.views:
+            view.words_right = window + (cine + tool if view is self.active else "")
+            view.words_below = self._probe_words(view)
+            view.overlay.update()
+        self.beside.words_right = "linked" if self.is_linked else "LINK OFF"
+        self.beside.overlay.update()
+
+    def _probe_words(self, view: PlaneView) -> str:
+        if self.tool is not Tool.PROBE or self.shown is None or view is not self.active:
+            return ""
+        read = probe(self.shown, view.plane, self.place_mm)
+        return f"{read.hu} HU\n2 mm: {read.mean_hu:.0f} ± {read.deviation_hu:.0f} HU"

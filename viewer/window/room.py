@@ -1,0 +1,354 @@
+"""The reading room: worklist, images, form, and a key for everything."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import napari
+from napari import Viewer
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]  # qtpy moves it
+from qtpy.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
+
+from records.errors import ScreeningError
+from records.reads import LesionRole
+from viewer.actions import ACTIONS
+from viewer.desk import Desk, Item, State
+from viewer.layers import Display, display
+from viewer.pack import PackError, images_of
+from viewer.reading import Form, Mark, can_sign
+from viewer.session import Mode, Session
+from viewer.window.dialogs import HelpPage, SignDialog
+from viewer.window.form import FormPanel
+from viewer.window.image_actions import ImageActions
+from viewer.window.images import Images, Tool
+from viewer.window.worklist import Worklist
+
+__all__ = ["Room", "open_room"]
+
+KEPT_SCANS = 3  # this one, the one beside, the next: a scan is about 150 MB
+PLANES_PX = 380
+
+
+class Room(ImageActions):
+    """One reader at one pack, on the screen.
+
+    Parameters
+    ----------
+    pack : Path
+        The folder of the pack.
+    marks : Path, optional
+        The machine's marks, handed out by the coordinator after the reads are in.
+    show : bool
+        Show the window; without it the canvases stay blank.
+    """
+
+    def __init__(self, pack: Path, marks: Path | None = None, *, show: bool = True) -> None:
+        self.session = Session(Desk(pack), marks)
+        self.viewer = Viewer(title=f"Reading room, reader {self.session.desk.pack.reader}", show=False)
+        self.window = self.viewer.window._qt_window
+        self.images = Images(self.viewer)
+        self.worklist = Worklist(self.session.desk, self.open)
+        self.form = FormPanel(self.session, self._change)
+        self.message = QLabel()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="next scan")
+        self._scans: dict[str, Future[Display]] = {}
+        self._furnish()
+        self.help = HelpPage(self.window)
+        self._shortcuts = [
+            self._bind(key, getattr(self, f"do_{action.name}")) for action in ACTIONS for key in action.keys
+        ]
+        self.dialog: SignDialog | None = None
+        if show:
+            self.window.showMaximized()
+            self.viewer.window.show()
+            self.window.activateWindow()
+        self.open(self.session.item)
+
+    def _furnish(self) -> None:
+        """Put everything in its place; of napari's own panels only the canvas stays."""
+        qt = self.viewer.window._qt_viewer
+        for dock in (qt.dockLayerList, qt.dockLayerControls):
+            dock.setVisible(False)
+        self.window.menuBar().setVisible(False)
+        self.window.statusBar().setVisible(False)
+        qt.show_welcome_screen = False
+        planes = QSplitter(Qt.Orientation.Vertical)
+        for view in self.images.views[1:]:
+            planes.addWidget(view.qt)
+        planes.setMinimumWidth(PLANES_PX)
+        right = QWidget()
+        layout = QVBoxLayout(right)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.form)
+        self.message.setWordWrap(True)
+        self.message.setStyleSheet("color:#ffb340; padding:6px;")
+        self.message.setFixedWidth(self.form.width())
+        layout.addWidget(self.message)
+        add = self.viewer.window.add_dock_widget
+        self._docks = [
+            add(widget, name=name, area=area, add_vertical_stretch=False, tabify=False)
+            for widget, name, area in (
+                (self.worklist, "worklist", "left"),
+                (self.images.beside.qt, "beside", "left"),
+                (planes, "planes", "right"),
+                (right, "form", "right"),
+            )
+        ]
+        for dock in self._docks:
+            dock.setTitleBarWidget(QWidget())
+        self.window.splitDockWidget(self._docks[0], self._docks[1], Qt.Orientation.Horizontal)
+        self.window.splitDockWidget(self._docks[2], self._docks[3], Qt.Orientation.Horizontal)
+        self._docks[1].setVisible(False)
+
+    def _bind(self, key: str, action: Callable[[], None]) -> QShortcut:
+        shortcut = QShortcut(QKeySequence(key), self.window)
+        shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+        shortcut.activated.connect(action)
+        return shortcut
+
+    # Cases.
+
+    def open(self, item: Item) -> None:
+        """Put a read and its scan on the screen."""
+        self.session.open(item)
+        self._docks[1].setVisible(False)
+        self.say("")
+        if self.session.mode is Mode.WAITING:
+            self.say("Sign the scan before this one first.")
+        else:
+            try:
+                self.images.show_scan(self._scan(item))
+            except ScreeningError as error:
+                self.say(f"The images cannot be shown: {error.sentence}")
+        self.form.build()
+        self.form.current = ""
+        self.worklist.refresh(item)
+        self.do_leave()
+        following = self.session.desk.next_open(item)
+        if following is not None and following is not item:
+            self._ask_for(following)
+
+    def _scan(self, item: Item) -> Display:
+        return self._ask_for(item).result()
+
+    def _ask_for(self, item: Item) -> "Future[Display]":
+        """Read a scan in the background, unless it is there already; keep a few."""
+        place = images_of(self.session.desk.folder, item.case.code, item.time_point.number)
+        found = self._scans.pop(item.subject, None) or self._reader.submit(_read, place)
+        self._scans[item.subject] = found
+        while len(self._scans) > KEPT_SCANS:
+            self._scans.pop(next(iter(self._scans)))
+        return found
+
+    def _move(self, lines: int) -> None:
+        items = self.session.desk.items
+        place = items.index(self.session.item) + lines
+        if 0 <= place < len(items):
+            self.open(items[place])
+
+    def _change(self, form: Form, field: str) -> None:
+        """Take over a change of the form, keep it, show it."""
+        was_new = self.session.desk.state(self.session.item) is State.UNREAD
+        self.session.change(form, field)
+        self.form.refresh()
+        if was_new:
+            self.worklist.refresh(self.session.item)
+
+    def say(self, sentence: str) -> None:
+        """Say something below the form."""
+        self.message.setText(sentence)
+        self.message.setVisible(bool(sentence))
+
+    def close(self) -> None:
+        """Close the window."""
+        self.images.set_tool(Tool.CROSSHAIR)
+        self._reader.shutdown(wait=True, cancel_futures=True)
+        for view in (*self.images.views[1:], self.images.beside):
+            view.qt.close()
+        self.viewer.close()
+
+    # One method an action, named in `viewer.actions`.
+
+    def do_take_value(self) -> None:
+        """Write the ruler's millimetres into the field last used, and keep where they were taken."""
+        if not self.images.rulers or self.images.shown is None or self.images.is_drawing:
+            self.say("Draw a ruler first (R).")
+            return
+        ruler, shown = self.images.rulers[-1], self.images.shown
+        name, form = self.form.current, self.session.form
+        if name in ("largest_mm", "typical_mm"):
+            taken: Form | None = form.with_answer(name, str(ruler.long_axis_mm))
+        else:
+            taken = self.form.lesions.take(name, ruler.long_axis_mm, ruler.short_axis_mm)
+        if taken is None:
+            self.say("Go to the field for the size first (Tab).")
+            return
+        points = tuple(shown.point_mm(place) for place in ruler.points_mm)
+        mark = Mark(name.split()[0], points, shown.slice_uid(ruler.points_mm[0]))
+        self._change(taken.with_mark(mark), "")
+        self.say("")
+
+    def do_leave(self) -> None:
+        """Leave tool, help or field; the keys go to the images."""
+        if self.help.isVisible():
+            self.help.toggle()
+        elif self.images.tool is not Tool.CROSSHAIR and not self.form.has_focus():
+            self.images.set_tool(Tool.CROSSHAIR)
+        self.images.views[0].canvas.setFocus()
+
+    def do_beside(self) -> None:
+        """Show the scan before (or after, once this one is signed) beside this one, or take it away."""
+        if self.images.beside.shown is not None:
+            self.images.hide_beside()
+            self._docks[1].setVisible(False)
+            return
+        other = self._other_item()
+        if other is None:
+            self.say("This case has no other scan to show.")
+            return
+        self._docks[1].setVisible(True)
+        days = other.time_point.day - self.session.item.time_point.day
+        self.images.show_beside(self._scan(other), f"{other.time_point.name}, {days:+d} days")
+        self.images.beside.fit()
+
+    def _other_item(self) -> Item | None:
+        desk, item = self.session.desk, self.session.item
+        following = next((one for one in desk.items if desk.previous(one) is item), None)
+        can_see = following is not None and desk.state(item) is State.SIGNED
+        return desk.previous(item) or (following if can_see else None)
+
+    def do_next_field(self) -> None:
+        """Go to the next field."""
+        self.form.go_on(1)
+
+    def do_previous_field(self) -> None:
+        """Go to the field before."""
+        self.form.go_on(-1)
+
+    def do_add_target(self) -> None:
+        """Add a target."""
+        self._add(LesionRole.TARGET)
+
+    def do_add_non_target(self) -> None:
+        """Add a non-target."""
+        self._add(LesionRole.NON_TARGET)
+
+    def _add(self, role: LesionRole) -> None:
+        if self._can_add(at_baseline=True):
+            self._go_to(self.form.lesions.add(role))
+
+    def do_add_new_lesion(self) -> None:
+        """Add a new lesion."""
+        if self._can_add(at_baseline=False):
+            self._go_to(self.form.lesions.add_new())
+
+    def _can_add(self, *, at_baseline: bool) -> bool:
+        asks = self.session.desk.pack.protocol.asks_recist
+        return asks and self.session.can_change and self.session.form.is_baseline is at_baseline
+
+    def _go_to(self, name: str) -> None:
+        field = self.form.lesions.field(name)
+        if field is not None:
+            field.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def do_remove_lesion(self) -> None:
+        """Remove the lesion of the field in use."""
+        if self.session.can_change:
+            self.form.lesions.remove(self.form.current)
+
+    def do_undo(self) -> None:
+        """Undo."""
+        if self.images.is_drawing:
+            self.images.remove_ruler()
+        elif self.session.undo():
+            self.form.refresh()
+
+    def do_redo(self) -> None:
+        """Redo."""
+        if self.session.redo():
+            self.form.refresh()
+
+    def do_sign(self) -> None:
+        """Sign, after the meaning was stated; where it is not complete, go to what is missing."""
+        session = self.session
+        if not session.can_change:
+            return
+        problems = session.problems
+        if not can_sign(session.form, problems):
+            odd = " or a comment" if all(one.fault == "inconsistent" for one in problems) else ""
+            self.say(f"Not complete: {len(problems)} field(s) need an answer{odd}.")
+            self.form.go_to_problem()
+            return
+        meaning = session.desk.meaning(session.item)
+        amends = session.mode is Mode.AMEND
+        if amends:
+            meaning = "You replace your signed read. The earlier version stays in the record."
+        elif session.mode is Mode.SECOND_LOOK:
+            meaning = "This second read, made with the machine's marks, is kept beside your first."
+        self.dialog = SignDialog(self.window, meaning, self._sign, asks_reason=amends)
+        self.dialog.open()
+
+    def _sign(self, reason: str) -> None:
+        try:
+            self.session.sign(reason)
+        except PackError as error:
+            self.say(str(error))
+            return
+        self.form.build()
+        self.worklist.refresh(self.session.item)
+        self.do_leave()
+        self.say(f"{self.session.item.title} is signed. Ctrl+N goes on.")
+
+    def do_amend(self) -> None:
+        """Make a signed read changeable."""
+        try:
+            self.session.start_amendment()
+        except PackError as error:
+            self.say(str(error))
+            return
+        self.form.build()
+
+    def do_next_case(self) -> None:
+        """Open the next read that is not signed."""
+        following = self.session.desk.next_open(self.session.item)
+        if following is None:
+            self.say("Every read is signed. Close the window and hand the pack back.")
+        else:
+            self.open(following)
+
+    def do_case_down(self) -> None:
+        """Open the next line of the worklist."""
+        self._move(1)
+
+    def do_case_up(self) -> None:
+        """Open the line before."""
+        self._move(-1)
+
+    def do_marks(self) -> None:
+        """Show the machine's marks, and open the second read."""
+        try:
+            marks = self.session.start_second_look()
+        except PackError as error:
+            self.say(str(error))
+            return
+        self.images.show_marks(marks)
+        self.form.build()
+
+    def do_help(self) -> None:
+        """Show or hide all keys."""
+        self.help.toggle()
+
+
+def open_room(pack: Path, marks: Path | None = None) -> None:
+    """Open the reading room on a pack, until its window is closed."""
+    room = Room(pack, marks)
+    napari.run()
+    room._reader.shutdown(wait=False, cancel_futures=True)
+
+
+def _read(folder: Path) -> Display:
+    from imaging.dicom import choose_series, find_studies, read_volume
+
+    (study,) = find_studies([folder]).studies
+    return display(read_volume(choose_series(study).series))
