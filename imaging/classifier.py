@@ -19,6 +19,7 @@ from imaging.candidates import TISSUE_HU, Candidates, ScaleSpace
 from imaging.card import MODEL_FILE, read_card
 from imaging.features import FEATURE_NAMES, describe, describe_quickly
 from imaging.filters import in_slabs
+from imaging.prior import adapt
 from imaging.resolution import Resolution, noise_of
 from imaging.sizing import Fits, fit_balls
 
@@ -105,7 +106,7 @@ class Scored:
     candidates: Candidates
     features: NDArray[np.float32]  # (N, F): FEATURE_NAMES, then BALL_FEATURES
     fits: Fits
-    probability: NDArray[np.float64]
+    probability: NDArray[np.float64]  # corrected for how common nodules are in this scan
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return one feature by name."""
@@ -145,7 +146,7 @@ def load_model(path: Path = MODEL_FILE) -> Model:
         sieve=Stage(sieve, float(card["sieve_log_odds"])),
         gate=Stage(gate, float(card["gate_log_odds"])),
         judge=judge,
-        operating_probability=float(card["operating_probability"]),
+        operating_probability=float(card.get("operating_probability", 0.5)),
         version=str(card["version"]),
         card=card,
     )
@@ -209,4 +210,4 @@ def score(
     features, fits = fit_survivors(space, passed, features, noise_hu, resolution)
     probability = 1.0 / (1.0 + np.exp(-model.judge.log_odds(features)))
     order = np.lexsort((*passed.index.T, -probability))
-    return Scored(passed[order], features[order], fits[order], probability[order])
+    return Scored(passed[order], features[order], fits[order], adapt(probability[order]))

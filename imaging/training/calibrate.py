@@ -1,0 +1,140 @@
+"""How the model does on lungs it has not seen: `python -m imaging.training.calibrate SCANS`.
+
+Each patient's test scans are judged by the fold model that never saw that patient. What comes out
+(recall by diameter at the operating point, false marks in lungs without disease) goes into the card of the
+shipped model, where the count of nodules takes it from.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from scipy.spatial import cKDTree
+
+from imaging.card import MODEL_FILE, read_card
+from imaging.classifier import Model, load_model
+from imaging.prior import adapt
+from imaging.training.examples import Example, Recipe
+from imaging.training.tasks import KINDS, SCANS_AND_PATIENTS, THIN_SCANS, Task, make_all
+
+__all__ = ["calibrate"]
+
+FOLDS = Path("benchmarks/folds")
+OPERATING_PROBABILITY = 0.5  # more likely a nodule than not, in this scan
+TEST_SEED = 10_000
+TESTS = 2
+ILL = Recipe(
+    nodules=150,
+    diameter_mm=(1.5, 6.0),
+    hu=(-150.0, 60.0),
+    elongation=(1.0, 1.2),
+    augment=False,
+    random_sites_only=True,
+)
+CLEAN = Recipe(nodules=0, augment=False, random_sites_only=True)
+SIZES_MM = ((1.5, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0), (5.0, 6.0))
+FROC_POINTS = ((2, 5, 4), (3, 5, 4), (3, 5, 8), (2, 3, 8))  # from mm, to mm, false marks a scan
+HIT_MM = 1.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Marks:
+    """How one test scan came out: the probability found at each nodule, and of every false mark."""
+
+    diameter_mm: NDArray[np.float64]
+    found: NDArray[np.float64]
+    false: NDArray[np.float64]
+
+
+def _mark(model: Model, example: Example) -> Marks:
+    probability = adapt(1 / (1 + np.exp(-model.judge.log_odds(example.features))))
+    tree = cKDTree(example.point_mm)
+    found = np.zeros(len(example.truth))
+    for n, nodule in enumerate(example.truth):
+        near = tree.query_ball_point(nodule.centre_mm, max(nodule.diameter_mm / 2, HIT_MM))
+        found[n] = probability[near].max() if near else 0.0
+    diameters = np.array([n.diameter_mm for n in example.truth])
+    return Marks(diameters, found, np.sort(probability[example.label == 0])[::-1])
+
+
+def _sensitivity(marks: list[Marks], low_mm: float, high_mm: float, false_marks: float) -> float:
+    false = np.sort(np.concatenate([m.false for m in marks]))[::-1]
+    threshold = false[int(false_marks * len(marks))]
+    found = np.concatenate([m.found[(m.diameter_mm >= low_mm) & (m.diameter_mm < high_mm)] for m in marks])
+    return float((found > threshold).mean())
+
+
+def _recall(marks: list[Marks]) -> list[float]:
+    found = np.concatenate([m.found for m in marks]) >= OPERATING_PROBABILITY
+    diameter = np.concatenate([m.diameter_mm for m in marks])
+    return [round(float(found[(diameter >= a) & (diameter < b)].mean()), 3) for a, b in SIZES_MM]
+
+
+def calibrate(scans: Path, model: Path, folds: Path, *, workers: int, console: Console) -> dict[str, Any]:
+    """Judge unseen lungs by the fold models and write what comes out into every card.
+
+    Returns
+    -------
+    dict
+        The shipped model's card.
+    """
+    ill: dict[str, list[Marks]] = {"thin": [], "thick": []}
+    clean: list[Marks] = []
+    for left_out in SCANS_AND_PATIENTS:
+        fold = load_model(folds / f"{left_out}.npz")
+        kinds = [kind for kind in KINDS if kind[0] == left_out]
+        tasks = [Task(scan, k, TEST_SEED + n, ILL) for scan, k in kinds for n in range(TESTS)]
+        tasks += [Task(scan, k, TEST_SEED, CLEAN) for scan, k in kinds]
+        for made in make_all(tasks, scans, (fold.sieve, fold.gate), workers, console):
+            marks = _mark(fold, made.example)
+            thin = left_out in THIN_SCANS and made.task.slices == 1
+            (clean if made.task.recipe is CLEAN else ill["thin" if thin else "thick"]).append(marks)
+    measured = {
+        "operating_probability": OPERATING_PROBABILITY,
+        "false_marks_a_scan": round(
+            float(np.mean([(m.false >= OPERATING_PROBABILITY).sum() for m in clean])), 2
+        ),
+        "false_marks_a_scan_with_150_nodules": {
+            name: round(float(np.mean([(m.false >= OPERATING_PROBABILITY).sum() for m in marks])), 2)
+            for name, marks in ill.items()
+        },
+        "recall_diameters_mm": [list(size) for size in SIZES_MM],
+        "recall": {name: _recall(marks) for name, marks in ill.items()},
+        "cross_validated_by_patient": {
+            name: {
+                f"{a:g}-{b:g} mm at {n}": round(_sensitivity(marks, a, b, n), 3) for a, b, n in FROC_POINTS
+            }
+            for name, marks in ill.items()
+        },
+    }
+    for file in (model, *sorted(folds.glob("*.npz"))):
+        _rewrite_card(file, measured)
+    card = read_card(model)
+    console.print(json.dumps({key: value for key, value in card.items() if key != "features"}))
+    return card
+
+
+def _rewrite_card(file: Path, measured: dict[str, Any]) -> None:
+    with np.load(file, allow_pickle=False) as arrays:
+        parts: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+    parts["card"] = json.dumps(json.loads(str(parts["card"])) | measured)
+    np.savez_compressed(file, **parts)
+
+
+def main(
+    scans: Annotated[Path, typer.Argument(help="Folder of the CC BY scans and lidc_marks.csv.")],
+    model: Annotated[Path, typer.Option(help="Model whose card is written.")] = MODEL_FILE,
+    folds: Annotated[Path, typer.Option(help="The fold models of the same training.")] = FOLDS,
+    workers: Annotated[int, typer.Option()] = 2,
+) -> None:
+    """Measure the model on lungs it has not seen and write the card."""
+    calibrate(scans, model, folds, workers=workers, console=Console(stderr=True))
+
+
+if __name__ == "__main__":
+    typer.run(main)

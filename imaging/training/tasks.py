@@ -1,0 +1,82 @@
+"""Which examples are made of which lungs, and how many at a time."""
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from imaging.classifier import Stage
+from imaging.training.examples import Example, Recipe, make_example, read_marks, thicken
+from records.model import Volume
+
+__all__ = ["KINDS", "PHANTOMS", "SCANS_AND_PATIENTS", "THIN_SCANS", "Made", "Stages", "Task", "make_all"]
+
+SCANS_AND_PATIENTS = {  # CC BY 3.0, doi 10.7937/K9/TCIA.2015.LO9QL9SX
+    "lidc_0001": "LIDC-IDRI-0001",
+    "lidc_0003": "LIDC-IDRI-0003",
+    "lidc_0004": "LIDC-IDRI-0004",
+    "lidc_0006": "LIDC-IDRI-0006",
+}
+THIN_SCANS = ("lidc_0004",)
+KINDS = (*((scan, 1) for scan in SCANS_AND_PATIENTS), *((scan, 2) for scan in THIN_SCANS))
+PHANTOMS = {f"phantom_{seed}": seed for seed in range(201, 209)}  # our own, mostly thin slices
+Stages = tuple[Stage, Stage]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One example to make."""
+
+    scan: str
+    slices: int  # averaged into one
+    seed: int
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A task and its example."""
+
+    task: Task
+    example: Example
+
+
+def make(task: Task, scans: Path, stages: Stages | None) -> Example:
+    """Make one example; with `stages` only of the candidates that pass them."""
+    if task.scan in PHANTOMS:
+        none = np.zeros((0, 4))
+        return make_example(_phantom(PHANTOMS[task.scan]), none, task.recipe, task.seed, stages)
+    from imaging import dicom
+
+    study = dicom.find_studies([scans / task.scan]).studies[0]
+    volume = dicom.read_volume(dicom.choose_series(study).series)
+    if task.slices > 1:
+        volume = thicken(volume, task.slices)
+    marks = read_marks(scans / "lidc_marks.csv", SCANS_AND_PATIENTS[task.scan])
+    return make_example(volume, marks, task.recipe, task.seed, stages)
+
+
+def make_all(
+    tasks: list[Task], scans: Path, stages: Stages | None, workers: int, console: Console
+) -> list[Made]:
+    """Make examples in `workers` processes, in the order of the tasks."""
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(make, task, scans, stages) for task in tasks]
+        pairs = list(zip(tasks, jobs, strict=True))
+        return [Made(task, job.result()) for task, job in track(pairs, "examples", console=console)]
+
+
+def _phantom(seed: int) -> Volume:
+    """Return a synthetic chest whose slices, kernel and dose differ with the seed."""
+    from imaging.phantom import ChestSpec, Kernel, chest
+
+    rng = np.random.default_rng(seed)
+    spec = ChestSpec(
+        spacing_mm=(float(rng.choice([0.8, 1.0, 1.25, 1.25, 2.0])), 0.75, 0.75),
+        kernel=list(Kernel)[int(rng.integers(len(Kernel)))],
+        noise_hu=float(rng.uniform(8.0, 25.0)),
+    )
+    return chest(spec, seed=seed).volume
