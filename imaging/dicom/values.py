@@ -22,6 +22,7 @@ __all__ = [
     "SeriesFacts",
     "bytes_of",
     "free_text_of",
+    "iso_date",
     "number_of",
     "numbers_of",
     "pixel_format_of",
@@ -128,7 +129,8 @@ def free_text_of(raw: Raw, keyword: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _iso_date(value: str) -> str:
+def iso_date(value: str) -> str:
+    """Return a DICOM date, also one with dots, as ISO 8601; "" if it is none."""
     digits = value.replace(".", "")
     return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}" if len(digits) == 8 and digits.isdigit() else ""
 
@@ -139,7 +141,7 @@ def study_of(raw: Raw) -> Study:
         uid=uid_of(raw, "StudyInstanceUID"),
         patient_id=free_text_of(raw, "PatientID"),
         patient_name=free_text_of(raw, "PatientName"),
-        study_date=_iso_date(text_of(raw, "StudyDate")),
+        study_date=iso_date(text_of(raw, "StudyDate")),
         description=free_text_of(raw, "StudyDescription"),
     )
 

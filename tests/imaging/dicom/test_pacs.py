@@ -1,0 +1,265 @@
+"""Studies come from and go to a real Orthanc, over three ways, and what goes wrong has a sentence."""
+
+import datetime as dt
+import shutil
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+
+from imaging.dicom import choose_series, derive_uid, find_studies, read_volume
+from imaging.dicom.export import export_results
+from imaging.dicom.nodes import DimseNode, Nodes, Ourselves, PacsError, Retrieve, Tls, WebNode
+from imaging.dicom.pacs import open_archive, push
+from imaging.dicom.pull import pull
+from imaging.dicom.query import Query
+from records.model import Study
+from tests.imaging.dicom.making import chest, export
+from tests.imaging.dicom.results import screened
+from tests.orthanc import DICOM_PORT, WEB_PORT, needs_orthanc, running_orthanc, wire
+
+# pynetdicom forgets a socket that could not connect without closing it.
+pytestmark = [
+    needs_orthanc,
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+    ),
+]
+
+IMAGES = 24  # of 5 kB
+HERE = "127.0.0.1"
+GET = DimseNode("hospital", HERE, DICOM_PORT, "ORTHANC", timeout_seconds=20)
+MOVE = replace(GET, retrieve=Retrieve.MOVE)
+WEB = WebNode("web", f"http://{HERE}:{WEB_PORT}/dicom-web", "reader", "secret", timeout_seconds=20)
+WAYS = [pytest.param(GET, id="c-get"), pytest.param(MOVE, id="c-move"), pytest.param(WEB, id="dicomweb")]
+
+FIRST = Study(derive_uid("pacs", "1"), "P-1", "Doe^Jane", "2020-01-02", "CT CHEST")
+SECOND = Study(derive_uid("pacs", "2"), "P-2", "Roe^Richard", "2021-05-06", "CT ABDOMEN")
+
+
+def opened(node, **ours):
+    return open_archive(Nodes(Ourselves(host=HERE, **ours), {"it": node}), "it")
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory):
+    """Run an archive that holds two studies."""
+    folder = tmp_path_factory.mktemp("orthanc")
+    paths = [
+        path
+        for study in (FIRST, SECOND)
+        for path in export(folder / study.patient_id, chest(IMAGES), study=study)
+    ]
+    with running_orthanc(folder / "orthanc") as archive:
+        with archive.entered(), opened(GET) as it:
+            assert push(it, paths) == []
+        yield archive
+
+
+@pytest.fixture
+def network(orthanc):
+    with orthanc.entered():
+        yield orthanc
+
+
+@pytest.mark.parametrize("node", WAYS)
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        pytest.param(Query(), [FIRST, SECOND], id="all"),
+        pytest.param(Query(patient_id="P-1"), [FIRST], id="patient"),
+        pytest.param(Query(patient_id="P-*"), [], id="a-number-is-no-pattern"),
+        pytest.param(Query(first_day=dt.date(2020, 1, 3)), [SECOND], id="from-a-day"),
+        pytest.param(Query(last_day=dt.date(2020, 1, 2)), [FIRST], id="until-a-day-inclusive"),
+        pytest.param(
+            Query(first_day=dt.date(2020, 1, 2), last_day=dt.date(2020, 1, 2)), [FIRST], id="on-a-day"
+        ),
+        pytest.param(Query(description="*chest*"), [FIRST], id="description-in-any-case"),
+        pytest.param(Query(modality="MR"), [], id="modality"),
+        pytest.param(Query(accession="A1"), [], id="accession"),
+    ],
+)
+def test_studies_are_found_by_what_is_known_of_them(network, node, query, found):
+    with opened(node) as archive:
+        matches = archive.find_studies(query)
+    assert sorted(match.study_uid for match in matches) == sorted(study.uid for study in found)
+    assert {match.study_date for match in matches} == {study.study_date for study in found}
+
+
+@pytest.mark.parametrize("node", WAYS)
+def test_what_is_pulled_is_what_was_there(network, node, tmp_path):
+    with opened(node) as archive:
+        done = pull(archive, [Query(patient_id="P-1"), Query(patient_id="nobody")], tmp_path)
+    assert (done.studies, done.images, done.fetched, done.stopped) == (1, IMAGES, IMAGES, "")
+    (study,) = find_studies([tmp_path]).studies
+    assert study.study == FIRST
+    np.testing.assert_array_equal(read_volume(choose_series(study).series).hu, chest(IMAGES).hu)
+    (missing,) = done.missing
+    assert (missing.patient_id, missing.sentence) == ("nobody", "the archive has no such study")
+
+
+@pytest.mark.parametrize("node", WAYS)
+def test_a_pull_fetches_only_what_is_missing(network, node, tmp_path):
+    with opened(node) as archive:
+        pull(archive, [Query(patient_id="P-1")], tmp_path)
+        files = sorted(tmp_path.rglob("*.dcm"))
+        times = {path: path.stat().st_mtime_ns for path in files[3:]}
+        for path in files[:3]:
+            path.unlink()
+        done = pull(archive, [Query(patient_id="P-1")], tmp_path)
+    assert (done.images, done.fetched, done.missing) == (IMAGES, 3, [])
+    assert {path: path.stat().st_mtime_ns for path in files[3:]} == times
+
+
+@pytest.mark.parametrize("node", [GET, WEB], ids=["c-store", "stow-rs"])
+def test_results_are_pushed_once_and_found_again(network, node, tmp_path):
+    screening, study, _, pictures = screened(tmp_path / "in", nodules=(((5.0, 20.0, 30.0), 4.0),))
+    own = derive_uid("pushed by", node.name)
+    paths = export_results(screening, study, pictures, tmp_path / "dicom").paths
+    for path in paths:
+        result = pydicom.dcmread(path)
+        result.StudyInstanceUID, result.SOPInstanceUID = own, derive_uid(own, path.name)
+        result.file_meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
+        result.save_as(path)
+    sent = []
+    with opened(node) as archive:
+        assert push(archive, paths, progress=lambda done, _: sent.append(done)) == []
+        assert len(sent) == len(paths)
+        assert sorted(one.modality for one in archive.find_series(own)) == ["OT", "SEG", "SR"]
+        assert push(archive, paths, progress=lambda done, _: sent.append(done)) == []
+    assert len(sent) == len(paths)  # nothing went out the second time
+
+
+def test_what_is_no_dicom_file_is_not_sent(network, tmp_path):
+    (tmp_path / "notes.txt").write_text("not an image")
+    with opened(GET) as archive:
+        ((_, why),) = push(archive, [tmp_path / "notes.txt"])
+    assert why == "notes.txt is not a DICOM file"
+
+
+@pytest.mark.parametrize(
+    ("node", "sentence"),
+    [
+        pytest.param(replace(GET, ae_title="WRONG"), "it is not called 'WRONG'", id="wrong-ae-title"),
+        pytest.param(replace(GET, port=4000), "cannot be reached at 127.0.0.1, port 4000", id="nobody-there"),
+        pytest.param(replace(GET, host="nowhere.invalid"), "cannot be reached at nowhere", id="no-such-host"),
+        pytest.param(
+            replace(GET, port=WEB_PORT, timeout_seconds=3), "not speak DICOM without TLS", id="not-dicom"
+        ),
+        pytest.param(replace(WEB, password="guessed"), "does not accept our user name", id="password"),
+        pytest.param(
+            replace(WEB, url=f"http://{HERE}:{WEB_PORT}/wado"), "the url of the node is wrong", id="wrong-url"
+        ),
+        pytest.param(
+            replace(WEB, url=f"http://{HERE}:{WEB_PORT}/app/explorer.html"), "wrong", id="a-web-page"
+        ),
+        pytest.param(replace(WEB, url=f"http://{HERE}:4000/"), "cannot be reached", id="no-web-server"),
+    ],
+)
+def test_an_archive_that_cannot_be_asked_is_a_sentence(network, node, sentence):
+    with opened(node) as archive, pytest.raises(PacsError, match=node.name) as failure:
+        archive.find_studies(Query())
+    assert sentence in str(failure.value)
+
+
+def test_an_archive_that_does_not_know_us_says_so(network, tmp_path):
+    with opened(GET, ae_title="STRANGER") as archive, pytest.raises(PacsError) as failure:
+        archive.find_studies(Query())
+    assert "hospital" in str(failure.value)
+    with opened(replace(MOVE), ae_title="MIPC", port=11113) as archive:  # the archive sends to 11112
+        done = pull(archive, [Query(patient_id="P-1")], tmp_path)
+    assert done.images == 0
+    assert "sent 0 of 24 images" in done.missing[0].sentence
+
+
+@pytest.mark.parametrize("node", WAYS)
+def test_an_archive_that_is_gone_half_way_leaves_whole_images_and_a_list(network, node, tmp_path):
+    if node is MOVE:  # images come on a connection of their own: the wire is between the archive and us
+        with wire(11112, 11113, cut_sent_after=60_000):
+            done = _pull(node, tmp_path, port=11113)
+    else:
+        with wire(5000, WEB_PORT if node is WEB else DICOM_PORT, cut_after=60_000):
+            cut = (
+                replace(node, url=f"http://{HERE}:5000/dicom-web")
+                if node is WEB
+                else replace(node, port=5000)
+            )
+            done = _pull(cut, tmp_path)
+    kept = list(tmp_path.rglob("*.dcm"))
+    assert 0 < len(kept) < IMAGES
+    assert list(tmp_path.rglob("*.arriving")) == []
+    (missing,) = done.missing
+    assert (missing.asked, missing.delivered) == (IMAGES, len(kept))
+    assert any(word in missing.sentence for word in ("ended the connection", "cut off", "sent "))
+    resumed = _pull(node, tmp_path)
+    assert (resumed.images, resumed.fetched, resumed.missing) == (IMAGES, IMAGES - len(kept), [])
+
+
+def _through(node, port):
+    """Return the node as it is reached over a wire."""
+    return replace(node, url=f"http://{HERE}:{port}/dicom-web") if node is WEB else replace(node, port=port)
+
+
+def _pull(node, folder, **ours):
+    with opened(node, **ours) as archive:
+        return pull(archive, [Query(patient_id="P-1")], folder)
+
+
+@pytest.mark.parametrize("node", [GET, WEB], ids=["c-get", "dicomweb"])
+def test_an_archive_that_falls_silent_is_given_up(network, node, tmp_path):
+    with wire(5001, WEB_PORT if node is WEB else DICOM_PORT, stall_after=60_000):
+        done = _pull(replace(_through(node, 5001), timeout_seconds=1.5), tmp_path)
+    assert "did not answer" in done.missing[0].sentence
+    assert _pull(node, tmp_path).images == IMAGES
+
+
+def test_a_token_is_sent_and_no_password_with_it(network):
+    with wire(5002, WEB_PORT) as line:
+        node = WebNode("web", f"http://{HERE}:5002/dicom-web", token="t0ken", timeout_seconds=10)
+        with opened(node) as archive, pytest.raises(PacsError, match="does not accept our"):
+            archive.echo()
+    assert b"Authorization: Bearer t0ken" in line.seen
+    assert b"Basic" not in line.seen
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """Make an authority and a certificate each for the archive and for us."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *map(str, arguments)], cwd=folder, check=True, capture_output=True)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test CA", "-days", "2")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+    for name in ("archive", "us"):
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl(
+            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+            "-out", f"{name}.pem", "-days", "2", "-extfile", "names",
+        )  # fmt: skip
+    return folder
+
+
+def test_tls_holds_to_certificates_on_both_sides(certificates, tmp_path):
+    tls = Tls(certificates / "ca.pem", certificates / "us.pem", certificates / "us.key")
+    settings = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(certificates / "archive.pem"),
+        "DicomTlsPrivateKey": str(certificates / "archive.key"),
+        "DicomTlsTrustedCertificates": str(certificates / "ca.pem"),
+    }
+    paths = export(tmp_path / "in", chest(4), study=FIRST)
+    with running_orthanc(tmp_path / "orthanc", **settings) as it, it.entered():
+        with opened(replace(GET, tls=tls)) as archive:
+            assert push(archive, paths) == []
+            assert pull(archive, [Query(patient_id="P-1")], tmp_path / "out").images == 4
+        for wrong in (None, Tls(), Tls(certificates / "ca.pem")):
+            node = replace(GET, tls=wrong, timeout_seconds=3)
+            with opened(node) as archive, pytest.raises(PacsError, match="does not speak DICOM with"):
+                archive.echo()
