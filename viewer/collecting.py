@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from records.ledger import Check, Entry, Head, Ledger, verify_ledger
+from records.ledger import Check, Entry, Head, Ledger, LedgerError, verify_ledger
 from records.reads import Evaluator, Read
 from viewer.desk import AMEND, LEDGER_FILE, SECOND_LOOK, SIGN
 from viewer.lesions import recist_read
@@ -110,7 +110,7 @@ def verify_pack(folder: Path, known: tuple[Head, ...] = ()) -> Check:
 
 def _against_opening(folder: Path, pack: Pack, opening: Entry) -> Iterator[str]:
     """Yield what differs from what was handed out."""
-    handed_out = dict(opening.after)
+    handed_out = opening.after if isinstance(opening.after, dict) else {}
     found = hashlib.sha256((folder / "pack.json").read_bytes()).hexdigest()
     if found != handed_out.get("pack.json"):
         yield "pack.json is not the one that was handed out"
@@ -150,7 +150,10 @@ def collect(packs: Path, returned: Sequence[Path] = ()) -> Collection:
     reads: list[SignedRead] = []
     missing: dict[str, int] = {}
     heads = {}
-    earlier = ledger.entries()
+    try:
+        earlier = ledger.entries()
+    except LedgerError as error:
+        raise PackError(f"the coordinator's own ledger does not verify: {error}") from error
     for pack in key.packs:
         folder = came_back.get(pack.pack_id, packs / pack.reader)
         check = verify_pack(folder, (Head(1, pack.first_hash), *_known_heads(earlier, pack.reader)))

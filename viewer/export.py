@@ -2,30 +2,32 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from records.files import replace_file
-from records.model import VerdictLabel
 from records.reads import reads_to_json
 from viewer.collecting import Collection
 from viewer.questions import BASELINE
 
 __all__ = ["write_collection"]
 
-LABELS = ("patient_id", "study_uid", "mipc", "label", "basis")
+LABELS = ("patient_id", "study_uid", "verdict", "basis")  # as studies.csv has them: `mipc analyse --labels`
 HISTORY = tuple("patient_id reader is_adjudicator version label after_marks signed_at ledger_hash".split())
 READS = tuple("reader code patient_id study_uid time_point repeat_of version label".split())
 
 
 def write_collection(collection: Collection, out: Path) -> None:
-    """Write what the analysis takes: `labels.csv`, `reads.csv`, `label_history.csv`, `recist_reads.json`."""
+    """Write what the analysis takes.
+
+    `labels.csv` holds final labels only (`mipc analyse --labels`), `label_history.csv` the reads
+    they rest on, `reads.csv` every answer, `recist_reads.json` what `mipc respond` judges.
+    """
     labels = collection.labels()
     _write_csv(
         out / "labels.csv",
         LABELS,
-        ((one.patient_id, one.study_uid, _as_truth(one.label), one.label, one.basis) for one in labels),
+        ((one.patient_id, one.study_uid, one.label, one.basis) for one in labels if one.label),
     )
     _write_csv(
         out / "label_history.csv",
@@ -48,13 +50,6 @@ def write_collection(collection: Collection, out: Path) -> None:
         ),
     )  # fmt: skip
     replace_file(out / "recist_reads.json", reads_to_json(collection.recist_reads()).encode())
-    summary = {"missing": collection.missing, "program": collection.key.program}
-    replace_file(out / "collection.json", json.dumps(summary, indent=1).encode())
-
-
-def _as_truth(label: str) -> str:
-    """Return the label as the clinical table has it: unclear ones stay empty."""
-    return {VerdictLabel.MIPC.value: "yes", VerdictLabel.NOT_MIPC.value: "no"}.get(label, "")
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[object, ...]]) -> None:

@@ -126,7 +126,9 @@ class Hands:
         """Type into the field that has the focus."""
         from qtpy.QtTest import QTest
 
-        QTest.keyClicks(self.app.focusWidget(), text)
+        holder = self.app.focusWidget()
+        assert holder is not None, f"nothing has the focus; last field {self.room.form.current!r}"
+        QTest.keyClicks(holder, text)
         self.settle(1)
 
     def mouse(self, view, kind: str, pixel, *, button: str = "left", held: bool = True) -> None:

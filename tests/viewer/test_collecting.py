@@ -126,7 +126,7 @@ def test_the_adjudicated_label_is_final_and_keeps_its_history(packs, tmp_path):
     write_collection(collection, tmp_path / "out")
     with (tmp_path / "out" / "labels.csv").open() as file:
         rows = {row["patient_id"]: row for row in csv.DictReader(file)}
-    assert (rows[patient_id(2)]["mipc"], rows[patient_id(2)]["basis"]) == ("yes", "adjudicated")
+    assert (rows[patient_id(2)]["verdict"], rows[patient_id(2)]["basis"]) == ("mipc", "adjudicated")
     with (tmp_path / "out" / "label_history.csv").open() as file:
         history = [row for row in csv.DictReader(file) if row["patient_id"] == patient_id(2)]
     assert [row["label"] for row in history] == ["mipc", "not_mipc", "mipc"]

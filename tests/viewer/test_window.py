@@ -305,6 +305,10 @@ def test_a_signed_read_is_locked_until_it_is_amended(room, signed):
     assert not any(field.isEnabled() for field in room.form.tab_order())
     hands.keys("Ctrl+E")
     assert all(field.isEnabled() for field in room.form.tab_order())
+    hands.keys("Tab", "Esc", "Ctrl+Return")
+    assert room.panel.isVisible()
+    hands.keys("Esc")
+    assert not room.panel.isVisible()
     room.open(item)  # leaving without signing changes nothing
     assert room.session.desk.form(item).answer("confidence") == "5"
 

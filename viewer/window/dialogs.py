@@ -5,17 +5,20 @@ from html import escape
 from itertools import groupby
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from viewer.actions import ACTIONS, Action
 
-__all__ = ["HelpPage", "SignDialog"]
+__all__ = ["HelpPage", "SignPanel"]
 
+WIDTH_PX = 520
 COLUMNS = (("Move", "Case"), ("Crosshair", "Show"), ("Measure", "Compare", "Form"))
 
 
-class SignDialog(QDialog):
-    """States what a signature means; Enter signs, Esc goes back.
+class SignPanel(QFrame):
+    """States what a signature means, in the middle of the window; Enter signs, Esc goes back.
+
+    It is part of the window, so that no other window takes the keys away.
 
     Parameters
     ----------
@@ -23,34 +26,46 @@ class SignDialog(QDialog):
         Called with the reason ("" where none is asked for) when the reader signs.
     """
 
-    def __init__(
-        self, parent: QWidget, meaning: str, signed: Callable[[str], None], *, asks_reason: bool = False
-    ) -> None:
+    def __init__(self, parent: QWidget, signed: Callable[[str], None]) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Sign")
         self._signed = signed
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setStyleSheet("SignPanel{border:2px solid #ff9f0a; border-radius:6px;} QLabel{font-size:14px;}")
         layout = QVBoxLayout(self)
-        words = QLabel(meaning)
-        words.setWordWrap(True)
-        words.setMinimumWidth(420)
-        layout.addWidget(words)
+        layout.setContentsMargins(24, 20, 24, 20)
+        self.words = QLabel()
+        self.words.setWordWrap(True)
+        layout.addWidget(self.words)
         self._reason = QLineEdit()
         self._reason.setPlaceholderText("Reason of the amendment")
-        self._reason.setVisible(asks_reason)
         layout.addWidget(self._reason)
-        buttons = QDialogButtonBox()
-        sign = buttons.addButton("Sign (Enter)", QDialogButtonBox.ButtonRole.AcceptRole)
-        back = buttons.addButton("Back (Esc)", QDialogButtonBox.ButtonRole.RejectRole)
-        sign.setDefault(True)
-        back.setAutoDefault(False)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        layout.addWidget(buttons)
-        (self._reason if asks_reason else sign).setFocus()
+        sign, back = QPushButton("Sign (Enter)"), QPushButton("Back (Esc)")
+        sign.clicked.connect(self.accept)
+        back.clicked.connect(self.hide)
+        row = QHBoxLayout()
+        for button in (sign, back):
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            row.addWidget(button)
+        layout.addLayout(row)
+        self.hide()
+
+    def ask(self, meaning: str, *, asks_reason: bool = False) -> None:
+        """Come up with what the signature means."""
+        self.words.setText(meaning)
+        self._reason.clear()
+        self._reason.setVisible(asks_reason)
+        window = self.parentWidget()
+        self.setFixedWidth(WIDTH_PX)
+        self.adjustSize()
+        if window is not None:
+            self.move(window.rect().center() - self.rect().center())
+        self.show()
+        self.raise_()
+        (self._reason if asks_reason else self).setFocus()
 
     def accept(self) -> None:
         """Sign."""
-        super().accept()
+        self.hide()
         self._signed(self._reason.text())
 
 

@@ -1,6 +1,5 @@
 """The reading room: worklist, images, form, and a key for everything."""
 
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from viewer.layers import Display, display
 from viewer.pack import PackError, images_of
 from viewer.reading import Form, Mark, can_sign
 from viewer.session import Mode, Session
-from viewer.window.dialogs import HelpPage, SignDialog
+from viewer.window.dialogs import HelpPage, SignPanel
 from viewer.window.form import FormPanel
 from viewer.window.image_actions import ImageActions
 from viewer.window.images import Images, Tool
@@ -55,10 +54,8 @@ class Room(ImageActions):
         self._scans: dict[str, Future[Display]] = {}
         self._furnish()
         self.help = HelpPage(self.window)
-        self._shortcuts = [
-            self._bind(key, getattr(self, f"do_{action.name}")) for action in ACTIONS for key in action.keys
-        ]
-        self.dialog: SignDialog | None = None
+        self.panel = SignPanel(self.window, self._sign)
+        self._shortcuts = [self._bind(key, action.name) for action in ACTIONS for key in action.keys]
         if show:
             self.window.showMaximized()
             self.viewer.window.show()
@@ -101,11 +98,21 @@ class Room(ImageActions):
         self.window.splitDockWidget(self._docks[2], self._docks[3], Qt.Orientation.Horizontal)
         self._docks[1].setVisible(False)
 
-    def _bind(self, key: str, action: Callable[[], None]) -> QShortcut:
+    def _bind(self, key: str, name: str) -> QShortcut:
         shortcut = QShortcut(QKeySequence(key), self.window)
         shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
-        shortcut.activated.connect(action)
+        shortcut.activated.connect(lambda: self._act(name))
         return shortcut
+
+    def _act(self, name: str) -> None:
+        """Do what a key stands for; while the signature is asked for, Enter signs and Esc goes back."""
+        if not self.panel.isVisible():
+            getattr(self, f"do_{name}")()
+        elif name == "place_point":
+            self.panel.accept()
+        elif name == "leave":
+            self.panel.hide()
+            self.do_leave()
 
     # Cases.
 
@@ -286,8 +293,7 @@ class Room(ImageActions):
             meaning = "You replace your signed read. The earlier version stays in the record."
         elif session.mode is Mode.SECOND_LOOK:
             meaning = "This second read, made with the machine's marks, is kept beside your first."
-        self.dialog = SignDialog(self.window, meaning, self._sign, asks_reason=amends)
-        self.dialog.open()
+        self.panel.ask(meaning, asks_reason=amends)
 
     def _sign(self, reason: str) -> None:
         try:

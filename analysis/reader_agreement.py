@@ -1,0 +1,126 @@
+"""Two reads of the same cases, judged: every question and every size, and the cases to talk about."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from analysis.agreement import (
+    BlandAltman,
+    Coefficient,
+    IntraclassCorrelation,
+    Weights,
+    ac1,
+    bland_altman,
+    cohen_kappa,
+    cross_table,
+    icc_agreement,
+    pabak,
+    raw_agreement,
+)
+from records.paired import PairedClasses, PairedReads, PairedSizes
+
+__all__ = ["QuestionAgreement", "ReaderAgreement", "SizeAgreement", "as_text", "as_values", "judge_agreement"]
+
+FEWEST_SIZES = 3  # limits of agreement need a spread
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAgreement:
+    """How far both reads agree on one question; `classes` in their order."""
+
+    name: str
+    classes: tuple[str, ...]
+    table: tuple[tuple[int, ...], ...]
+    coefficients: tuple[Coefficient, ...]
+    discordant: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeAgreement:
+    """How far both reads agree on one size, mm.
+
+    There is no `icc` where all cases have one size: it compares readers with cases.
+    """
+
+    name: str
+    icc: IntraclassCorrelation | None
+    limits: BlandAltman
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderAgreement:
+    """Two readers, or one reader twice."""
+
+    first: str
+    second: str
+    questions: tuple[QuestionAgreement, ...]
+    sizes: tuple[SizeAgreement, ...]
+
+
+def judge_agreement(pair: PairedReads) -> ReaderAgreement:
+    """Judge every question that both answered, and every size with three cases or more.
+
+    Ordered answers (grades) take quadratic weights beside the plain coefficients.
+    """
+    return ReaderAgreement(
+        pair.first,
+        pair.second,
+        tuple(_judge_question(question) for question in pair.classes if question.cases),
+        tuple(_judge_size(size) for size in pair.sizes if len(size.cases) >= FEWEST_SIZES),
+    )
+
+
+def _judge_question(question: PairedClasses) -> QuestionAgreement:
+    table = cross_table(question.first, question.second, question.classes)
+    coefficients = [raw_agreement(table), cohen_kappa(table), pabak(table), ac1(table)]
+    if question.is_ordered:
+        coefficients.append(cohen_kappa(table, weights=Weights.QUADRATIC))
+    rows = tuple(tuple(int(count) for count in row) for row in table)
+    return QuestionAgreement(question.name, question.classes, rows, tuple(coefficients), question.discordant)
+
+
+def _judge_size(size: PairedSizes) -> SizeAgreement:
+    both = list(zip(size.first_mm, size.second_mm, strict=True))
+    cases_differ = len({one + other for one, other in both}) > 1
+    icc = icc_agreement(both) if cases_differ else None
+    return SizeAgreement(size.name, icc, bland_altman(size.first_mm, size.second_mm))
+
+
+def as_values(judged: Sequence[ReaderAgreement]) -> list[dict[str, Any]]:
+    """Return agreements as JSON values; what is not defined is null."""
+    return [_without_nan(asdict(one)) for one in judged]
+
+
+def as_text(judged: Sequence[ReaderAgreement]) -> str:
+    """Return agreements as lines to read: an estimate with its 95 % interval."""
+    lines: list[str] = []
+    for one in judged:
+        lines += ["", f"Reader {one.first} and {one.second}"]
+        for question in one.questions:
+            cases = question.coefficients[0].cases
+            lines.append(f"  {question.name.replace('_', ' ')} ({cases} cases)")
+            lines += [f"    {_words(coefficient)}" for coefficient in question.coefficients]
+            if question.discordant:
+                lines.append(f"    discordant: {', '.join(question.discordant)}")
+        for size in one.sizes:
+            limits, icc = size.limits, size.icc
+            lines.append(f"  {size.name.replace('_', ' ')} ({limits.cases} cases)")
+            if icc is not None:
+                lines.append(f"    {icc.name} {icc.value:.2f} ({icc.low:.2f} to {icc.high:.2f})")
+            lines.append(f"    bias {limits.bias:+.1f} mm, limits {limits.low:+.1f} to {limits.high:+.1f} mm")
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _words(coefficient: Coefficient) -> str:
+    if coefficient.value != coefficient.value:
+        return f"{coefficient.name} not defined (all in one class)"
+    interval = f"({coefficient.low:.2f} to {coefficient.high:.2f})"
+    return f"{coefficient.name} {coefficient.value:.2f} {interval}"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,68 @@
+import json
+
+import pytest
+
+from analysis.reader_agreement import as_text, as_values, judge_agreement
+from records.paired import PairedClasses, PairedReads, PairedSizes
+
+CASES = tuple(f"P{number}" for number in range(50))
+# Cohen 1960-style table of 50 grants judged by two readers: 20 yes/yes, 5 yes/no, 10 no/yes, 15 no/no;
+# agreement 0.70, kappa 0.40 (the worked example of many textbooks, by hand: (0.7 - 0.5) / (1 - 0.5)).
+FIRST = ("yes",) * 25 + ("no",) * 25
+SECOND = ("yes",) * 20 + ("no",) * 5 + ("yes",) * 10 + ("no",) * 15
+
+
+def pair(**changes):
+    question = PairedClasses("label", ("yes", "no"), False, CASES, FIRST, SECOND)
+    # Means 10, 20, 30 mm; the second reader 1 mm more each time.
+    size = PairedSizes("largest_mm", CASES[:3], (10.0, 20.0, 30.0), (11.0, 21.0, 31.0))
+    return PairedReads("A", "B", changes.get("classes", (question,)), changes.get("sizes", (size,)))
+
+
+def test_every_question_has_its_coefficients():
+    (question,) = judge_agreement(pair()).questions
+    found = {one.name: one.value for one in question.coefficients}
+    assert found["agreement"] == pytest.approx(0.70)
+    assert found["kappa"] == pytest.approx(0.40)
+    assert found["PABAK"] == pytest.approx(0.40)  # 2 x 0.7 - 1
+    assert question.table == ((20, 5), (10, 15))
+    assert len(question.discordant) == 15
+
+
+def test_a_constant_difference_is_a_bias_without_spread():
+    (size,) = judge_agreement(pair()).sizes
+    assert (size.limits.bias, size.limits.low, size.limits.high) == pytest.approx((1.0, 1.0, 1.0))
+
+
+def test_grades_are_weighted_too():
+    grades = PairedClasses("grade", ("0", "1", "2"), True, CASES[:3], ("0", "1", "2"), ("0", "1", "1"))
+    (question,) = judge_agreement(pair(classes=(grades,))).questions
+    assert [one.name for one in question.coefficients][-1] == "quadratic kappa"
+
+
+def test_what_nobody_answered_is_left_out():
+    empty = PairedClasses("label", ("yes", "no"), False, (), (), ())
+    few = PairedSizes("largest_mm", CASES[:2], (1.0, 2.0), (1.0, 2.0))
+    judged = judge_agreement(pair(classes=(empty,), sizes=(few,)))
+    assert (judged.questions, judged.sizes) == ((), ())
+
+
+def test_kappa_of_one_class_is_said_to_be_undefined():
+    same = PairedClasses("label", ("yes", "no"), False, CASES[:4], ("yes",) * 4, ("yes",) * 4)
+    judged = judge_agreement(pair(classes=(same,), sizes=()))
+    assert "kappa not defined" in as_text([judged])
+    assert json.loads(json.dumps(as_values([judged]), allow_nan=False))[0]["questions"][0]["name"] == "label"
+
+
+def test_the_page_names_discordant_cases():
+    text = as_text([judge_agreement(pair())])
+    assert "kappa 0.40 (" in text
+    assert "discordant: P20, P21" in text
+
+
+def test_cases_of_one_size_have_limits_but_no_icc():
+    same = PairedSizes("largest_mm", CASES[:3], (2.5,) * 3, (3.0,) * 3)
+    (size,) = judge_agreement(pair(sizes=(same,))).sizes
+    assert size.icc is None
+    assert size.limits.bias == pytest.approx(0.5)
+    assert "ICC" not in as_text([judge_agreement(pair(sizes=(same,)))])

@@ -1,0 +1,105 @@
+"""Where the reading meets the command line: arguments in, sentences out."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from viewer.pack import PackError
+
+__all__ = ["run_adjudicate", "run_collect", "run_open", "run_prepare", "run_verify"]
+
+
+def run_prepare(
+    inputs: Sequence[Path],
+    store: str,
+    readers: str,
+    out: Path,
+    *,
+    controls: int,
+    repeats: int,
+    seed: int,
+    recist: bool,
+    marks: bool,
+) -> str:
+    """Write the packs; return what was handed out and what was left out."""
+    from viewer.pack import ReadingProtocol
+    from viewer.packs import prepare
+    from viewer.studykey import COORDINATOR
+
+    done = prepare(
+        inputs,
+        store,
+        out,
+        readers=[label.strip() for label in readers.split(",")],
+        controls=controls,
+        repeats=repeats,
+        seed=seed,
+        protocol=ReadingProtocol(asks_recist=recist, shows_marks=marks),
+        progress=lambda sentence: print(sentence, file=sys.stderr),
+    )
+    lines = [f"{out / pack.reader}: {len(pack.cases)} cases" for pack in done.key.packs]
+    lines.append(f"{out / COORDINATOR}: the key; keep it from the readers")
+    return "\n".join([*lines, *(f"left out: {sentence}" for sentence in done.left_out)])
+
+
+def run_open(pack: Path, marks: Path | None) -> None:
+    """Open the reading room."""
+    if importlib.util.find_spec("napari") is None:
+        raise PackError("the reading room needs napari and Qt: pip install 'mipc[viewer]'")
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise PackError("the reading room needs a screen; there is none here (DISPLAY is not set)")
+    from viewer.window.room import open_room
+
+    open_room(pack, marks)
+
+
+def run_collect(packs: Path, returned: Sequence[Path], out: Path) -> str:
+    """Check and merge the packs, and write what the analysis takes."""
+    from viewer.collecting import collect
+    from viewer.export import write_collection
+
+    collection = collect(packs, returned)
+    write_collection(collection, out)
+    missing = (f"{count} of reader {reader}" for reader, count in collection.missing.items() if count)
+    left = ", ".join(missing)
+    labels = collection.labels()
+    bases = {
+        basis: sum(label.basis == basis for label in labels)
+        for basis in sorted({one.basis for one in labels})
+    }
+    words = ", ".join(f"{count} {basis}" for basis, count in bases.items())
+    waiting = f"\nstill to be signed: {left}" if left else ""
+    return f"{len(collection.reads)} signed reads; labels: {words}; tables in {out}{waiting}"
+
+
+def run_adjudicate(packs: Path, reader: str, seed: int) -> str:
+    """Write the adjudicator's pack."""
+    from viewer.adjudication import adjudicate
+    from viewer.collecting import collect
+
+    pack = adjudicate(collect(packs), packs, reader=reader, seed=seed)
+    return f"{packs / pack.reader}: {len(pack.cases)} discordant cases"
+
+
+def run_verify(folder: Path) -> tuple[str, bool]:
+    """Check a pack, or all packs below a folder; return what was found, and whether all is well."""
+    from viewer.collecting import verify_pack
+    from viewer.pack import PACK_FILE
+
+    folders = (
+        [folder]
+        if (folder / PACK_FILE).exists()
+        else sorted(path.parent for path in folder.glob(f"*/{PACK_FILE}"))
+    )
+    if not folders:
+        raise PackError(f"{folder} is no pack and holds none")
+    lines, is_well = [], True
+    for one in folders:
+        check = verify_pack(one)
+        is_well = is_well and not check.problems
+        head = f"{check.head.count} entries, last {check.head.hash[:16]}"
+        lines.append(f"{one}: " + ("; ".join(check.problems) if check.problems else f"verifies ({head})"))
+        lines += [f"  note: {note}" for note in check.notes]
+    return "\n".join(lines), is_well
