@@ -1,6 +1,6 @@
 """How long one study takes, whole command, beside SimpleITK only reading the same series.
 
-    python benchmarks/screen.py SCAN_FOLDER [--repeats 3]
+    python -m benchmarks.screen SCAN_FOLDER [--repeats 3]
 
 The series is first written as a plain uncompressed copy. Start-up counts on both sides: each run is a new
 process.
