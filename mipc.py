@@ -1,11 +1,20 @@
 """The command line: one short function a subcommand; the work is done in the rooms."""
 
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imaging.dicom.nodes import Nodes
+    from imaging.dicom.query import Query
+
 NOTHING_USABLE, WRONG_USAGE, INTERRUPTED = 1, 2, 130  # exit statuses
+
+Answer = TypeVar("Answer")
 
 app = typer.Typer(
     name="mipc",
@@ -39,11 +48,35 @@ def _stop(sentence: str, status: int) -> NoReturn:
     raise typer.Exit(status)
 
 
+def _folder_or_node(text: str) -> Path:
+    """Return an input of `screen`: something that is there, or an archive by name."""
+    if not text.startswith("pacs:") and not Path(text).exists():
+        raise typer.BadParameter(f"Path '{text}' does not exist.")
+    return Path(text)
+
+
+NODES = Path(typer.get_app_dir("mipc")) / "nodes.toml"
+NodesFile = Annotated[
+    Path,
+    typer.Option(
+        envvar="MIPC_NODES", show_default=False, help="The archives, a TOML file [nodes.toml of the user]."
+    ),
+]
+RegistryFile = Annotated[
+    Path | None,
+    typer.Option(exists=True, show_default=False, help="Patients to ask for, CSV with a column patient_id."),
+]
+
+
 @app.command()
 def screen(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="Folders, files, zip archives or a DICOMDIR.", exists=True),
+        typer.Argument(
+            metavar="INPUT...",
+            help="Folders, files, zip archives, a DICOMDIR, or pacs:NODE.",
+            parser=_folder_or_node,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the report, the tables and the store.")],
     store: Annotated[
@@ -59,6 +92,12 @@ def screen(
         typer.Option(min=0, show_default=False, help="GiB a study may take [a worker's share]."),
     ] = 0,
     resume: Annotated[bool, typer.Option(help="Go on where an earlier run stopped.")] = True,
+    dicom: Annotated[bool, typer.Option("--dicom", help="Write the results as DICOM to OUT/dicom.")] = False,
+    push: Annotated[
+        str, typer.Option(metavar="NODE", show_default=False, help="Send the DICOM results to this archive.")
+    ] = "",
+    registry: RegistryFile = None,
+    nodes: NodesFile = NODES,
     json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
 ) -> None:
     """Screen studies for miliary carcinomatosis and write a report."""
@@ -69,6 +108,9 @@ def screen(
     from imaging.protocol import ProtocolError
     from records.errors import StoreError
 
+    archives = push or any(str(place).startswith("pacs:") for place in inputs)
+    if archives:
+        inputs = _fetched(inputs, out, nodes, registry)
     try:
         status = screen_command(
             inputs,
@@ -79,12 +121,43 @@ def screen(
             limits=Limits(time_limit, int(memory_limit * 2**30) or None),
             resumes=resume,
             prints_json=json,
+            writes_dicom=dicom or bool(push),
         )
     except (ProtocolError, StoreError) as error:
         _stop(str(error), WRONG_USAGE)
     except KeyboardInterrupt:
         _stop("stopped", INTERRUPTED)
+    if push and status == 0:
+        _asking(lambda known: _sent(known, push, out / "dicom"), nodes)
     raise typer.Exit(status)
+
+
+def _fetched(inputs: list[Path], out: Path, nodes: Path, registry: Path | None) -> list[Path]:
+    """Fetch what is in an archive; the file of nodes is checked before anything long begins."""
+    from imaging.archives import fetch_inputs
+
+    def fetch(known: "Nodes") -> list[Path]:
+        return fetch_inputs(inputs, out, lambda: known, registry)
+
+    return _asking(fetch, nodes)
+
+
+def _sent(known: "Nodes", name: str, folder: Path) -> None:
+    from imaging.archives import send
+
+    send(known, name, [folder])
+
+
+def _asking(what: "Callable[[Nodes], Answer]", nodes: Path) -> "Answer":
+    """Read the file of nodes and do `what` with it; an archive that fails ends with its sentence."""
+    from imaging.dicom.nodes import PacsError, load_nodes
+
+    try:
+        return what(load_nodes(nodes))
+    except PacsError as error:
+        _stop(str(error), NOTHING_USABLE)
+    except KeyboardInterrupt:
+        _stop("stopped; the same command goes on where this one stopped", INTERRUPTED)
 
 
 @app.command()
@@ -305,6 +378,130 @@ def review_verify(
         _stop(str(error), NOTHING_USABLE)
     typer.echo(found)
     raise typer.Exit(0 if is_well else NOTHING_USABLE)
+
+
+@app.command()
+def deidentify(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="Folders, files, zip archives or a DICOMDIR.", exists=True),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the images that may leave.")],
+    key: Annotated[Path, typer.Option(help="What leads back to the patients; made if it is not there.")],
+    json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
+) -> None:
+    """Write CT images without what tells who they are of (DICOM PS3.15)."""
+    from imaging.dicom.relink import RelinkError
+    from imaging.handout import deidentify_command
+
+    try:
+        status = deidentify_command(inputs, out, key, prints_json=json)
+    except (RelinkError, ValueError, OSError) as error:
+        _stop(str(error), WRONG_USAGE)
+    except KeyboardInterrupt:
+        _stop("stopped; the same command writes the same names", INTERRUPTED)
+    raise typer.Exit(status)
+
+
+pacs = typer.Typer(help="Ask archives, fetch from them, send to them.", no_args_is_help=True)
+app.add_typer(pacs, name="pacs")
+
+Node = Annotated[str, typer.Argument(metavar="NODE", help="An archive, as the file of nodes names it.")]
+From = Annotated[
+    datetime | None,
+    typer.Option("--from", formats=["%Y-%m-%d"], show_default=False, help="First study date."),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option("--until", formats=["%Y-%m-%d"], show_default=False, help="Last study date."),
+]
+Modality = Annotated[str, typer.Option(help="Such as CT; empty for any.")]
+Description = Annotated[str, typer.Option(show_default=False, help="Of the study; * stands for anything.")]
+Accession = Annotated[str, typer.Option(show_default=False, help="Accession number.")]
+Patient = Annotated[str, typer.Option(show_default=False, help="Patient number.")]
+
+
+def _questions(
+    patient: str,
+    first: datetime | None,
+    last: datetime | None,
+    modality: str,
+    description: str,
+    accession: str,
+    registry: Path | None,
+) -> "list[Query]":
+    from imaging.archives import questions
+    from imaging.dicom.query import Query
+
+    first_day, last_day = (day.date() if day else None for day in (first, last))
+    return questions(Query(patient, first_day, last_day, modality, description, accession), registry)
+
+
+@pacs.command("check")
+def pacs_check(node: Node, nodes: NodesFile = NODES) -> None:
+    """Ask an archive whether it is there and lets us in."""
+    from imaging.archives import check_command
+
+    raise typer.Exit(_asking(lambda known: check_command(known, node), nodes))
+
+
+@pacs.command("find")
+def pacs_find(
+    node: Node,
+    patient: Patient = "",
+    first: From = None,
+    last: Until = None,
+    modality: Modality = "CT",
+    description: Description = "",
+    accession: Accession = "",
+    registry: RegistryFile = None,
+    nodes: NodesFile = NODES,
+    json: Annotated[bool, typer.Option("--json", help="Print the studies for a program.")] = False,
+) -> None:
+    """List the studies that an archive has."""
+    from imaging.archives import find_command
+
+    def ask(known: "Nodes") -> int:
+        asked = _questions(patient, first, last, modality, description, accession, registry)
+        return find_command(known, node, asked, prints_json=json)
+
+    raise typer.Exit(_asking(ask, nodes))
+
+
+@pacs.command("pull")
+def pacs_pull(
+    node: Node,
+    out: Annotated[Path, typer.Option(help="Folder for the images.")],
+    patient: Patient = "",
+    first: From = None,
+    last: Until = None,
+    modality: Modality = "CT",
+    description: Description = "",
+    accession: Accession = "",
+    registry: RegistryFile = None,
+    nodes: NodesFile = NODES,
+    json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
+) -> None:
+    """Fetch studies; the same command again fetches what is missing."""
+    from imaging.archives import pull_command
+
+    def ask(known: "Nodes") -> int:
+        asked = _questions(patient, first, last, modality, description, accession, registry)
+        return pull_command(known, node, asked, out, prints_json=json)
+
+    raise typer.Exit(_asking(ask, nodes))
+
+
+@pacs.command("push")
+def pacs_push(
+    node: Node,
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Files or folders.", exists=True)],
+    nodes: NodesFile = NODES,
+) -> None:
+    """Send DICOM files that an archive does not have yet."""
+    from imaging.archives import push_command
+
+    raise typer.Exit(_asking(lambda known: push_command(known, node, inputs), nodes))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,19 @@ from imaging.dicom.pull import Pulled, find, pull, write_missing
 from imaging.dicom.query import Query, StudyMatch, read_registry
 from imaging.legible import legible
 
-__all__ = ["check_command", "fetch", "find_command", "pull_command", "push_command", "questions"]
+__all__ = [
+    "PACS",
+    "check_command",
+    "fetch",
+    "fetch_inputs",
+    "find_command",
+    "pull_command",
+    "push_command",
+    "questions",
+    "send",
+]
+
+PACS = "pacs:"  # before the name of a node, where a folder is expected
 
 DONE, NOTHING_USABLE = 0, 1  # exit statuses; 2 is wrong usage
 FEW = 12  # missing series that are named one by one
@@ -84,8 +96,40 @@ def fetch(nodes: Nodes, name: str, asked: Sequence[Query], folder: Path, missing
     return done
 
 
+def fetch_inputs(
+    inputs: Sequence[Path], out: Path, read_nodes: Callable[[], Nodes], registry: Path | None
+) -> list[Path]:
+    """Return `inputs` with each `pacs:NODE` replaced by the folder that its studies were fetched to.
+
+    Parameters
+    ----------
+    out : Path
+        Studies go to `pulled/NODE` in it, the list of what is missing to `not_delivered.csv`.
+    read_nodes : callable
+        Reads the file of nodes; called only if there is one to ask.
+    """
+    paths = []
+    for place in inputs:
+        name = str(place).removeprefix(PACS)
+        if name == str(place):
+            paths.append(place)
+        else:
+            folder = out / "pulled" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            fetch(read_nodes(), name, questions(Query(), registry), folder, out / "not_delivered.csv")
+            paths.append(folder)
+    return paths
+
+
 def push_command(nodes: Nodes, name: str, inputs: Sequence[Path]) -> int:
     """Send DICOM files that an archive does not have."""
+    sent, refused = send(nodes, name, inputs)
+    print(f"{name} has {sent} of {sent + refused} files.")
+    return DONE if sent else NOTHING_USABLE
+
+
+def send(nodes: Nodes, name: str, inputs: Sequence[Path]) -> tuple[int, int]:
+    """Send DICOM files, name what is refused on standard error, and count both."""
     paths = [path for place in inputs for path in _files(place)]
     with open_archive(nodes, name) as archive, Display() as display:
         refused = push(
@@ -96,8 +140,7 @@ def push_command(nodes: Nodes, name: str, inputs: Sequence[Path]) -> int:
         display.close()
     for path, why in refused:
         print(f"not taken: {legible(str(path))}: {legible(why, 300)}", file=sys.stderr)
-    print(f"{name} has {len(paths) - len(refused)} of {len(paths)} files.")
-    return DONE if len(refused) < len(paths) else NOTHING_USABLE
+    return len(paths) - len(refused), len(refused)
 
 
 def _shown(display: Display) -> Callable[[str, int, int], None]:

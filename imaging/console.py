@@ -129,7 +129,8 @@ class Display:
 
     def close(self) -> None:
         """Take the line off the screen."""
-        self._progress.stop()
+        if self._console.is_terminal:  # else there is none, and rich would print an empty line
+            self._progress.stop()
 
 
 @dataclass

@@ -11,7 +11,8 @@ from pathlib import Path
 from imaging.batch import Screened
 from imaging.card import model_version
 from imaging.console import Display, print_problems, print_summary
-from imaging.dicom import StudyFiles
+from imaging.dicom import Intake, StudyFiles
+from imaging.legible import legible
 from imaging.pool import Limits, default_workers
 from imaging.protocol import Protocol, load_protocol, provenance
 from imaging.run import Run, read_inputs, screen_intake, summary_values
@@ -35,6 +36,7 @@ def screen_command(
     limits: Limits,
     resumes: bool,
     prints_json: bool,
+    writes_dicom: bool = False,
 ) -> int:
     """Screen what was handed over, print a summary, and return the exit status.
 
@@ -57,6 +59,8 @@ def screen_command(
             workers = workers or default_workers(STUDY_BYTES)
             run = Run(out, partial(screen_here, protocol), made, workers, limits, resumes)
             stock = screen_intake(intake, database, run, display)
+            if writes_dicom:
+                _write_dicom(intake, store, run, display)
         except KeyboardInterrupt:
             display.close()
             print(
@@ -71,6 +75,23 @@ def screen_command(
         else:
             print_summary(stock, intake, out / "report.html", made)
     return DONE
+
+
+def _write_dicom(intake: Intake, store: str | Path, run: Run, display: Display) -> None:
+    """Write the results as DICOM, and name the studies that have none."""
+    from imaging.results import write_results
+
+    written = write_results(
+        intake,
+        store,
+        run.folder / "dicom",
+        workers=run.workers,
+        limits=run.limits,
+        progress=lambda done, total: display.show("Writing DICOM", done, total, f"{done}/{total} studies"),
+    )
+    for one in written:
+        if one.why_none:
+            print(f"no DICOM results of study {one.study_uid}: {legible(one.why_none, 300)}", file=sys.stderr)
 
 
 def screen_here(protocol: Protocol, study: StudyFiles) -> Screened:

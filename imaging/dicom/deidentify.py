@@ -7,7 +7,7 @@ decoded and written anew, so that nothing rides on a codestream's comments or in
 bits above the image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -28,6 +28,8 @@ from imaging.dicom.write import IMPLEMENTATION_UID
 from records.errors import ScreeningError
 
 __all__ = ["Deidentified", "deidentify"]
+
+Progress = Callable[[int, int], object]
 
 # PS3.16 context group 7050
 METHODS = (
@@ -52,7 +54,9 @@ class Deidentified:
     refused: tuple[str, ...]  # a sentence a file, by its number in the input
 
 
-def deidentify(inputs: Sequence[Path], out: Path, *, key_path: Path) -> Deidentified:
+def deidentify(
+    inputs: Sequence[Path], out: Path, *, key_path: Path, progress: Progress | None = None
+) -> Deidentified:
     """Write every CT image of `inputs` without what tells who it is of.
 
     Parameters
@@ -63,6 +67,8 @@ def deidentify(inputs: Sequence[Path], out: Path, *, key_path: Path) -> Deidenti
         Folder; files are named by their new UIDs.
     key_path : Path
         The key that re-links, made if it is not there. It must not lie in `out`.
+    progress : callable, optional
+        Called with (studies written, studies in all).
 
     Returns
     -------
@@ -76,11 +82,13 @@ def deidentify(inputs: Sequence[Path], out: Path, *, key_path: Path) -> Deidenti
     written: list[Path] = []
     refused: list[str] = []
     intake = find_studies(inputs)
-    for study in intake.studies:
+    for number, study in enumerate(intake.studies, start=1):
         for series in study.series:
             _deidentify_series(series, study.study.patient_id, out, key, written, refused)
         # The key is kept before the next study, so that no pseudonym is out without it.
         save_key(key, key_path)
+        if progress is not None:
+            progress(number, len(intake.studies))
     refused += [f"a file was set aside: {problem.code.value}" for problem in intake.problems]
     return Deidentified(tuple(written), tuple(refused))
 
