@@ -224,7 +224,12 @@ def _right_and_left(
         raise ScreeningError(Reason.LUNGS_NOT_FOUND, "no air-filled lung was found inside the chest")
     sizes_ml = np.bincount(parts.ravel(), minlength=count + 1) * voxel_ml
     sizes_ml[0] = 0
-    large = np.flatnonzero(sizes_ml >= MIN_PART_SHARE * sizes_ml.max())
+    # What runs from the first slice to the last is the hollow of the couch, if there is a lung beside it.
+    ending_ml = sizes_ml.copy()
+    ending_ml[np.intersect1d(parts[0], parts[-1])] = 0
+    if ending_ml.max() >= MIN_TOTAL_ML / 4:
+        sizes_ml = ending_ml
+    large = np.flatnonzero(sizes_ml >= max(MIN_PART_SHARE * sizes_ml.max(), voxel_ml))
     means_hu = ndimage.mean(hu, parts, large)
     kept = [
         part for part, hu in zip(large, means_hu, strict=True) if hu > GAS_HU or part == sizes_ml.argmax()

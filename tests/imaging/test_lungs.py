@@ -97,6 +97,25 @@ def test_the_box_holds_both_lungs():
     assert np.count_nonzero(labels[lungs.box]) == np.count_nonzero(labels)
 
 
+def test_the_hollow_of_the_couch_is_no_lung():
+    scan = chest()
+    hu = scan.hu.copy()
+    hu[:, 185:197, 20:220] = -300  # the shell
+    hu[:, 187:195, 22:218] = -950
+    lungs = segment_lungs(replace(scan, hu=hu))
+    assert not lungs.labels[:, 185:197].any()
+    assert lungs.volume_ml(RIGHT) == pytest.approx(LUNG_ML, rel=0.04)
+
+
+def test_gas_in_the_bowel_is_no_lung():
+    scan = chest()
+    hu = scan.hu.copy()
+    hu[ellipsoid((-135, -40, 60), (14, 30, 45))] = -1000  # 80 ml below the left lung
+    labels = segment_lungs(replace(scan, hu=hu)).labels
+    assert not labels[6, 73, 160]
+    assert labels[60, 100, 160] == LEFT
+
+
 def cut(scan: Volume, planes: slice) -> Volume:
     return replace(scan, hu=scan.hu[planes], sop_instance_uids=scan.sop_instance_uids[planes])
 
@@ -110,6 +129,7 @@ REFUSED = [
         lambda: cut(chest(), slice(60, None)), Reason.LUNGS_INCOMPLETE, "lower", id="upper-half-only"
     ),
     pytest.param(lambda: cut(chest(), slice(0, 60)), Reason.LUNGS_INCOMPLETE, "upper", id="lower-half-only"),
+    pytest.param(lambda: cut(chest(), slice(30, 90)), Reason.LUNGS_INCOMPLETE, "cut off", id="middle-only"),
     pytest.param(lambda: chest(left=False), Reason.LUNGS_IMPLAUSIBLE, "left lung", id="left-lung-missing"),
     pytest.param(lambda: chest(right=False), Reason.LUNGS_IMPLAUSIBLE, "right lung", id="right-lung-missing"),
     pytest.param(lambda: without_air(chest()), Reason.LUNGS_NOT_FOUND, "no air", id="abdomen"),
