@@ -10,9 +10,10 @@ from typing import Any
 import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.dataset import Dataset
 from urllib3.exceptions import ReadTimeoutError
 
+from imaging.dicom.headers import BROKEN
 from imaging.dicom.nodes import PacsError, WebNode
 from imaging.dicom.query import Keep, Query, SeriesMatch, StudyMatch
 from imaging.dicom.values import iso_date
@@ -21,6 +22,7 @@ __all__ = ["WebArchive"]
 
 PAGE = 500  # matches asked for at a time; a server may give fewer
 A_FEW = 20  # missing instances up to here are asked for one by one, more as the whole series
+AGAIN = "the same command goes on from here"
 STATUS = {
     401: "does not accept our user name, password or token",
     403: "does not allow it",
@@ -87,15 +89,15 @@ class WebArchive:
         as_stored: Any = (("application/dicom", "*"),)
         with self._sentences("while sending images; "):
             if len(wanted) > A_FEW:
-                for dataset in self._client.iter_series(study_uid, series_uid, media_types=as_stored):
-                    _keep(dataset, wanted, keep)
-                return
-            for uid in sorted(wanted):
-                _keep(
-                    self._client.retrieve_instance(study_uid, series_uid, uid, media_types=as_stored),
-                    wanted,
-                    keep,
+                parts = self._client.iter_series(study_uid, series_uid, media_types=as_stored)
+            else:
+                parts = (
+                    self._client.retrieve_instance(study_uid, series_uid, uid, media_types=as_stored)
+                    for uid in sorted(wanted)
                 )
+            for uid, file in self._files(parts):
+                if uid in wanted:
+                    keep(uid, file)
 
     def store(self, paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         """Send files, one a request, so that one that is refused does not take others along."""
@@ -114,6 +116,22 @@ class WebArchive:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+    def _files(self, parts: Iterator[Dataset]) -> Iterator[tuple[str, bytes]]:
+        """Yield each part of an answer as SOP Instance UID and file; the last may be cut off anywhere."""
+        while True:
+            try:
+                dataset = next(parts, None)
+                if dataset is None:
+                    return
+                uid, buffer = str(dataset.get("SOPInstanceUID", "")), io.BytesIO()
+                dataset.save_as(buffer, enforce_file_format=True)
+            except requests.RequestException:
+                raise
+            except BROKEN as error:
+                sentence = f"{self._node.name} sent images that are cut off or damaged; {AGAIN}"
+                raise PacsError(sentence) from error
+            yield uid, buffer.getvalue()
 
     def _pages(self, search: Any, **asked: Any) -> Iterator[dict[str, Any]]:
         """Yield all matches, page by page, whether or not the server knows what a page is."""
@@ -137,7 +155,6 @@ class WebArchive:
     def _sentences(self, doing: str = "") -> Iterator[None]:
         """Turn what went wrong into a sentence that names the node."""
         name = self._node.name
-        again = "the same command goes on from here"
         try:
             yield
         except requests.HTTPError as error:
@@ -145,34 +162,23 @@ class WebArchive:
             why = STATUS.get(status, f"answered with an error (HTTP {status})")
             raise PacsError(f"{name} {why}") from error
         except requests.Timeout as error:
-            raise PacsError(f"{name} {self._too_slow} {doing}{again}") from error
+            raise PacsError(f"{name} {self._too_slow} {doing}{AGAIN}") from error
         except requests.exceptions.SSLError as error:
             raise PacsError(f"the certificate of {name} does not hold for {self._node.url}") from error
         except requests.exceptions.ChunkedEncodingError as error:
-            raise PacsError(f"{name} ended the connection {doing}{again}") from error
+            raise PacsError(f"{name} ended the connection {doing}{AGAIN}") from error
         except requests.ConnectionError as error:
             if error.args and isinstance(error.args[0], ReadTimeoutError):  # amid an answer
-                raise PacsError(f"{name} {self._too_slow} {doing}{again}") from error
+                raise PacsError(f"{name} {self._too_slow} {doing}{AGAIN}") from error
             raise PacsError(
-                f"{name} cannot be reached at {self._node.url}, or ended the connection; {again}"
+                f"{name} cannot be reached at {self._node.url}, or ended the connection; {AGAIN}"
             ) from error
         except requests.exceptions.JSONDecodeError as error:
             raise PacsError(f"{name} answers something that is not DICOMweb at {self._node.url}") from error
-        except InvalidDicomError as error:
-            raise PacsError(f"{name} sent a part that is no DICOM file, or cut off; {again}") from error
 
 
 def _status(error: requests.HTTPError) -> int:
     return error.response.status_code if error.response is not None else 0
-
-
-def _keep(dataset: Any, wanted: frozenset[str], keep: Keep) -> None:
-    """Hand an instance on as the bytes of a file, if it was asked for."""
-    uid = str(dataset.get("SOPInstanceUID", ""))
-    if uid in wanted:
-        buffer = io.BytesIO()
-        dataset.save_as(buffer, enforce_file_format=True)
-        keep(uid, buffer.getvalue())
 
 
 def _texts(row: dict[str, Any], tag: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.dicom import codes
-from imaging.dicom.evidence import Evidence, equipment, stamp
+from imaging.dicom.evidence import Evidence, EvidenceError, equipment, stamp
 from imaging.dicom.stack import Stack
 from imaging.dicom.uids import derive_uid
 from imaging.geometry import index_of
@@ -43,6 +43,8 @@ def build_segmentation(screening: Screening, evidence: Evidence, *, series_uid: 
     ------
     ValueError
         If no nodule is reported.
+    EvidenceError
+        If the series lies in several multi-frame files.
     """
     from highdicom import AlgorithmIdentificationSequence, seg
 
@@ -64,9 +66,7 @@ def build_segmentation(screening: Screening, evidence: Evidence, *, series_uid: 
         anatomic_regions=[codes.LUNG],
     )
     mask = draw_balls(evidence.stack, _shape(evidence.stack), reported)
-    planes = np.flatnonzero(mask.any(axis=(1, 2)))
     result: Dataset = seg.Segmentation(
-        pixel_array=mask[planes],
         segmentation_type="BINARY",
         segment_descriptions=[segment],
         series_instance_uid=series_uid,
@@ -76,7 +76,7 @@ def build_segmentation(screening: Screening, evidence: Evidence, *, series_uid: 
         content_label="MIPC",
         content_description="Reported nodules, balls of the fitted diameter",
         series_description="MIPC nodules",
-        **_place(evidence, planes),
+        **_frames(evidence, mask),
         **equipment(made),
     )
     stamp(result, made)
@@ -117,16 +117,19 @@ def _shape(stack: Stack) -> tuple[int, int, int]:
     return len(stack.frames), image.rows, image.columns
 
 
-def _place(evidence: Evidence, planes: NDArray[np.int_]) -> dict[str, object]:
-    """Return what says where the drawn planes lie, from the stack itself and not from what headers repeat."""
+def _frames(evidence: Evidence, mask: NDArray[np.uint8]) -> dict[str, object]:
+    """Return the frames to write and what says where they lie, as the constructor of highdicom takes them."""
+    if evidence.is_multi_frame:
+        return _frames_of_one_file(evidence, mask)
     from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
 
-    if evidence.is_multi_frame:
-        return {"source_images": evidence.headers}
     stack = evidence.stack
     first = stack.frames[0]
+    planes = np.flatnonzero(mask.any(axis=(1, 2)))
     return {
         "source_images": [evidence.headers[plane] for plane in planes],
+        "pixel_array": mask[planes],
+        # From the stack itself, not from what headers may repeat wrongly.
         "pixel_measures": PixelMeasuresSequence(
             pixel_spacing=stack.spacing_mm[1:],
             slice_thickness=first.reconstruction.slice_thickness_mm or stack.spacing_mm[0],
@@ -137,3 +140,17 @@ def _place(evidence: Evidence, planes: NDArray[np.int_]) -> dict[str, object]:
             PlanePositionSequence("PATIENT", stack.frames[plane].position_mm) for plane in planes
         ],
     }
+
+
+def _frames_of_one_file(evidence: Evidence, mask: NDArray[np.uint8]) -> dict[str, object]:
+    """Return all frames in the order of a multi-frame file; those without a nodule are left out later."""
+    if len(evidence.headers) > 1:
+        raise EvidenceError(
+            f"{evidence.series.label} lies in {len(evidence.headers)} multi-frame files; "
+            "a segmentation can refer to one"
+        )
+    (header,) = evidence.headers
+    frames = np.zeros((int(header.NumberOfFrames), *mask.shape[1:]), np.uint8)
+    for frame, plane in zip(evidence.stack.frames, mask, strict=True):
+        frames[frame.number] = plane
+    return {"source_images": [header], "pixel_array": frames}

@@ -22,10 +22,14 @@ NODULES = (
 
 
 def screened(
-    folder: Path, *, volume: Volume | None = None, nodules=NODULES, **changes
+    folder: Path, *, volume: Volume | None = None, writes=True, nodules=NODULES, **changes
 ) -> tuple[Screening, StudyFiles, Volume, Pictures]:
-    """Write a study and return it with a screening that reports `nodules`, and one candidate it does not."""
-    export(folder, volume or chest(24, spacing_mm=(1.25, 0.8, 0.8)))
+    """Write a study, unless it is there, and return it with a screening.
+
+    The screening reports `nodules`, and holds one candidate that it does not report.
+    """
+    if writes:
+        export(folder, volume or chest(24, spacing_mm=(1.25, 0.8, 0.8)))
     study = only_study(folder)
     (series,) = study.series
     read = read_volume(series)

@@ -22,6 +22,7 @@ from records.errors import Reason
 from records.model import Verdict, VerdictLabel
 from tests.imaging.dicom.making import UPRIGHT, chest, edit, setting
 from tests.imaging.dicom.results import NODULES, screened
+from tests.imaging.dicom.test_multiframe import enhanced
 from tests.records import examples
 
 
@@ -227,6 +228,24 @@ def test_an_oblique_stack_comes_back_where_it_was(tmp_path):
     direction = segread(exported.paths[1]).get_volume().direction  # its columns run along the array axes
     np.testing.assert_allclose(direction[:, 1:], tilted[1:].T, atol=1e-6)
     np.testing.assert_allclose(np.abs(direction[:, 0] @ tilted[0]), 1, atol=1e-6)
+
+
+def test_a_multi_frame_file_is_referred_to_frame_by_frame(tmp_path):
+    order = [5, 3, 8, 0, 11, 1, 2, 10, 4, 9, 7, 6]
+    (tmp_path / "in").mkdir()
+    enhanced(tmp_path / "in", order=order)
+    nodules = (((2.0, 20.0, 30.0), 14.0), ((9.2, 30.0, 12.0), 13.0))
+    screening, study, volume, _ = screened(tmp_path / "in", writes=False, nodules=nodules)
+    report, segmentation = export_results(screening, study, None, tmp_path / "dicom").paths
+    groups = srread(report).content.get_planar_roi_measurement_groups()
+    said = [group.roi.ContentSequence[0].ReferencedSOPSequence[0].ReferencedFrameNumber for group in groups]
+    assert said == [order.index(2) + 1, order.index(9) + 1]
+    expected = draw_balls(build_stack(study.series[0].frames), volume.hu.shape, screening.nodules[:-1])
+    numbers = [order.index(plane) + 1 for plane in range(12)]
+    mask = segread(segmentation).get_pixels_by_source_frame(
+        volume.sop_instance_uids[0], numbers, assert_missing_frames_are_empty=True
+    )[..., 0]
+    np.testing.assert_array_equal(mask, expected)
 
 
 def test_values_no_archive_would_take_are_left_out(tmp_path):

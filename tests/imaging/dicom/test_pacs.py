@@ -3,11 +3,14 @@
 import datetime as dt
 import shutil
 import subprocess
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pydicom
 import pytest
+import requests
 
 from imaging.dicom import choose_series, derive_uid, find_studies, read_volume
 from imaging.dicom.export import export_results
@@ -195,6 +198,50 @@ def test_an_archive_that_is_gone_half_way_leaves_whole_images_and_a_list(network
     assert any(word in missing.sentence for word in ("ended the connection", "cut off", "sent "))
     resumed = _pull(node, tmp_path)
     assert (resumed.images, resumed.fetched, resumed.missing) == (IMAGES, IMAGES - len(kept), [])
+
+
+class Truncating(BaseHTTPRequestHandler):
+    """Hand on what the archive answers, but images only in part, as if that were all of it."""
+
+    def do_GET(self):
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+        answer = requests.get(
+            f"http://{HERE}:{WEB_PORT}{self.path}", headers=headers, timeout=20, proxies={"http": ""}
+        )
+        body = answer.content
+        if answer.headers["Content-Type"].startswith("multipart"):
+            body = body[: int(len(body) * self.server.share)]
+        self.send_response(answer.status_code)
+        self.send_header("Content-Type", answer.headers["Content-Type"])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("share", "whole"),
+    [
+        pytest.param(0.5, 11, id="in-pixels"),
+        pytest.param(2 / 3, 15, id="in-a-boundary"),
+        pytest.param(0.752, 18, id="in-a-header"),
+    ],
+)
+def test_a_truncated_multipart_keeps_the_whole_images_and_names_the_rest(network, tmp_path, share, whole):
+    with ThreadingHTTPServer((HERE, 5003), Truncating) as server:
+        server.share = share
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = _pull(_through(WEB, 5003), tmp_path)
+        server.shutdown()
+    kept = list(tmp_path.rglob("*.dcm"))
+    assert whole <= len(kept) <= IMAGES
+    assert all(len(pydicom.dcmread(path).PixelData) == 48 * 48 * 2 for path in kept)
+    (missing,) = done.missing
+    assert (missing.asked, missing.delivered) == (IMAGES, len(kept))
+    assert "cut off" in missing.sentence
+    assert _pull(WEB, tmp_path).fetched == IMAGES - len(kept)
 
 
 def _through(node, port):
