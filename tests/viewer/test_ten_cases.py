@@ -32,6 +32,7 @@ def room_of(pack):
 
     room = Room(pack)
     try:
+        room.window.resize(1000, 700)  # a small canvas is drawn quickly
         hands = Hands(room)
         hands.wait_until_active()
         yield room, hands

@@ -334,11 +334,8 @@ class Images(QObject):
         cine = f"\ncine {CINE_HZ[self._speed]} a second" if self._cine.isActive() else ""
         tool = "" if self.tool is Tool.CROSSHAIR else f"\n{self.tool}"
         for view in self.views:
-            view.words_right = window + (cine + tool if view is self.active else "")
-            view.words_below = self._probe_words(view)
-            view.overlay.update()
-        self.beside.words_right = "linked" if self.is_linked else "LINK OFF"
-        self.beside.overlay.update()
+            view.say(window + (cine + tool if view is self.active else ""), self._probe_words(view))
+        self.beside.say("linked" if self.is_linked else "LINK OFF", "")
 
     def _probe_words(self, view: PlaneView) -> str:
         if self.tool is not Tool.PROBE or self.shown is None or view is not self.active:

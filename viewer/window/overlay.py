@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtCore import QPointF, QRect, QRectF, Qt
 from qtpy.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
 
@@ -17,6 +17,7 @@ RULER = QColor(255, 214, 10)
 ACTIVE = QColor(255, 159, 10)
 SCALE_BARS_MM = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 MARGIN = 10
+GAP = 14  # of the crosshair, from its centre, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,9 @@ class Overlay(QWidget):
         """Draw."""
         drawing = self._drawing()
         painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if drawing.cross is not None:
             self._draw_cross(painter, drawing.cross)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for line in drawing.lines:
             self._draw_ruler(painter, line)
         if drawing.letters is not None:
@@ -81,15 +82,14 @@ class Overlay(QWidget):
 
     def _draw_cross(self, painter: QPainter, cross: tuple[float, float]) -> None:
         """Draw the crosshair open in the middle, so that it hides no nodule."""
-        x, y = cross
-        painter.setPen(QPen(CROSS, 1))
-        for a, b in (
-            (QPointF(0, y), QPointF(x - 14, y)),
-            (QPointF(x + 14, y), QPointF(self.width(), y)),
-            (QPointF(x, 0), QPointF(x, y - 14)),
-            (QPointF(x, y + 14), QPointF(x, self.height())),
+        x, y = round(cross[0]), round(cross[1])
+        for box in (
+            QRect(0, y, x - GAP, 1),
+            QRect(x + GAP, y, self.width() - x - GAP, 1),
+            QRect(x, 0, 1, y - GAP),
+            QRect(x, y + GAP, 1, self.height() - y - GAP),
         ):
-            painter.drawLine(a, b)
+            painter.fillRect(box, CROSS)  # ten times as fast as a line
 
     def _draw_ruler(self, painter: QPainter, line: Line) -> None:
         start, end = QPointF(*line.start), QPointF(*line.end)
@@ -113,12 +113,11 @@ class Overlay(QWidget):
             self._text(painter, box, where, text, INK, bold=True)
 
     def _draw_scale_bar(self, painter: QPainter, drawing: Drawing) -> None:
-        length = drawing.scale_bar_mm * drawing.pixels_a_mm
-        x, y = float(MARGIN), float(self.height() - MARGIN - 4)
-        painter.setPen(QPen(INK, 2))
-        painter.drawLine(QPointF(x, y), QPointF(x + length, y))
-        for end in (x, x + length):
-            painter.drawLine(QPointF(end, y - 4), QPointF(end, y + 4))
+        length = round(drawing.scale_bar_mm * drawing.pixels_a_mm)
+        x, y = MARGIN, self.height() - MARGIN - 4
+        painter.fillRect(QRect(x, y - 1, length, 2), INK)
+        for end in (x, x + length - 2):
+            painter.fillRect(QRect(end, y - 4, 2, 9), INK)
         self._write(painter, QPointF(x, y - 8), f"{drawing.scale_bar_mm:g} mm", INK)
 
     def _draw_words(self, painter: QPainter, drawing: Drawing) -> None:

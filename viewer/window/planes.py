@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from napari.qt import QtViewer
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, QRect, QTimer
 from qtpy.QtWidgets import QWidget
 
 from records.model import Point
@@ -19,6 +19,8 @@ from viewer.window.overlay import Drawing, Line, Overlay
 __all__ = ["PlaneView", "Watcher"]
 
 LEFT, RIGHT = 1, 2  # mouse buttons, as napari counts them
+REST_MS = 200
+LABEL = QRect(0, 0, 260, 80)  # the words in the upper left corner
 RING_MM = 6.0  # wider than the nodule, so that it stays in sight
 NOTHING = np.zeros((1, 1, 1), np.int16)  # what a canvas keeps of a scan that is gone
 FILLED = 0.96  # share of the canvas that a whole image takes
@@ -68,6 +70,9 @@ class PlaneView(QObject):
         self.words_below = ""
         self._watcher = watcher
         self._image: Image | None = None
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.timeout.connect(self._smooth)
         qt.dims.setVisible(False)
         model.mouse_drag_callbacks.append(self._drag)
         model.mouse_wheel_callbacks.clear()
@@ -135,10 +140,29 @@ class PlaneView(QObject):
 
     def set_place(self, place_mm: Point) -> None:
         """Cut through a place; the other canvases are told by whoever calls."""
+        across, *within = self.plane.order
+        has_moved = any(place_mm[axis] != self.place_mm[axis] for axis in within)
         self.place_mm = place_mm
-        across = self.plane.order[0]
-        self.model.dims.set_point(across, place_mm[across])
-        self.overlay.update()
+        if self._image is not None and self.model.dims.point[across] != place_mm[across]:
+            # Smooth pixels cost a third of a step where the processor draws: they follow at rest.
+            self._image.interpolation2d = "nearest"
+            self._rest.start(REST_MS)
+            self.model.dims.set_point(across, place_mm[across])
+        # What is painted anew over OpenGL goes to the graphics card again: no more than has changed.
+        if has_moved or self.rulers:
+            self.overlay.update()
+        else:
+            self.overlay.update(LABEL)
+
+    def _smooth(self) -> None:
+        if self._image is not None:
+            self._image.interpolation2d = "linear"
+
+    def say(self, right: str, below: str) -> None:
+        """Write words into the upper and the lower right corner."""
+        if (right, below) != (self.words_right, self.words_below):
+            self.words_right, self.words_below = right, below
+            self.overlay.update()
 
     def set_window(self, window: Window) -> None:
         """Change what is black and white."""
@@ -160,8 +184,8 @@ class PlaneView(QObject):
         self.overlay.update()
 
     def fit(self) -> None:
-        """Show the whole plane."""
-        if self.shown is None:
+        """Show the whole plane; a canvas that has no size yet is fitted when it gets one."""
+        if self.shown is None or min(self.canvas.width(), self.canvas.height()) < 2:
             return
         _, down, along = self.plane.order
         size = self.shown.size_mm
