@@ -151,13 +151,20 @@ def test_nothing_usable_is_status_1_and_says_what_was_there(tmp_path):
     assert "Traceback" not in errors
 
 
+def hears_ctrl_c() -> None:
+    """Undo what a shell does to a program it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
     count = 150  # more than are done before the signal comes
     for number in range(count):
         write_short_study(tmp_path / "in" / str(number), patient_id=f"P-{number}")
     command = [*MIPC, "screen", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--workers", "1"]
     log = tmp_path / "out" / "log.jsonl"
-    with subprocess.Popen(command, cwd=ROOT, stdout=-1, stderr=-1, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=-1, stderr=-1, text=True, preexec_fn=hears_ctrl_c
+    ) as process:
         while process.poll() is None and not (log.exists() and '"study"' in log.read_text()):
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)

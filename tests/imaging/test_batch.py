@@ -130,6 +130,8 @@ def start_batch(folder, count):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Undo what a shell does to a program it starts in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
