@@ -24,7 +24,6 @@ import pytest
 PLUGINS = Path("/usr/share/orthanc/plugins")
 CLONE_NEWNET = 0x40000000
 PATIENCE_SECONDS = 60.0
-STALL_SECONDS = 20.0
 AE_TITLE, DICOM_PORT, WEB_PORT = "ORTHANC", 4242, 8042
 
 
@@ -167,7 +166,8 @@ class Wire:
     cut_sent_after: int | None = None
     stall_after: int | None = None
     seen: bytearray = field(default_factory=bytearray)
-    connections: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
 
     def run(self, server: socket.socket) -> None:
         """Serve until the socket is closed."""
@@ -176,7 +176,6 @@ class Wire:
                 client, _ = server.accept()
             except OSError:
                 return
-            self.connections += 1
             try:
                 far = socket.create_connection(("127.0.0.1", self.to))
             except OSError:
@@ -185,7 +184,9 @@ class Wire:
             out = client, far, self.cut_sent_after, None
             back = far, client, self.cut_after, self.stall_after
             for ends in (out, back):
-                threading.Thread(target=self._copy, args=ends, daemon=True).start()
+                thread = threading.Thread(target=self._copy, args=ends, daemon=True)
+                self.threads.append(thread)
+                thread.start()
 
     def _copy(
         self, here: socket.socket, there: socket.socket, cut_after: int | None, stall_after: int | None
@@ -196,7 +197,7 @@ class Wire:
                 if there.getpeername()[1] == self.to:
                     self.seen += piece
                 if stall_after is not None and passed + len(piece) > stall_after:
-                    time.sleep(STALL_SECONDS)
+                    self.ended.wait()
                     break
                 if cut_after is not None and passed + len(piece) > cut_after:
                     there.sendall(piece[: cut_after - passed])
@@ -206,6 +207,7 @@ class Wire:
         for end in (here, there):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        here.close()  # the other end is the other thread's
 
 
 @contextmanager
@@ -218,6 +220,8 @@ def wire(port: int, to: int, **faults: int | None) -> Iterator[Wire]:
     try:
         yield line
     finally:
+        line.ended.set()
         server.shutdown(socket.SHUT_RDWR)
         server.close()
-        thread.join(timeout=5)
+        for running in (thread, *line.threads):
+            running.join(timeout=5)
