@@ -183,6 +183,7 @@ class CycleField(ChoiceField):
 
     def _draw(self) -> None:
         label = next((choice.label for choice in self._choices if choice.value == self._value), self._value)
+        label = label or "choose"
         self._label.setText(f"‹ {label} ›" if self.hasFocus() else label)
         self._label.setStyleSheet(OPEN + (f"border:1px solid {FOCUS};" if self.hasFocus() else ""))
 
@@ -227,6 +228,7 @@ class TextField(Field):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._edit)
+        self.setFixedHeight(54)
         self._shown = ""
 
     def set_value(self, value: str) -> None:

@@ -158,7 +158,8 @@ class LesionPanel(QWidget):
             if is_target:
                 yield self._add(LineField(f"{name} size", "long × short, mm"), self._set_size)
             return
-        yield QLabel(f"{lesion.organ}, {lesion.kind.replace('_', ' ')}")
+        before = self._size_before(lesion.lesion_id)
+        yield QLabel(f"{lesion.organ}, {lesion.kind.replace('_', ' ')}{before}")
         if is_target:
             yield self._add(CycleField(f"{name} seen", ("", *Seen)), self._set_seen)
             yield self._add(LineField(f"{name} size", "long × short, mm"), self._set_size)
@@ -171,6 +172,15 @@ class LesionPanel(QWidget):
         yield self._add(CycleField(f"{name} organ", ORGANS), self._set_organ)
         yield self._add(CycleField(f"{name} kind", TARGET_KINDS), self._set_kind)
         yield self._add(CycleField(f"{name} certainty", tuple(Certainty)), self._set_certainty)
+
+    def _size_before(self, lesion_id: str) -> str:
+        """Return what a target measured at the time point before, in words."""
+        previous = self._session.desk.previous(self._session.item)
+        if previous is None:
+            return ""
+        measured = self._session.desk.form(previous).measurements
+        size = _size_text(next((one for one in measured if one.lesion_id == lesion_id), None), None)
+        return f"\nbefore: {size} mm" if size else ""
 
     def _add(self, field: Field, change: Callable[[str, str], Form]) -> Field:
         lesion_id = field.name.split()[0]

@@ -26,7 +26,7 @@ from viewer.window.worklist import Worklist
 __all__ = ["Room", "open_room"]
 
 KEPT_SCANS = 3  # this one, the one beside, the next: a scan is about 150 MB
-PLANES_PX = 380
+PLANES_PX = 300  # of the coronal and sagittal planes, at least
 
 
 class Room(ImageActions):
@@ -214,7 +214,11 @@ class Room(ImageActions):
         if other is None:
             self.say("This case has no other scan to show.")
             return
+        half = (self.images.views[0].canvas.width() + self._docks[2].width() - PLANES_PX) // 2
         self._docks[1].setVisible(True)
+        self.window.resizeDocks(
+            [self._docks[1], self._docks[2]], [half, PLANES_PX], Qt.Orientation.Horizontal
+        )
         days = other.time_point.day - self.session.item.time_point.day
         self.images.show_beside(self._scan(other), f"{other.time_point.name}, {days:+d} days")
         self.images.beside.fit()
