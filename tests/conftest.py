@@ -2,7 +2,11 @@
 
 import os
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("mipc", deadline=None)  # a busy machine is not a fault
+hypothesis.settings.load_profile("mipc")
 
 
 @pytest.hookimpl(trylast=True)
