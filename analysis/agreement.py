@@ -28,6 +28,8 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
+ROUNDING = 1e-9  # of a size: far below what a ruler shows, far above what floats lose
+
 
 class Weights(StrEnum):
     """How far apart classes are; quadratic only where they are in order (CR < PR < SD < PD)."""
@@ -55,7 +57,11 @@ class Coefficient:
 
 @dataclass(frozen=True, slots=True)
 class IntraclassCorrelation:
-    """An ICC of single measurements with its interval, and the subjects and readers it rests on."""
+    """An ICC of single measurements with its interval, and the subjects and readers it rests on.
+
+    `value` is nan, with its interval, where the cases do not differ: an ICC compares the
+    readers' differences with those between cases.
+    """
 
     name: str
     value: float
@@ -227,9 +233,12 @@ def icc_agreement(sizes: ArrayLike, *, confidence: float = 0.95) -> IntraclassCo
 
     values, by_case, by_reader, error = _mean_squares(sizes)
     n, k = values.shape
-    if error == 0 and by_reader == 0:
+    if error == 0 and (by_reader == 0 or by_case == 0):
         return IntraclassCorrelation("ICC(2,1)", *_perfect(by_case), n, k)
-    value = (by_case - error) / (by_case + (k - 1) * error + k * (by_reader - error) / n)
+    whole = by_case + (k - 1) * error + k * (by_reader - error) / n
+    if whole == 0:  # two cases whose sizes two readers exchange
+        return IntraclassCorrelation("ICC(2,1)", nan, nan, nan, n, k)
+    value = (by_case - error) / whole
     tail = (1 - confidence) / 2
     a = k * value / (n * (1 - value))
     b = 1 + k * value * (n - 1) / (n * (1 - value))
@@ -371,4 +380,8 @@ def _mean_squares(sizes: ArrayLike) -> tuple[FloatArray, float, float, float]:
     by_reader = n * ((values.mean(axis=0) - grand) ** 2).sum() / (k - 1)
     residual = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0, keepdims=True) + grand
     error = (residual**2).sum() / ((n - 1) * (k - 1))
-    return values, float(by_case), float(by_reader), float(error)
+    # What rounding leaves of equal sizes is no variance.
+    floor = (ROUNDING * float(np.abs(values).max())) ** 2
+    squares = (float(square) if square > floor else 0.0 for square in (by_case, by_reader, error))
+    by_case, by_reader, error = squares
+    return values, by_case, by_reader, error

@@ -139,6 +139,39 @@ def test_one_class_leaves_kappa_undefined():
     assert ac1([[20, 0], [0, 0]]).value == 1
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param([[5.0, 5.0]] * 3, id="all-sizes-equal"),
+        pytest.param([[4.7, 4.9]] * 7, id="each-reader-has-one-size"),  # sums of tenths leave a rest
+        pytest.param([[1.0, 2.0], [2.0, 1.0]], id="two-cases-exchanged"),
+    ],
+)
+def test_an_icc_without_cases_that_differ_is_not_defined(sizes):
+    found = icc_agreement(sizes)
+    assert isnan(found.value)
+    assert isnan(found.low)
+
+
+@given(
+    st.lists(st.integers(1, 400), min_size=2, max_size=12),
+    st.integers(-20, 20),
+    st.lists(st.integers(-3, 3), min_size=12, max_size=12),
+)
+def test_an_icc_never_fails_and_never_exceeds_1(tenths, bias, noise):
+    """Sizes in tenths of a millimetre, read again with a bias and with noise."""
+    sizes = [[one / 10, (one + bias + more) / 10] for one, more in zip(tenths, noise, strict=False)]
+    for icc in (icc_agreement, icc_consistency):
+        assert not icc(sizes).value > 1 + 1e-12
+        assert not icc(sizes).high > 1 + 1e-12
+
+
+@pytest.mark.parametrize("factor", [0.1, 1 / 3, 7.3])
+def test_readers_who_never_differ_agree_perfectly_whatever_the_rounding(factor):
+    sizes = [[size * factor] * 3 for size in (1, 2, 4, 7, 11)]
+    assert icc_agreement(sizes).value == icc_consistency(sizes).value == 1
+
+
 def test_identical_cases_leave_icc_undefined():
     assert isnan(icc_agreement([[5, 5], [5, 5]]).value)
     assert icc_agreement([[5, 5], [6, 6]]).value == 1
