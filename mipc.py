@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
+from viewer.commands import PacksFolder, foreseen_errors, review
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -253,81 +255,10 @@ def audit_tables(
     front.run_audit(folder, claims, rule, out, as_json)
 
 
-review = typer.Typer(help="Blinded reading by two readers, locked reads, adjudication.", no_args_is_help=True)
 app.add_typer(review, name="review")
 
-PacksFolder = Annotated[
-    Path, typer.Argument(metavar="PACKS", help="The folder that prepare wrote.", exists=True, file_okay=False)
-]
 
-
-@review.command("prepare")
-def review_prepare(
-    inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="The images that were screened.", exists=True)
-    ],
-    store: Annotated[str, typer.Option(help="The study database that mipc screen wrote.")],
-    readers: Annotated[str, typer.Option(help="Labels of the readers, such as A,B.")],
-    out: Annotated[Path, typer.Option(help="A new folder for the packs.")],
-    controls: Annotated[int, typer.Option(min=0, help="Patients that were not flagged.")] = 0,
-    repeats: Annotated[int, typer.Option(min=0, help="Hidden repeats of a case.")] = 0,
-    seed: Annotated[int, typer.Option(help="Draws controls, repeats and orders.")] = 0,
-    recist: Annotated[bool, typer.Option(help="Ask for lesions by RECIST 1.1.")] = True,
-    marks: Annotated[bool, typer.Option(help="Allow the machine's marks after signing.")] = False,
-) -> None:
-    """Write a blinded pack a reader."""
-    from records.errors import StoreError
-    from viewer.front import run_prepare
-    from viewer.pack import PackError
-
-    try:
-        typer.echo(
-            run_prepare(
-                inputs, store, readers, out,
-                controls=controls, repeats=repeats, seed=seed, recist=recist, marks=marks,
-            )
-        )  # fmt: skip
-    except (PackError, StoreError) as error:
-        _stop(str(error), NOTHING_USABLE)
-
-
-@review.command("open")
-def review_open(
-    pack: Annotated[Path, typer.Argument(metavar="PACK", help="The reader's pack.", exists=True)],
-    marks: Annotated[
-        Path | None,
-        typer.Option(show_default=False, help="Marks handed out after the reads are in.", exists=True),
-    ] = None,
-) -> None:
-    """Open the reading room on a pack."""
-    from viewer.front import run_open
-    from viewer.pack import PackError
-
-    try:
-        run_open(pack, marks)
-    except PackError as error:
-        _stop(str(error), NOTHING_USABLE)
-
-
-@review.command("collect")
-def review_collect(
-    packs: PacksFolder,
-    out: Annotated[Path, typer.Option(help="Folder for labels, reads and their history.")],
-    returned: Annotated[
-        list[Path] | None, typer.Option("--pack", help="A pack that came back to another place.", exists=True)
-    ] = None,
-) -> None:
-    """Check and merge signed packs."""
-    from viewer.front import run_collect
-    from viewer.pack import PackError
-
-    try:
-        typer.echo(run_collect(packs, returned or [], out))
-    except PackError as error:
-        _stop(str(error), NOTHING_USABLE)
-
-
-@review.command("agreement")
+@review.command("agreement")  # here, since the viewer does not know the analysis
 def review_agreement(
     packs: PacksFolder,
     json: Annotated[bool, typer.Option("--json", help="Print the figures for a program.")] = False,
@@ -337,47 +268,12 @@ def review_agreement(
 
     from analysis.reader_agreement import as_text, as_values, judge_agreement
     from viewer.collecting import collect
-    from viewer.pack import PackError
     from viewer.pairing import pair_readers, pair_repeats
 
-    try:
+    with foreseen_errors():
         collection = collect(packs)
-    except PackError as error:
-        _stop(str(error), NOTHING_USABLE)
     judged = [judge_agreement(pair) for pair in (*pair_readers(collection), *pair_repeats(collection))]
     typer.echo(dumps(as_values(judged), allow_nan=False) if json else as_text(judged), nl=json)
-
-
-@review.command("adjudicate")
-def review_adjudicate(
-    packs: PacksFolder,
-    reader: Annotated[str, typer.Option(help="Label of the third reader.")] = "C",
-    seed: Annotated[int, typer.Option(help="Draws the order.")] = 0,
-) -> None:
-    """Make a third reader's pack of the discordant cases."""
-    from viewer.front import run_adjudicate
-    from viewer.pack import PackError
-
-    try:
-        typer.echo(run_adjudicate(packs, reader, seed))
-    except PackError as error:
-        _stop(str(error), NOTHING_USABLE)
-
-
-@review.command("verify")
-def review_verify(
-    pack: Annotated[Path, typer.Argument(metavar="PACK", help="A pack, or a folder of packs.", exists=True)],
-) -> None:
-    """Check that no read, image or order was changed; works offline."""
-    from viewer.front import run_verify
-    from viewer.pack import PackError
-
-    try:
-        found, is_well = run_verify(pack)
-    except PackError as error:
-        _stop(str(error), NOTHING_USABLE)
-    typer.echo(found)
-    raise typer.Exit(0 if is_well else NOTHING_USABLE)
 
 
 @app.command()

@@ -1,0 +1,116 @@
+"""`mipc review`: the commands of the reading, one short function each; the work is in `viewer.front`.
+
+Each ends a foreseen failure with one sentence and exit status 1.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["PacksFolder", "foreseen_errors", "review"]
+
+NOTHING_USABLE = 1
+
+review = typer.Typer(help="Blinded reading by two readers, locked reads, adjudication.", no_args_is_help=True)
+
+PacksFolder = Annotated[
+    Path, typer.Argument(metavar="PACKS", help="The folder that prepare wrote.", exists=True, file_okay=False)
+]
+
+
+@contextmanager
+def foreseen_errors() -> Iterator[None]:
+    """Turn what is wrong with a pack or a store into one sentence and exit status 1."""
+    from records.errors import StoreError
+    from viewer.pack import PackError
+
+    try:
+        yield
+    except (PackError, StoreError) as error:
+        typer.echo(f"mipc: {error}", err=True)
+        raise typer.Exit(NOTHING_USABLE) from error
+
+
+@review.command("prepare")
+def prepare(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="The images that were screened.", exists=True)
+    ],
+    store: Annotated[str, typer.Option(help="The study database that mipc screen wrote.")],
+    readers: Annotated[str, typer.Option(help="Labels of the readers, such as A,B.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the packs.")],
+    controls: Annotated[int, typer.Option(min=0, help="Patients that were not flagged.")] = 0,
+    repeats: Annotated[int, typer.Option(min=0, help="Hidden repeats of a case.")] = 0,
+    seed: Annotated[int, typer.Option(help="Draws controls, repeats and orders.")] = 0,
+    recist: Annotated[bool, typer.Option(help="Ask for lesions by RECIST 1.1.")] = True,
+    marks: Annotated[bool, typer.Option(help="Allow the machine's marks after signing.")] = False,
+) -> None:
+    """Write a blinded pack a reader."""
+    from viewer.front import run_prepare
+
+    with foreseen_errors():
+        typer.echo(
+            run_prepare(
+                inputs, store, readers, out,
+                controls=controls, repeats=repeats, seed=seed, recist=recist, marks=marks,
+            )
+        )  # fmt: skip
+
+
+@review.command("open")
+def open_pack(
+    pack: Annotated[Path, typer.Argument(metavar="PACK", help="The reader's pack.", exists=True)],
+    marks: Annotated[
+        Path | None,
+        typer.Option(show_default=False, help="Marks handed out after the reads are in.", exists=True),
+    ] = None,
+) -> None:
+    """Open the reading room on a pack."""
+    from viewer.front import run_open
+
+    with foreseen_errors():
+        run_open(pack, marks)
+
+
+@review.command("collect")
+def collect(
+    packs: PacksFolder,
+    out: Annotated[Path, typer.Option(help="Folder for labels, reads and their history.")],
+    returned: Annotated[
+        list[Path] | None, typer.Option("--pack", help="A pack that came back to another place.", exists=True)
+    ] = None,
+) -> None:
+    """Check and merge signed packs."""
+    from viewer.front import run_collect
+
+    with foreseen_errors():
+        typer.echo(run_collect(packs, returned or [], out))
+
+
+@review.command("adjudicate")
+def adjudicate(
+    packs: PacksFolder,
+    reader: Annotated[str, typer.Option(help="Label of the third reader.")] = "C",
+    seed: Annotated[int, typer.Option(help="Draws the order.")] = 0,
+) -> None:
+    """Make a third reader's pack of the discordant cases."""
+    from viewer.front import run_adjudicate
+
+    with foreseen_errors():
+        typer.echo(run_adjudicate(packs, reader, seed))
+
+
+@review.command("verify")
+def verify(
+    pack: Annotated[Path, typer.Argument(metavar="PACK", help="A pack, or a folder of packs.", exists=True)],
+) -> None:
+    """Check that no read, image or order was changed; works offline."""
+    from viewer.front import run_verify
+
+    with foreseen_errors():
+        found, is_well = run_verify(pack)
+    typer.echo(found)
+    raise typer.Exit(0 if is_well else NOTHING_USABLE)
