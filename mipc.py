@@ -88,6 +88,9 @@ def screen(
         Path | None, typer.Option(show_default=False, help="Thresholds, a TOML file [those shipped].")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, show_default=False, help="Processes [one a core].")] = 0,
+    scheduler: Annotated[
+        str, typer.Option(show_default=False, help="Screen on this dask cluster (tcp://HOST:PORT).")
+    ] = "",
     time_limit: Annotated[float, typer.Option(min=1, help="Seconds a study may take.")] = 600,
     memory_limit: Annotated[
         float,
@@ -103,9 +106,10 @@ def screen(
     json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
 ) -> None:
     """Screen studies for miliary carcinomatosis and write a report."""
-    from imaging.pool import Limits, warm_up
+    from imaging.worker import Limits, warm_up
 
     warm_up("imaging.screen")  # beside what follows
+    from imaging.cluster import ClusterError
     from imaging.front import screen_command
     from imaging.protocol import ProtocolError
     from records.errors import StoreError
@@ -124,8 +128,9 @@ def screen(
             resumes=resume,
             prints_json=json,
             writes_dicom=dicom or bool(push),
+            scheduler=scheduler,
         )
-    except (ProtocolError, StoreError) as error:
+    except (ClusterError, ProtocolError, StoreError) as error:
         _stop(str(error), WRONG_USAGE)
     except KeyboardInterrupt:
         _stop("stopped", INTERRUPTED)

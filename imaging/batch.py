@@ -1,4 +1,4 @@
-"""Many studies: what is left to do, done on the processes of one machine, kept as it ends."""
+"""Many studies: what is left to do, done in processes on one machine or many, kept as it ends."""
 
 import hashlib
 from collections.abc import Callable, Generator, Sequence
@@ -9,11 +9,12 @@ from typing import Protocol as Interface
 
 from imaging.dicom.files import StudyFiles
 from imaging.pictures import Pictures
-from imaging.pool import Finished, Limits, Lost, run_tasks
+from imaging.worker import Finished, Lost, OutOfReachError
+from records.errors import Reason, StoreError
 from records.model import Provenance, Screening, Verdict, VerdictLabel
 from records.store import Store, StoredStudy
 
-__all__ = ["Outcome", "Screened", "fingerprint", "screen_studies", "unfinished"]
+__all__ = ["Engine", "Outcome", "Screened", "fingerprint", "screen_studies", "unfinished"]
 
 
 class Screened(Interface):
@@ -33,6 +34,16 @@ class Screened(Interface):
 ScreenOne = Callable[[StudyFiles], Screened]
 
 
+class Engine(Interface):
+    """What runs the work: `imaging.pool.run_tasks` or `imaging.cluster.run_on_cluster`, with its settings."""
+
+    def __call__(
+        self, work: Callable[[StudyFiles], StoredStudy], tasks: Sequence[StudyFiles], /
+    ) -> Generator[Finished[StoredStudy] | Lost, None, None]:
+        """Yield what became of each task."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A study that is in the store now, and what went wrong in the program, for the log."""
@@ -44,8 +55,11 @@ class Outcome:
 
 def unfinished(studies: Sequence[StudyFiles], store: Store, provenance: Provenance) -> list[StudyFiles]:
     """Return the studies whose images this pipeline and protocol have not judged yet."""
+    finished = store.finished([study.study.uid for study in studies], provenance)
     return [
-        study for study in studies if not store.is_finished(study.study.uid, fingerprint(study), provenance)
+        study
+        for study in studies
+        if study.study.uid not in finished or finished[study.study.uid] != fingerprint(study)
     ]
 
 
@@ -54,9 +68,7 @@ def screen_studies(
     studies: Sequence[StudyFiles],
     store: Store,
     provenance: Provenance,
-    *,
-    workers: int,
-    limits: Limits | None = None,
+    engine: Engine,
 ) -> Generator[Outcome, None, None]:
     """Screen studies in processes of their own and yield each once it is in the store.
 
@@ -71,20 +83,26 @@ def screen_studies(
         Where each result is written as it ends, so that a killed run loses nothing finished.
     provenance : Provenance
         What a study that was lost is said to be lost by.
-    workers, limits
-        See `imaging.pool.run_tasks`.
+    engine : Engine
+        What runs it, on this machine or on many.
 
     Yields
     ------
     Outcome
-        One a study, in the order they end. Results do not depend on that order, nor on `workers`.
+        One a study, in the order they end. Results do not depend on that order, nor on what ran them.
+
+    Raises
+    ------
+    StoreError
+        If the store fails, or a machine screens by another pipeline than this one.
     """
     work = partial(_screen_one, screen)
-    with closing(run_tasks(work, studies, workers=workers, limits=limits)) as ended:
+    with closing(engine(work, studies)) as ended:
         for one in ended:
             study = studies[one.index]
             if isinstance(one, Finished):
                 stored, details = one.value, ""
+                _check_pipeline(stored.provenance, provenance)
             else:
                 screening = _not_evaluable(study, one, provenance)
                 stored, details = StoredStudy.of(screening, fingerprint(study)), one.details
@@ -109,8 +127,35 @@ def fingerprint(study: StudyFiles) -> str:
 def _screen_one(screen: ScreenOne, study: StudyFiles) -> StoredStudy:
     """Screen and pack one study, in a worker: only what is kept travels."""
     screened = screen(study)
+    if screened.screening.verdict.reason is Reason.UNREADABLE_PIXELS:
+        _check_in_reach(study)
     pictures = screened.pictures.to_bytes() if screened.pictures is not None else None
     return StoredStudy.of(screened.screening, fingerprint(study), pictures)
+
+
+def _check_in_reach(study: StudyFiles) -> None:
+    """Tell files that are damaged, which they stay, from files that cannot be opened now or on this machine.
+
+    Raises
+    ------
+    OutOfReachError
+        If one cannot be opened.
+    """
+    for path in {frame.source.path for series in study.series for frame in series.frames}:
+        try:
+            open(path, "rb").close()
+        except OSError as error:
+            raise OutOfReachError(
+                f"Its files cannot be opened where it was to be screened ({error.strerror})."
+            ) from error
+
+
+def _check_pipeline(found: Provenance, expected: Provenance) -> None:
+    if found != expected:
+        theirs, ours = (
+            f"mipc {made.program_version}, model {made.model_version}" for made in (found, expected)
+        )
+        raise StoreError(f"a worker screens by {theirs}, and this is {ours}: install the same everywhere")
 
 
 def _not_evaluable(study: StudyFiles, lost: Lost, provenance: Provenance) -> Screening:

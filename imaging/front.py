@@ -13,9 +13,10 @@ from imaging.card import model_version
 from imaging.console import Display, print_problems, print_summary
 from imaging.dicom import Intake, StudyFiles
 from imaging.legible import legible
-from imaging.pool import Limits, default_workers
+from imaging.machine import default_workers
 from imaging.protocol import Protocol, load_protocol, provenance
 from imaging.run import Run, read_inputs, screen_intake, summary_values
+from imaging.worker import Limits
 from records.errors import StoreError
 from records.store import open_store
 
@@ -37,27 +38,31 @@ def screen_command(
     resumes: bool,
     prints_json: bool,
     writes_dicom: bool = False,
+    scheduler: str = "",
 ) -> int:
     """Screen what was handed over, print a summary, and return the exit status.
 
-    With 0 `workers` there is one a core, or as many as the memory holds.
+    With 0 `workers` there is one a core, or as many as the memory holds. With a `scheduler` its workers
+    screen, and what is written is written here.
 
     Raises
     ------
-    ProtocolError, StoreError
-        If the protocol, the store or the folder `out` cannot be used.
+    ProtocolError, StoreError, ClusterError
+        If the protocol, the store, the folder `out` or the cluster cannot be used.
     """
     protocol = load_protocol(protocol_file)
     made = provenance(protocol, model_version())
     _make_folder(out)
     with open_store(store) as database, Display() as display, _stops_like_ctrl_c():
         try:
+            if scheduler:  # other machines have other working folders
+                inputs = [path.absolute() for path in inputs]
             intake = read_inputs(inputs, display)
             if not intake.studies:
                 print_problems(intake)
                 return NOTHING_USABLE
             workers = workers or default_workers(STUDY_BYTES)
-            run = Run(out, partial(screen_here, protocol), made, workers, limits, resumes)
+            run = Run(out, partial(screen_here, protocol), made, workers, limits, resumes, scheduler)
             stock = screen_intake(intake, database, run, display)
             if writes_dicom:
                 _write_dicom(intake, store, run, display)

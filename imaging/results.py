@@ -8,7 +8,8 @@ from pathlib import Path
 
 from imaging.dicom.files import Intake, StudyFiles
 from imaging.pictures import Pictures
-from imaging.pool import Limits, Lost, run_tasks
+from imaging.pool import run_tasks
+from imaging.worker import Limits, Lost
 from records.errors import GeometryError
 from records.store import open_store
 

@@ -5,15 +5,18 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from imaging.batch import ScreenOne, screen_studies, unfinished
+from imaging.batch import Engine, ScreenOne, screen_studies, unfinished
+from imaging.cluster import run_on_cluster
 from imaging.console import Display, Stock, Tally
 from imaging.dicom import Intake, StudyFiles, find_studies
 from imaging.journal import Journal, without_patient
-from imaging.pool import Limits
+from imaging.pool import run_tasks
 from imaging.report import CohortRow, write_cohort_page, write_study_page
 from imaging.tables import Tables
+from imaging.worker import Limits
 from records.model import Provenance
 from records.store import Store
 
@@ -30,8 +33,12 @@ class Run:
         Where tables, pages and the log go.
     screen : callable
         What screens one study.
+    workers : int
+        Processes on this machine.
     resumes : bool
         Whether results that are in the store already count.
+    scheduler : str
+        Address of a dask scheduler whose workers screen instead; "" for this machine.
     """
 
     folder: Path
@@ -40,6 +47,13 @@ class Run:
     workers: int
     limits: Limits
     resumes: bool = True
+    scheduler: str = ""
+
+    def engine(self, display: Display) -> Engine:
+        """Return what runs the studies."""
+        if self.scheduler:
+            return partial(run_on_cluster, self.scheduler, limits=self.limits, say=display.say)
+        return partial(run_tasks, workers=self.workers, limits=self.limits)
 
 
 def read_inputs(inputs: Sequence[Path], display: Display) -> Intake:
@@ -62,8 +76,8 @@ def screen_intake(intake: Intake, store: Store, run: Run, display: Display) -> S
 
     Raises
     ------
-    StoreError
-        If the store fails.
+    StoreError, ClusterError
+        If the store or the cluster fails.
     """
     began = time.monotonic()
     todo = unfinished(intake.studies, store, run.provenance) if run.resumes else list(intake.studies)
@@ -77,7 +91,7 @@ def screen_intake(intake: Intake, store: Store, run: Run, display: Display) -> S
             to_screen=len(todo),
             other_files=intake.other_files,
             problems=_count_problems(intake),
-            workers=run.workers,
+            workers=run.scheduler or run.workers,
             **_made_by(run.provenance),
         )
         _screen(todo, store, run, display, journal)
@@ -109,7 +123,7 @@ def _screen(todo: Sequence[StudyFiles], store: Store, run: Run, display: Display
     if not todo:
         return
     tally = Tally(len(todo))
-    outcomes = screen_studies(run.screen, todo, store, run.provenance, workers=run.workers, limits=run.limits)
+    outcomes = screen_studies(run.screen, todo, store, run.provenance, run.engine(display))
     with closing(outcomes):
         display.show("Screening", 0, len(todo), tally.line())
         for outcome in outcomes:

@@ -29,7 +29,9 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     create_engine,
+    delete,
     event,
     func,
     insert,
@@ -51,6 +53,7 @@ SCHEMA_VERSION = 1
 
 BUSY_SECONDS = 60  # how long one writer waits for another before it gives up
 ROWS_A_QUERY = 100
+KEYS_A_QUERY = 500
 
 # What the engine says of a study when the study itself said nothing: worth another try.
 UNFINISHED = (Reason.CRASHED, Reason.TIMED_OUT, Reason.OUT_OF_MEMORY)
@@ -82,6 +85,18 @@ _pictures = Table(
     Column("study_key", Text, primary_key=True),
     Column("pictures", LargeBinary, nullable=False),
 )
+
+# Built once: putting a statement together takes SQLAlchemy longer than a database needs to answer it.
+_FINISHED = select(_studies.c.study_key, _studies.c.fingerprint).where(
+    _studies.c.study_key.in_(bindparam("keys", expanding=True)),
+    _studies.c.program_version == bindparam("program"),
+    _studies.c.model_version == bindparam("model"),
+    _studies.c.protocol_sha256 == bindparam("protocol"),
+    _studies.c.reason.is_(None) | _studies.c.reason.not_in([reason.value for reason in UNFINISHED]),
+)
+_STUDIES = select(_studies).where(_studies.c.study_key.in_(bindparam("keys", expanding=True)))
+_PICTURES = select(_pictures.c.pictures).where(_pictures.c.study_key == bindparam("key"))
+_NO_PICTURES = delete(_pictures).where(_pictures.c.study_key == bindparam("key"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +166,12 @@ class Store:
         self._writer = engine.execution_options(mipc_writes=True)
         self._save_study = _upsert(engine, _studies)
         self._save_pictures = _upsert(engine, _pictures)
-        with self._transaction() as connection:
-            self._prepare(connection)
+        try:
+            with self._transaction() as connection:
+                self._prepare(connection)
+        except StoreError:
+            engine.dispose()
+            raise
 
     def save(self, study: StoredStudy) -> None:
         """Write a study, in place of what was kept of it."""
@@ -174,27 +193,28 @@ class Store:
         with self._transaction() as connection:
             connection.execute(self._save_study, row)
             if study.pictures is None:
-                connection.execute(_pictures.delete().where(_pictures.c.study_key == key))
+                connection.execute(_NO_PICTURES, {"key": key})
             else:
                 connection.execute(self._save_pictures, {"study_key": key, "pictures": study.pictures})
 
-    def is_finished(self, study_uid: str, fingerprint: str, provenance: Provenance) -> bool:
-        """Return whether these images were judged by this pipeline and protocol.
+    def finished(self, study_uids: Sequence[str], provenance: Provenance) -> dict[str, str]:
+        """Return which studies this pipeline and protocol have judged, with the fingerprint of their images.
 
-        A study that crashed, ran out of time or of memory is not finished: it gets
+        A study that crashed, ran out of time or of memory is not among them: it gets
         another try each time it is asked for.
         """
-        rows = _studies.c
-        finished = select(rows.study_key).where(
-            rows.study_key == study_key(study_uid),
-            rows.fingerprint == fingerprint,
-            rows.program_version == provenance.program_version,
-            rows.model_version == provenance.model_version,
-            rows.protocol_sha256 == provenance.protocol_sha256,
-            rows.reason.is_(None) | rows.reason.not_in([reason.value for reason in UNFINISHED]),
-        )
-        with self._reading() as connection:
-            return connection.execute(finished).first() is not None
+        made = {
+            "program": provenance.program_version,
+            "model": provenance.model_version,
+            "protocol": provenance.protocol_sha256,
+        }
+        found = {}
+        for start in range(0, len(study_uids), KEYS_A_QUERY):
+            uids = {study_key(uid): uid for uid in study_uids[start : start + KEYS_A_QUERY]}
+            with self._reading() as connection:
+                for key, fingerprint in connection.execute(_FINISHED, {**made, "keys": list(uids)}):
+                    found[uids[key]] = fingerprint
+        return found
 
     def studies(self, study_uids: Sequence[str]) -> Iterator[StoredStudy]:
         """Yield what is kept of these studies, in the order asked for; unknown ones are left out.
@@ -204,7 +224,7 @@ class Store:
         for start in range(0, len(study_uids), ROWS_A_QUERY):
             uids = {study_key(uid): uid for uid in study_uids[start : start + ROWS_A_QUERY]}
             with self._reading() as connection:
-                rows = connection.execute(select(_studies).where(_studies.c.study_key.in_(uids)))
+                rows = connection.execute(_STUDIES, {"keys": list(uids)})
                 found = {row.study_key: row for row in rows}
             yield from (_stored_study(uid, found[key]) for key, uid in uids.items() if key in found)
 
@@ -220,9 +240,8 @@ class Store:
 
     def pictures(self, study_uid: str) -> bytes | None:
         """Return the pictures of a study, or None if there are none."""
-        asked = select(_pictures.c.pictures).where(_pictures.c.study_key == study_key(study_uid))
         with self._reading() as connection:
-            return connection.execute(asked).scalar_one_or_none()
+            return connection.execute(_PICTURES, {"key": study_key(study_uid)}).scalar_one_or_none()
 
     def close(self) -> None:
         """Close the connections."""
@@ -246,7 +265,7 @@ class Store:
             return
         found = connection.execute(select(func.max(_version.c.version))).scalar_one()
         if found != SCHEMA_VERSION:
-            age = "a newer" if found > SCHEMA_VERSION else "an older"
+            age = "another" if found is None else "a newer" if found > SCHEMA_VERSION else "an older"
             raise StoreError(
                 f"the store {self.name} was made by {age} mipc (schema {found}, this one reads schema "
                 f"{SCHEMA_VERSION}): use that version, or another --store"

@@ -6,13 +6,15 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from imaging.batch import fingerprint, screen_studies, unfinished
 from imaging.dicom import find_studies, write_series
-from imaging.pool import warm_up
+from imaging.pool import run_tasks
+from imaging.worker import warm_up
 from records.errors import Reason
 from records.model import VerdictLabel
 from records.store import open_store
@@ -98,7 +100,8 @@ def test_no_resume_and_another_pipeline_screen_everything_again(tmp_path):
 def test_results_are_in_the_store_before_they_are_told(tmp_path):
     studies = toy_screen.studies(*["miliary"] * 5)
     with open_store(tmp_path / "mipc.db") as store:
-        for outcome in screen_studies(toy_screen.screen, studies, store, PROVENANCE, workers=2):
+        engine = partial(run_tasks, workers=2)
+        for outcome in screen_studies(toy_screen.screen, studies, store, PROVENANCE, engine):
             assert outcome.study not in unfinished(studies, store, PROVENANCE)
 
 
@@ -114,7 +117,7 @@ def test_the_log_has_the_traceback_and_not_the_patient(tmp_path):
 PROGRAM = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from imaging.pool import warm_up
+    from imaging.worker import warm_up
     warm_up("tests.imaging.toy_screen")
     from tests.imaging import toy_screen
 

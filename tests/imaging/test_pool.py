@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from imaging.pool import Finished, Limits, Lost, cores, default_workers, machine_memory_bytes, run_tasks
+from imaging.machine import cores, default_workers, machine_memory_bytes
+from imaging.pool import run_tasks
+from imaging.worker import Finished, Limits, Lost
 from records.errors import Reason
 from tests.imaging import toys
 

@@ -3,12 +3,13 @@
 import dataclasses
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from imaging.console import Display
 from imaging.dicom import Intake, StudyFiles
 from imaging.pictures import Pictures
-from imaging.pool import Limits
 from imaging.run import Run, screen_intake
+from imaging.worker import Limits
 from records.model import Screening, Study
 from records.store import open_store
 from tests.imaging import toys
@@ -32,7 +33,7 @@ def studies(*descriptions):
     )
 
 
-def screen(study):
+def screen(study, provenance=PROVENANCE):
     """Judge by the description: miliary, thick, or something that goes wrong."""
     description = study.study.description
     if description == "thick":
@@ -43,7 +44,7 @@ def screen(study):
     else:
         toys.misbehave(eval_words(description))
         screening = miliary_screening(study.study.uid)
-    return Screened(dataclasses.replace(screening, study=study.study), None)
+    return Screened(dataclasses.replace(screening, study=study.study, provenance=provenance), None)
 
 
 def eval_words(description):
@@ -52,9 +53,11 @@ def eval_words(description):
     return (verb, int(rest) if rest.isdigit() else rest) if rest else (verb,)
 
 
-def run_batch(folder, studies, *, workers=2, resumes=True, provenance=PROVENANCE, limits=LIMITS):
+def run_batch(
+    folder, studies, *, workers=2, resumes=True, provenance=PROVENANCE, limits=LIMITS, scheduler=""
+):
     """Run a batch of toy studies into `folder`, as the command does, and return what it counted."""
     folder.mkdir(exist_ok=True)
-    run = Run(folder, screen, provenance, workers, limits, resumes)
+    run = Run(folder, partial(screen, provenance=provenance), provenance, workers, limits, resumes, scheduler)
     with open_store(folder / "mipc.db") as store, Display() as display:
         return screen_intake(Intake(studies, 0, ()), store, run, display)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from sqlalchemy import create_engine, text
+from sqlalchemy import URL, create_engine, make_url, text
 
 from records.errors import Reason, StoreError
 from records.store import SCHEMA_VERSION, StoredStudy, open_store
@@ -79,14 +79,16 @@ def test_screenings_come_in_the_order_asked_for_and_unknown_ones_are_left_out(st
 def test_a_result_counts_for_the_pipeline_that_made_it(store_url, changes, is_finished):
     with open_store(store_url) as store:
         store.save(StoredStudy.of(miliary_screening("1.2.3"), "f"))
-        assert store.is_finished("1.2.3", "f", dataclasses.replace(PROVENANCE, **changes)) is is_finished
+        found = store.finished(["1.2.3"], dataclasses.replace(PROVENANCE, **changes))
+        assert found == ({"1.2.3": "f"} if is_finished else {})
 
 
-def test_a_study_that_grew_is_not_finished(store_url):
+def test_what_is_finished_is_told_with_the_images_it_was_judged_by(store_url):
+    uids = [f"1.2.{number}" for number in range(1200)]  # more than one question holds
     with open_store(store_url) as store:
-        store.save(StoredStudy.of(miliary_screening("1.2.3"), "120 slices"))
-        assert not store.is_finished("1.2.3", "240 slices", PROVENANCE)
-        assert not store.is_finished("1.2.4", "120 slices", PROVENANCE)
+        for uid in uids[::100]:
+            store.save(StoredStudy.of(not_evaluable_screening(uid), f"images of {uid}"))
+        assert store.finished(uids, PROVENANCE) == {uid: f"images of {uid}" for uid in uids[::100]}
 
 
 @pytest.mark.parametrize(
@@ -102,19 +104,40 @@ def test_a_study_that_grew_is_not_finished(store_url):
 def test_a_study_that_was_never_judged_gets_another_try(store_url, reason, is_finished):
     with open_store(store_url) as store:
         store.save(StoredStudy.of(not_evaluable_screening("1.2.3", reason), "f"))
-        assert store.is_finished("1.2.3", "f", PROVENANCE) is is_finished
+        assert ("1.2.3" in store.finished(["1.2.3"], PROVENANCE)) is is_finished
 
 
-@pytest.mark.parametrize(("schema", "age"), [(SCHEMA_VERSION + 1, "newer"), (SCHEMA_VERSION - 1, "older")])
-def test_a_store_of_another_schema_is_refused(tmp_path, schema, age):
-    path = tmp_path / "mipc.db"
-    open_store(path).close()
-    engine = create_engine(f"sqlite:///{path}")
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        pytest.param(SCHEMA_VERSION + 1, "a newer mipc .schema 2, this one reads schema 1", id="newer"),
+        pytest.param(SCHEMA_VERSION - 1, "an older mipc .schema 0, this one reads schema 1", id="older"),
+        pytest.param(None, "another mipc .schema None", id="none"),
+    ],
+)
+def test_a_store_of_another_schema_is_refused_and_left_as_it_was(store_url, schema, said):
+    with open_store(store_url) as store:
+        store.save(StoredStudy.of(miliary_screening("1.2.3"), "f"))
+    change = f"UPDATE mipc_schema SET version = {schema}" if schema is not None else "DELETE FROM mipc_schema"
+    speak(store_url, change)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=f"{said}.*use that version, or another --store"):
+            open_store(store_url)
+    speak(store_url, "DELETE FROM mipc_schema", f"INSERT INTO mipc_schema VALUES ({SCHEMA_VERSION})")
+    with open_store(store_url) as store:
+        assert list(store.screenings(["1.2.3"])) == [miliary_screening("1.2.3")]
+
+
+def speak(store_url, *statements):
+    """Change a database behind the program's back."""
+    url = make_url(store_url) if "://" in store_url else URL.create("sqlite", database=store_url)
+    engine = create_engine(
+        url.set(drivername={"postgresql": "postgresql+psycopg"}.get(url.drivername, "sqlite"))
+    )
     with engine.begin() as connection:
-        connection.execute(text(f"UPDATE mipc_schema SET version = {schema}"))
+        for statement in statements:
+            connection.execute(text(statement))
     engine.dispose()
-    with pytest.raises(StoreError, match=f"{age} mipc .schema {schema}, this one reads schema"):
-        open_store(path)
 
 
 def test_a_result_of_another_record_layout_says_what_to_do(tmp_path):

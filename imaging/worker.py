@@ -1,0 +1,273 @@
+"""A process that does one task at a time, seen from outside, and what it does inside.
+
+Processes are forked from one small server that has imported the work already, so that
+a worker starts in milliseconds, on one study as on thousands. A task may cost its
+process; the process costs nobody anything.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Generic, TypeVar
+
+from imaging.machine import machine_memory_bytes, resident_bytes
+from records.errors import Reason
+
+__all__ = ["Finished", "Limits", "Lost", "OutOfReachError", "Worker", "preloaded", "warm_up"]
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+TASKS_A_WORKER = 64  # then a fresh process, so that what a library leaks does not add up over a night
+WATCH_SECONDS = 0.05  # how often time and memory are looked at
+DEFAULT_SECONDS = 600.0  # a hundred times what a study takes
+
+if sys.platform == "win32":
+    CONTEXT = multiprocessing.get_context("spawn")
+else:
+    CONTEXT = multiprocessing.get_context("forkserver")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one try of a task may use.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall-clock time.
+    memory_bytes : int or None
+        Resident memory of its process; None shares the machine's out among the workers.
+        Watched where there is a /proc (Linux).
+    """
+
+    seconds: float = DEFAULT_SECONDS
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[Result]):
+    """A task that returned."""
+
+    index: int
+    value: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A task that did not.
+
+    Attributes
+    ----------
+    sentence : str
+        What happened, for the reader of the table.
+    details : str
+        The traceback where there is one, for the log.
+    """
+
+    index: int
+    reason: Reason
+    sentence: str
+    details: str
+    seconds: float
+
+
+class OutOfReachError(Exception):
+    """What a task needs is not to be had now; a sentence says what. Another day it may be."""
+
+
+_preloaded: list[str] = []
+
+
+def warm_up(*modules: str) -> None:
+    """Start importing the work in the background, in the server that workers are forked from.
+
+    Called early it costs next to nothing: the import runs beside the reading of headers.
+    """
+    if sys.platform != "win32":
+        from multiprocessing import forkserver
+
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no kernel of ours is linear algebra
+        CONTEXT.set_forkserver_preload(list(modules))
+        forkserver.ensure_running()
+        _preloaded[:] = modules
+
+
+def preloaded() -> tuple[str, ...]:
+    """Return what `warm_up` was told to import here, for other machines to do the same."""
+    return tuple(_preloaded)
+
+
+class Worker(Generic[Task, Result]):
+    """A process that does one task at a time, seen from outside.
+
+    Parameters
+    ----------
+    work : callable
+        What it does with a task.
+    limits : Limits
+        What a task may use; memory is given.
+    threads : int
+        How many threads the task may use.
+    """
+
+    def __init__(self, work: Callable[[Task], Result], limits: Limits, *, threads: int) -> None:
+        self.connection, theirs = multiprocessing.Pipe()
+        self._limits = limits
+        self._memory_bytes = limits.memory_bytes or machine_memory_bytes()
+        self._index: int | None = None
+        self._started = 0.0
+        self._tasks_left = TASKS_A_WORKER
+        self._process = CONTEXT.Process(
+            target=_serve, args=(theirs, work, threads, 2 * self._memory_bytes), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a task."""
+        return self._index is None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it should be replaced before the next task."""
+        return self.is_idle and self._tasks_left <= 0
+
+    def give(self, index: int, task: Task) -> None:
+        """Start it on a task."""
+        self._index, self._started = index, time.monotonic()
+        self._tasks_left -= 1
+        with suppress(BrokenPipeError, ConnectionResetError):  # it died idle: `receive` finds out
+            self.connection.send(task)
+
+    def receive(self) -> Finished[Result] | Lost | None:
+        """Return what it sent, or what its silence means."""
+        try:
+            message = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self._process.join()
+            self._tasks_left = 0
+            return None if self.is_idle else self._lose(Reason.CRASHED, _how_it_died(self._process.exitcode))
+        if isinstance(message, _Failure):
+            return self._lose(message.reason, message.sentence, message.details)
+        index = self._take_index()
+        return Finished(index, message)
+
+    def overdrawn(self) -> Lost | None:
+        """Return the loss of a task that is over a limit."""
+        if self.is_idle:
+            return None
+        if time.monotonic() - self._started > self._limits.seconds:
+            return self._lose(
+                Reason.TIMED_OUT, f"It was not done after {self._limits.seconds:g} s, the limit of a study."
+            )
+        if resident_bytes(self._process.pid) > self._memory_bytes:
+            return self._lose(Reason.OUT_OF_MEMORY, _too_much(self._memory_bytes))
+        return None
+
+    def watch(self) -> Finished[Result] | Lost | None:
+        """Return what became of the task, or None if it still runs after `WATCH_SECONDS`."""
+        ready = wait([self.connection], timeout=WATCH_SECONDS)
+        return self.receive() if ready else self.overdrawn()
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self.connection.close()
+
+    def _take_index(self) -> int:
+        index, self._index = self._index, None
+        assert index is not None, "a worker spoke without a task"
+        return index
+
+    def _lose(self, reason: Reason, sentence: str, details: str = "") -> Lost:
+        self._tasks_left = 0
+        return Lost(self._take_index(), reason, sentence, details, time.monotonic() - self._started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a worker says of a task that raised."""
+
+    reason: Reason
+    sentence: str
+    details: str
+
+
+def _serve(connection: Connection, work: Callable[[Task], Result], threads: int, address_bytes: int) -> None:
+    """Do tasks until no more come: the life of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Told that nothing is forked here, numba makes no lock between processes; a kill would leave it behind.
+    multiprocessing.set_start_method("spawn", force=True)
+    os.dup2(2, 1)  # a library that prints must not spoil what the program prints
+    warnings.simplefilter("ignore")  # there is nobody here to read them
+    _use_threads(threads)
+    _refuse_requests_over(address_bytes)
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        connection.send(_attempt(work, task, address_bytes // 2))
+
+
+def _attempt(work: Callable[[Task], Result], task: Task, memory_bytes: int) -> Result | _Failure:
+    """Return the result, or what was raised; this border is where a bug stops travelling."""
+    try:
+        return work(task)
+    except OutOfReachError as error:
+        return _Failure(Reason.CRASHED, str(error), traceback.format_exc())
+    except MemoryError:
+        return _Failure(Reason.OUT_OF_MEMORY, _too_much(memory_bytes), traceback.format_exc())
+    except Exception as error:
+        sentence = f"The program failed on it ({type(error).__name__}); the log has the details."
+        return _Failure(Reason.CRASHED, sentence, traceback.format_exc())
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # nobody is left to take the result
+
+
+def _use_threads(threads: int) -> None:
+    """Hold the libraries to a number of threads, also those not loaded yet."""
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ[name] = str(min(threads, int(os.environ.get(name) or threads)))
+    numba = sys.modules.get("numba")
+    if numba is not None:
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+
+
+def _refuse_requests_over(data_bytes: int) -> None:
+    """Let one absurd request fail at once; growth in steps is what the parent watches."""
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = data_bytes if hard == resource.RLIM_INFINITY else min(data_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def _too_much(memory_bytes: int) -> str:
+    return f"It needed more memory than the limit of a study, {memory_bytes / 2**30:.1f} GiB."
+
+
+def _how_it_died(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"Its process was ended by the signal {signal.Signals(-exit_code).name}."
+    return f"Its process ended by itself (exit status {exit_code})."
