@@ -15,7 +15,7 @@ from imaging.batch import fingerprint, screen_studies, unfinished
 from imaging.dicom import find_studies, write_series
 from imaging.pool import run_tasks
 from imaging.worker import warm_up
-from records.errors import Reason
+from records.errors import Reason, StoreError
 from records.model import VerdictLabel
 from records.store import open_store
 from tests.imaging import toy_screen
@@ -112,6 +112,34 @@ def test_the_log_has_the_traceback_and_not_the_patient(tmp_path):
     assert "ValueError: cannot read /in/[patient]_[patient]/[patient].dcm" in event["details"]
     assert "Traceback" in event["details"]
     assert not any(word in text.lower() for word in ("doe", "jane", "p-0"))
+
+
+def test_files_that_cannot_be_opened_are_another_thing_than_files_that_are_damaged(tmp_path):
+    """A folder that is not there tonight is no finding: the study gets another try."""
+    volume, _ = chest([], shape=(6, 16, 16))
+    [study] = toy_screen.studies("unreadable")
+    files = write_series(volume, tmp_path / "in", study=study.study, series_number=1, description="thin")
+    studies = find_studies([tmp_path / "in"]).studies
+    files[2].rename(tmp_path / "elsewhere")
+    stock = toy_screen.run_batch(tmp_path / "out", studies)
+    assert list(stock.reasons) == [(VerdictLabel.NOT_EVALUABLE, Reason.CRASHED)]
+    assert "cannot be opened where it was to be screened (No such file" in stock.first[0].verdict.sentence
+    (tmp_path / "elsewhere").rename(files[2])
+    for _ in range(2):
+        stock = toy_screen.run_batch(tmp_path / "out", studies)
+        assert list(stock.reasons) == [(VerdictLabel.NOT_EVALUABLE, Reason.UNREADABLE_PIXELS)]
+    assert len(screened(tmp_path / "out")) == 2
+
+
+def test_a_worker_of_another_pipeline_ends_the_run(tmp_path):
+    studies = toy_screen.studies("miliary")
+    engine = partial(run_tasks, workers=1)
+    other = dataclasses.replace(PROVENANCE, model_version="of last year")
+    with (
+        open_store(tmp_path / "mipc.db") as store,
+        pytest.raises(StoreError, match=r"model of last year, and this is .*install the same everywhere"),
+    ):
+        list(screen_studies(partial(toy_screen.screen, provenance=other), studies, store, PROVENANCE, engine))
 
 
 PROGRAM = textwrap.dedent("""

@@ -10,6 +10,7 @@ from imaging.dicom import Intake, StudyFiles
 from imaging.pictures import Pictures
 from imaging.run import Run, screen_intake
 from imaging.worker import Limits
+from records.errors import Reason
 from records.model import Screening, Study
 from records.store import open_store
 from tests.imaging import toys
@@ -38,6 +39,8 @@ def screen(study, provenance=PROVENANCE):
     description = study.study.description
     if description == "thick":
         screening = not_evaluable_screening(study.study.uid)
+    elif description == "unreadable":
+        screening = not_evaluable_screening(study.study.uid, Reason.UNREADABLE_PIXELS)
     elif description == "miliary":
         time.sleep(SECONDS)
         screening = miliary_screening(study.study.uid)
