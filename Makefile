@@ -13,6 +13,7 @@ screen: $(VENV)/.run
 
 test: $(VENV)/.test
 	bash tests/system-packages.sh
+	bash tests/ohif.sh
 	$(MAKE) --no-print-directory run-tests
 
 run-tests:

@@ -61,8 +61,8 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
-    def open(self, path: Path, *, width: int = 1400, height: int = 900) -> None:
-        """Load a file and wait until it is there."""
+    def open(self, place: Path | str, *, width: int = 1400, height: int = 900) -> None:
+        """Load a file, or a page by its address, and wait until it is there."""
         self._call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -73,7 +73,7 @@ class Page:
         self._loaded = False
         for seen in (self.dialogs, self.complaints, self.requests):
             seen.clear()
-        self._call("Page.navigate", url=path.as_uri())
+        self._call("Page.navigate", url=place if isinstance(place, str) else place.as_uri())
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._loaded:
             self._read(deadline)

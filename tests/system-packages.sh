@@ -19,6 +19,7 @@ packages=(
   libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 libdbus-1-3 libfontconfig1  # Qt and OpenGL
   libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-xkb1
 )
+command -v npm >/dev/null || packages+=(npm)  # fetches OHIF, the viewer that results are shown in
 
 missing=()
 for package in "${packages[@]}"; do

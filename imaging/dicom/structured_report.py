@@ -1,12 +1,14 @@
 """The result as a DICOM Structured Report, TID 1500: coded findings that any archive can search.
 
-One measurement group says what the verdict is and what each criterion came to, then
-one group a reported nodule (TID 1410) gives its outline on the slice through its
-centre, its diameter, volume and attenuation, under tracking identifiers that stay
-the same when the study is screened again by the same program.
+One measurement group says what the verdict is and what each criterion came to, or
+"Qualitative Evaluations" do where nothing was measured; then one group a reported nodule
+(TID 1410) gives its outline on the slice through its centre, its diameter, volume and
+attenuation, under tracking identifiers that stay the same when the study is screened
+again by the same program.
 """
 
 import io
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
@@ -47,13 +49,16 @@ def encode_report(screening: Screening, evidence: Evidence, *, series_uid: str, 
     """
     reported = [nodule for nodule in screening.nodules if nodule.reported]
     algorithm = _algorithm(screening)
-    groups = [_verdict_group(screening, algorithm)]
-    if reported:
-        indices = index_of(evidence.stack, np.array([nodule.centre_mm for nodule in reported])).tolist()
+    indices = [index_of(evidence.stack, np.array(nodule.centre_mm)).tolist() for nodule in reported]
+    if screening.pattern is None:  # nothing was measured
+        findings = content.container(CONTAINS, codes.QUALITATIVE_EVALUATIONS, _evaluated(screening))
+    else:
+        groups = [_verdict_group(screening, algorithm, _source(indices, evidence))]
         groups += [
             _nodule_group(nodule, index, evidence, algorithm)
             for nodule, index in zip(reported, indices, strict=True)
         ]
+        findings = content.container(CONTAINS, codes.IMAGING_MEASUREMENTS, groups)
     tree = [
         content.code(CONCEPT, codes.LANGUAGE, codes.ENGLISH),
         content.code(CONTEXT, codes.OBSERVER_TYPE, codes.DEVICE),
@@ -62,7 +67,7 @@ def encode_report(screening: Screening, evidence: Evidence, *, series_uid: str, 
         content.text(CONTEXT, codes.OBSERVER_MANUFACTURER, "mipc"),
         content.text(CONTEXT, codes.OBSERVER_MODEL, "mipc screening"),
         content.code(CONCEPT, codes.PROCEDURE_REPORTED, codes.CT),
-        content.container(CONTAINS, codes.IMAGING_MEASUREMENTS, groups),
+        findings,
     ]
     buffer = io.BytesIO()
     _document(screening, evidence, series_uid, uid).save_as(buffer, enforce_file_format=True)
@@ -152,22 +157,17 @@ def _tracking(label: str, *seeds: str) -> list[bytes]:
     ]
 
 
-def _verdict_group(screening: Screening, algorithm: list[bytes]) -> bytes:
+def _verdict_group(screening: Screening, algorithm: list[bytes], source: bytes) -> bytes:
     """Return the verdict, its criteria and exclusions, as findings of both lungs (TID 1501)."""
     verdict, pattern = screening.verdict, screening.pattern
-    measured, evaluated = [], []
+    assert pattern is not None
+    measured = [
+        content.number(CONTAINS, codes.LESION_COUNT, pattern.nodule_count.value, codes.NODULES, [source])
+    ]
     if verdict.probability is not None:
         measured.append(content.number(CONTAINS, codes.CERTAINTY, 100 * verdict.probability, codes.PERCENT))
-    if pattern is not None:
-        measured.append(
-            content.number(CONTAINS, codes.LESION_COUNT, pattern.nodule_count.value, codes.NODULES)
-        )
-    evaluated.append(content.code(CONTAINS, codes.MILIARY_PATTERN, codes.VERDICTS[verdict.label]))
-    if verdict.reason is not None:
-        evaluated.append(content.code(CONTAINS, codes.REASON, codes.reason_code(verdict.reason)))
     for finding in (*verdict.criteria, *verdict.exclusions):
         measured += _measured(finding)
-        evaluated.append(content.code(CONTAINS, codes.criterion(finding.name), codes.HELD[finding.holds]))
     bilateral = [content.code(CONCEPT, codes.LATERALITY, codes.BOTH_SIDES)]
     return content.container(
         CONTAINS,
@@ -178,10 +178,45 @@ def _verdict_group(screening: Screening, algorithm: list[bytes]) -> bytes:
             *algorithm,
             content.code(CONCEPT, codes.FINDING_SITE, codes.LUNG, bilateral),
             *measured,
-            *evaluated,
+            *_evaluated(screening),
         ],
         template="1501",
     )
+
+
+def _evaluated(screening: Screening) -> list[bytes]:
+    """Return the verdict and what each criterion and exclusion came to, in codes."""
+    verdict = screening.verdict
+    evaluated = [content.code(CONTAINS, codes.MILIARY_PATTERN, codes.VERDICTS[verdict.label])]
+    if verdict.reason is not None:
+        evaluated.append(content.code(CONTAINS, codes.REASON, codes.reason_code(verdict.reason)))
+    for finding in (*verdict.criteria, *verdict.exclusions):
+        evaluated.append(content.code(CONTAINS, codes.criterion(finding.name), codes.HELD[finding.holds]))
+    return evaluated
+
+
+def _source(indices: list[list[float]], evidence: Evidence) -> bytes:
+    """Return what the count can be seen on: the slice with most nodules, their centres marked.
+
+    A viewer that draws a report looks for a place to show each group at; OHIF shows nothing
+    of a report if one group has none.
+    """
+    frames = evidence.stack.frames
+    slices = [_slice_of(index, evidence) for index in indices]
+    if slices:
+        (shown, _), *_ = Counter(slices).most_common(1)
+        points = [
+            place
+            for index, plane in zip(indices, slices, strict=True)
+            if plane == shown
+            for place in (index[2] + 0.5, index[1] + 0.5)
+        ]
+        kind = "POINT" if len(points) == 2 else "MULTIPOINT"
+    else:  # none was found on all of it
+        shown = len(frames) // 2
+        rows, columns = frames[shown].format.rows, frames[shown].format.columns
+        kind, points = "POLYLINE", [0.0, 0.0, columns, 0.0, columns, rows, 0.0, rows, 0.0, 0.0]
+    return _region("INFERRED FROM", codes.SOURCE_OF_MEASUREMENT, kind, points, shown, evidence)
 
 
 def _measured(finding: Finding) -> list[bytes]:
@@ -225,7 +260,6 @@ def _nodule_group(nodule: Nodule, index: list[float], evidence: Evidence, algori
 def _outline(nodule: Nodule, index: list[float], evidence: Evidence) -> bytes:
     """Return the circle of a nodule's diameter on the slice nearest to its centre."""
     stack = evidence.stack
-    frame = stack.frames[min(max(round(index[0]), 0), len(stack.frames) - 1)]
     row, column = index[1] + 0.5, index[2] + 0.5
     radius_mm = nodule.diameter_mm.value / 2
     down, along = radius_mm / stack.spacing_mm[1], radius_mm / stack.spacing_mm[2]
@@ -235,8 +269,20 @@ def _outline(nodule: Nodule, index: list[float], evidence: Evidence) -> bytes:
         across = [column - along, row, column + along, row]
         upright = [column, row - down, column, row + down]
         kind, points = "ELLIPSE", across + upright if along > down else upright + across
+    return _region(CONTAINS, codes.IMAGE_REGION, kind, points, _slice_of(index, evidence), evidence)
+
+
+def _slice_of(index: list[float], evidence: Evidence) -> int:
+    return min(max(round(index[0]), 0), len(evidence.stack.frames) - 1)
+
+
+def _region(
+    relation: str, name: Code, kind: str, points: list[float], plane: int, evidence: Evidence
+) -> bytes:
+    """Return a shape on one slice."""
+    frame = evidence.stack.frames[plane]
     frame_number = frame.number + 1 if evidence.is_multi_frame else None
     image = content.image(
         "SELECTED FROM", frame.reconstruction.sop_class_uid, frame.sop_instance_uid, frame_number
     )
-    return content.region(CONTAINS, codes.IMAGE_REGION, kind, points, image, evidence.is_multi_frame)
+    return content.region(relation, name, kind, points, image, evidence.is_multi_frame)

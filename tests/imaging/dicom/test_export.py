@@ -99,9 +99,41 @@ def test_a_reason_is_in_the_report_of_a_study_without_a_plain_verdict(tmp_path):
     verdict = Verdict(VerdictLabel.NOT_EVALUABLE, None, (), (), Reason.LUNGS_NOT_FOUND, "No lungs.")
     screening, study, *_ = screened(tmp_path / "in", nodules=(), verdict=verdict, pattern=None)
     (path,) = export_results(screening, study, None, tmp_path / "dicom").paths
-    (group,) = srread(path).content.get_image_measurement_groups()
-    said = {one.name.meaning: one.value.meaning for one in group.get_qualitative_evaluations()}
+    report = pydicom.dcmread(path)
+    findings = report.ContentSequence[-1]
+    assert findings.ConceptNameCodeSequence[0].CodeMeaning == "Qualitative Evaluations"
+    said = {
+        item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0].CodeMeaning
+        for item in findings.ContentSequence
+    }
     assert said == {"Miliary pattern": "Not evaluated", "Reason for no plain verdict": "Lungs not found"}
+
+
+def test_the_count_refers_to_a_slice_where_nodules_are(tmp_path):
+    """The slice with most centres on it, or all of the middle slice if nothing was found."""
+
+    def source(path):
+        verdict = pydicom.dcmread(path).ContentSequence[-1].ContentSequence[0]
+        (count,) = [
+            item
+            for item in verdict.ContentSequence
+            if item.ConceptNameCodeSequence[0].CodeMeaning == "Number of lesions"
+        ]
+        region = count.ContentSequence[0]
+        return (
+            region.GraphicType,
+            list(region.GraphicData),
+            region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID,
+        )
+
+    places = (((5.0, 20.0, 30.0), 4.0), ((9.2, 9.0, 10.0), 4.0), ((8.8, 12.5, 11.0), 4.0))
+    several, study, volume, _ = screened(tmp_path / "in", nodules=places)
+    path = export_results(several, study, None, tmp_path / "several").paths[0]
+    assert source(path) == ("MULTIPOINT", [10.5, 9.5, 11.5, 13.0], volume.sop_instance_uids[9])
+    none = replace(several, nodules=())
+    path = export_results(none, study, None, tmp_path / "none").paths[0]
+    kind, points, image = source(path)
+    assert (kind, points[4:6], image) == ("POLYLINE", [48, 48], volume.sop_instance_uids[12])
 
 
 def test_the_segmentation_holds_the_balls_and_only_their_slices(results):
