@@ -12,7 +12,16 @@ from typing import Self, TextIO
 from imaging.legible import legible
 from records.model import Estimate, Finding, Nodule, Screening
 
-__all__ = ["NODULE_COLUMNS", "STUDY_COLUMNS", "Tables", "write_atomically"]
+__all__ = [
+    "NODULE_COLUMNS",
+    "STUDY_COLUMNS",
+    "Tables",
+    "interval_cells",
+    "number_cell",
+    "protocol_label",
+    "text_cell",
+    "write_atomically",
+]
 
 STUDY_COLUMNS = (
     "study_uid",
@@ -114,27 +123,27 @@ def study_row(screening: Screening) -> tuple[str, ...]:
     small = pattern.fraction_le_5mm if pattern else None
     lungs = screening.lungs
     return (
-        _text(study.uid),
-        _text(series.uid) if series else "",
-        _text(study.patient_id),
-        _text(study.study_date),
+        text_cell(study.uid),
+        text_cell(series.uid) if series else "",
+        text_cell(study.patient_id),
+        text_cell(study.study_date),
         verdict.label.value,
-        _number(verdict.probability, 6),
-        *_interval(count, 1),
-        _number(pattern.count_right if pattern else None, 1),
-        _number(pattern.count_left if pattern else None, 1),
-        _number(small.value if small else None, 4),
-        _number(pattern.median_diameter_mm if pattern else None, 2),
-        _number(pattern.diameter_cv if pattern else None, 3),
+        number_cell(verdict.probability, 6),
+        *interval_cells(count, 1),
+        number_cell(pattern.count_right if pattern else None, 1),
+        number_cell(pattern.count_left if pattern else None, 1),
+        number_cell(small.value if small else None, 4),
+        number_cell(pattern.median_diameter_mm if pattern else None, 2),
+        number_cell(pattern.diameter_cv if pattern else None, 3),
         str(pattern.zones_occupied) if pattern else "",
         _holding(verdict.criteria),
         _holding(verdict.exclusions),
         verdict.reason.value if verdict.reason else "",
-        _number(series.slice_spacing_mm if series else None, 3),
-        _number(series.slice_thickness_mm if series else None, 3),
-        _text(series.kernel) if series else "",
-        _number(lungs.right_ml + lungs.left_ml if lungs else None, 0),
-        _number(screening.seconds, 2),
+        number_cell(series.slice_spacing_mm if series else None, 3),
+        number_cell(series.slice_thickness_mm if series else None, 3),
+        text_cell(series.kernel) if series else "",
+        number_cell(lungs.right_ml + lungs.left_ml if lungs else None, 0),
+        number_cell(screening.seconds, 2),
         *_made_by(screening),
     )
 
@@ -142,20 +151,20 @@ def study_row(screening: Screening) -> tuple[str, ...]:
 def nodule_row(screening: Screening, nodule: Nodule) -> tuple[str, ...]:
     """Return the row of a candidate, in the order of `NODULE_COLUMNS`."""
     return (
-        _text(screening.study.uid),
-        _text(screening.series.uid) if screening.series else "",
+        text_cell(screening.study.uid),
+        text_cell(screening.series.uid) if screening.series else "",
         str(nodule.nodule_id),
-        *(_number(place, 2) for place in nodule.centre_mm),
-        *_interval(nodule.diameter_mm, 2),
-        _number(nodule.volume_mm3, 1),
-        _number(nodule.mean_hu, 0),
+        *(number_cell(place, 2) for place in nodule.centre_mm),
+        *interval_cells(nodule.diameter_mm, 2),
+        number_cell(nodule.volume_mm3, 1),
+        number_cell(nodule.mean_hu, 0),
         nodule.attenuation.value,
-        _number(nodule.probability, 6),
+        number_cell(nodule.probability, 6),
         "true" if nodule.reported else "false",
         nodule.side.value,
         nodule.zone.value,
-        _number(nodule.pleura_distance_mm, 1),
-        _text(nodule.sop_instance_uid),
+        number_cell(nodule.pleura_distance_mm, 1),
+        text_cell(nodule.sop_instance_uid),
         str(nodule.slice_index),
         *_made_by(screening),
     )
@@ -183,7 +192,11 @@ def _umask() -> int:
 
 def _made_by(screening: Screening) -> tuple[str, str, str]:
     made = screening.provenance
-    return _text(made.program_version), _text(made.model_version), _text(protocol_label(screening))
+    return (
+        text_cell(made.program_version),
+        text_cell(made.model_version),
+        text_cell(protocol_label(screening)),
+    )
 
 
 def protocol_label(screening: Screening) -> str:
@@ -193,25 +206,26 @@ def protocol_label(screening: Screening) -> str:
 
 
 def _holding(findings: Sequence[Finding]) -> str:
-    return ";".join(f"{_text(finding.name)}={HOLDS[finding.holds]}" for finding in findings)
+    return ";".join(f"{text_cell(finding.name)}={HOLDS[finding.holds]}" for finding in findings)
 
 
-def _interval(estimate: Estimate | None, decimals: int) -> tuple[str, str, str]:
+def interval_cells(estimate: Estimate | None, decimals: int) -> tuple[str, str, str]:
+    """Return a value and its interval, or three empty cells."""
     if estimate is None:
         return "", "", ""
     return (
-        _number(estimate.value, decimals),
-        _number(estimate.low, decimals),
-        _number(estimate.high, decimals),
+        number_cell(estimate.value, decimals),
+        number_cell(estimate.low, decimals),
+        number_cell(estimate.high, decimals),
     )
 
 
-def _number(value: float | None, decimals: int) -> str:
+def number_cell(value: float | None, decimals: int) -> str:
     """Return a number with fixed decimals, and "" for one that is absent; there is no -0."""
     return "" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
-def _text(value: str) -> str:
+def text_cell(value: str) -> str:
     """Return header text that a spreadsheet shows and does not run."""
     text = legible(value)
     return "'" + text if text.startswith(FORMULA_STARTS) else text
