@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
-from viewer.commands import PacksFolder, foreseen_errors, review
+from viewer.commands import Analysis, review
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from imaging.dicom.nodes import Nodes
     from imaging.dicom.query import Query
+    from records.paired import PairedReads
+    from records.reads import Read
+    from records.responses import ReaderResponse
 
 NOTHING_USABLE, WRONG_USAGE, INTERRUPTED = 1, 2, 130  # exit statuses
 
@@ -260,25 +263,29 @@ def audit_tables(
     front.run_audit(folder, claims, rule, out, as_json)
 
 
-app.add_typer(review, name="review")
+def _hand_over_analysis(context: typer.Context) -> None:
+    """Blinded reading by two readers, locked reads, adjudication."""
+    context.obj = Analysis(_respond, _judge)
 
 
-@review.command("agreement")  # here, since the viewer does not know the analysis
-def review_agreement(
-    packs: PacksFolder,
-    json: Annotated[bool, typer.Option("--json", help="Print the figures for a program.")] = False,
-) -> None:
-    """Report how far the readers agree with each other and with themselves."""
-    from json import dumps
+def _respond(reads: "Iterable[Read]") -> "tuple[ReaderResponse, ...]":
+    from analysis.errors import AnalysisError
+    from analysis.reader_responses import reader_responses
 
-    from analysis.reader_agreement import as_text, as_values, judge_agreement
-    from viewer.collecting import collect
-    from viewer.pairing import pair_readers, pair_repeats
+    try:
+        return reader_responses(reads)
+    except AnalysisError as error:
+        _stop(f"the reads cannot be judged by RECIST: {error}", NOTHING_USABLE)
 
-    with foreseen_errors():
-        collection = collect(packs)
-    judged = [judge_agreement(pair) for pair in (*pair_readers(collection), *pair_repeats(collection))]
-    typer.echo(dumps(as_values(judged), allow_nan=False) if json else as_text(judged), nl=json)
+
+def _judge(pairs: "Iterable[PairedReads]", as_json: bool) -> str:
+    from analysis.reader_agreement import as_json_text, as_text, judge_agreement
+
+    judged = [judge_agreement(pair) for pair in pairs]
+    return as_json_text(judged) if as_json else as_text(judged)
+
+
+app.add_typer(review, name="review", callback=_hand_over_analysis)
 
 
 @app.command()

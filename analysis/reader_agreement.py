@@ -1,7 +1,10 @@
 """Two reads of the same cases, judged: every question and every size, and the cases to talk about."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
+from statistics import median
 from typing import Any
 
 from analysis.agreement import (
@@ -17,9 +20,18 @@ from analysis.agreement import (
     pabak,
     raw_agreement,
 )
-from records.paired import PairedClasses, PairedReads, PairedSizes
+from records.paired import PairedClasses, PairedDates, PairedReads, PairedSizes
 
-__all__ = ["QuestionAgreement", "ReaderAgreement", "SizeAgreement", "as_text", "as_values", "judge_agreement"]
+__all__ = [
+    "DateAgreement",
+    "QuestionAgreement",
+    "ReaderAgreement",
+    "SizeAgreement",
+    "as_json_text",
+    "as_text",
+    "as_values",
+    "judge_agreement",
+]
 
 FEWEST_SIZES = 3  # limits of agreement need a spread
 
@@ -48,6 +60,24 @@ class SizeAgreement:
 
 
 @dataclass(frozen=True, slots=True)
+class DateAgreement:
+    """How far both reads agree on a day.
+
+    Attributes
+    ----------
+    same : Coefficient
+        Share of cases with the same day, or none, by both.
+    days_apart : float or None
+        Median distance where both named a day.
+    """
+
+    name: str
+    same: Coefficient
+    days_apart: float | None
+    discordant: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReaderAgreement:
     """Two readers, or one reader twice."""
 
@@ -55,6 +85,7 @@ class ReaderAgreement:
     second: str
     questions: tuple[QuestionAgreement, ...]
     sizes: tuple[SizeAgreement, ...]
+    dates: tuple[DateAgreement, ...] = ()
 
 
 def judge_agreement(pair: PairedReads) -> ReaderAgreement:
@@ -67,6 +98,7 @@ def judge_agreement(pair: PairedReads) -> ReaderAgreement:
         pair.second,
         tuple(_judge_question(question) for question in pair.classes if question.cases),
         tuple(_judge_size(size) for size in pair.sizes if len(size.cases) >= FEWEST_SIZES),
+        tuple(_judge_date(day) for day in pair.dates if day.cases),
     )
 
 
@@ -84,6 +116,21 @@ def _judge_size(size: PairedSizes) -> SizeAgreement:
     cases_differ = len({one + other for one, other in both}) > 1
     icc = icc_agreement(both) if cases_differ else None
     return SizeAgreement(size.name, icc, bland_altman(size.first_mm, size.second_mm))
+
+
+def _judge_date(day: PairedDates) -> DateAgreement:
+    same = raw_agreement([[len(day.cases) - len(day.discordant), len(day.discordant)], [0, 0]])
+    apart = [
+        abs((date.fromisoformat(other) - date.fromisoformat(one)).days)
+        for one, other in zip(day.first, day.second, strict=True)
+        if one and other
+    ]
+    return DateAgreement(day.name, same, median(apart) if apart else None, day.discordant)
+
+
+def as_json_text(judged: Sequence[ReaderAgreement]) -> str:
+    """Return agreements as JSON."""
+    return json.dumps(as_values(judged), allow_nan=False)
 
 
 def as_values(judged: Sequence[ReaderAgreement]) -> list[dict[str, Any]]:
@@ -108,7 +155,14 @@ def as_text(judged: Sequence[ReaderAgreement]) -> str:
             if icc is not None:
                 lines.append(f"    {icc.name} {icc.value:.2f} ({icc.low:.2f} to {icc.high:.2f})")
             lines.append(f"    bias {limits.bias:+.1f} mm, limits {limits.low:+.1f} to {limits.high:+.1f} mm")
-    return "\n".join(lines[1:]) + "\n"
+        for day in one.dates:
+            lines.append(f"  {day.name.replace('_', ' ')} ({day.same.cases} cases)")
+            lines.append(f"    same day or none: {_words(day.same)}")
+            if day.days_apart is not None:
+                lines.append(f"    median {day.days_apart:g} days apart where both name one")
+            if day.discordant:
+                lines.append(f"    discordant: {', '.join(day.discordant)}")
+    return "\n".join(lines[1:])
 
 
 def _words(coefficient: Coefficient) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["PairedClasses", "PairedReads", "PairedSizes"]
+__all__ = ["PairedClasses", "PairedDates", "PairedReads", "PairedSizes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,23 @@ class PairedSizes:
 
 
 @dataclass(frozen=True, slots=True)
+class PairedDates:
+    """One day named twice, ISO 8601, "" for never."""
+
+    name: str
+    cases: tuple[str, ...]
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+
+    @property
+    def discordant(self) -> tuple[str, ...]:
+        """The cases with another day, or with a day by one reader alone."""
+        return tuple(
+            case for case, one, other in zip(self.cases, self.first, self.second, strict=True) if one != other
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PairedReads:
     """Two readers, or one reader twice."""
 
@@ -52,3 +69,4 @@ class PairedReads:
     second: str
     classes: tuple[PairedClasses, ...]
     sizes: tuple[PairedSizes, ...]
+    dates: tuple[PairedDates, ...] = ()

@@ -1,24 +1,36 @@
-"""A third reader's pack: the cases on which two disagree, both reads shown without names."""
+"""A third reader's pack: the cases on which two disagree, both reads shown without names.
+
+On a label the adjudicator reads the baseline again. On a response he chooses the
+reader whose measurements stand, at all scans of the case: never a third set of
+millimetres, nor a mixture of two. The responses themselves are not shown.
+"""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from records.ledger import Ledger
-from viewer.collecting import Collection, SignedRead
-from viewer.pack import BlindedCase, PackError, ShownRead, images_of, load_pack
+from records.reads import LesionRole, Seen
+from records.responses import ReaderResponse
+from viewer.collecting import Basis, Collection, SignedRead
+from viewer.outcomes import final_responses
+from viewer.pack import BlindedCase, Decision, PackError, ShownRead, images_of, load_pack
 from viewer.packs import Scan, write_pack
 from viewer.planning import Candidate, PlannedCase
+from viewer.reading import Form
 from viewer.studykey import COORDINATOR, KeyCase, PackKey, save_key
 
 __all__ = ["adjudicate"]
+
+MOST_SHOWN = 2  # the form asks for reader 1 or 2
 
 
 def adjudicate(
     collection: Collection,
     packs: Path,
     *,
+    responses: Iterable[ReaderResponse],
     reader: str,
     seed: int,
     progress: Callable[[str], object] = lambda _: None,
@@ -28,6 +40,11 @@ def adjudicate(
     The images are those of a reader's pack, given new names once more, so that
     neither the code nor the order of an earlier reader can be told. Which of the
     two reads comes first is drawn for each case.
+
+    Parameters
+    ----------
+    responses : iterable of ReaderResponse
+        What the analysis made of `collection.recist_reads()`.
 
     Raises
     ------
@@ -45,26 +62,35 @@ def adjudicate(
     if waiting:
         left = ", ".join(f"{count} of reader {name}" for name, count in waiting.items())
         raise PackError(f"reads are still to be signed: {left}")
-    discordant = [label for label in collection.labels() if label.basis == "discordant"]
-    if not discordant:
+    decisions = _decisions(collection, responses)
+    if not decisions:
         raise PackError("the readers agree on every case; there is nothing to adjudicate")
+    if len(key.readers) > MOST_SHOWN and any(Decision.RESPONSE in what for what in decisions.values()):
+        raise PackError("a response is adjudicated between two readers, and there are more")
     draw = random.Random(f"{seed} adjudication {reader}")
-    order = draw.sample(discordant, len(discordant))
+    patients = draw.sample(sorted(decisions), len(decisions))
+    shown = {
+        patient: draw.sample([pack.reader for pack in key.readers], len(key.readers)) for patient in patients
+    }
     source = key.readers[0]
     cases = {case.patient_id: case for case in source.cases if not case.repeat_of}
-    scans = {one.patient_id: _scans(packs, source.reader, cases[one.patient_id]) for one in order}
+    scans = {
+        patient: _scans(packs, source.reader, cases[patient], decisions[patient]) for patient in patients
+    }
     planned = [
-        PlannedCase(f"{reader}-{number:03d}", Candidate(one.patient_id, (one.study_uid,), is_flagged=True))
-        for number, one in enumerate(order, start=1)
+        PlannedCase(f"{reader}-{number:03d}", Candidate(patient, (), is_flagged=True))
+        for number, patient in enumerate(patients, start=1)
     ]
-    reads = {one.patient_id: draw.sample(one.reads, len(one.reads)) for one in order}
 
     def finish(case: BlindedCase, plan: PlannedCase) -> BlindedCase:
-        return replace(case, earlier_reads=_without_names(reads[plan.patient.patient_id]))
+        patient = plan.patient.patient_id
+        earlier = tuple(_without_names(collection, patient, shown[patient], len(case.time_points)))
+        return replace(case, earlier_reads=earlier, decides=decisions[patient])
 
-    protocol = replace(load_pack(packs / source.reader).protocol, shows_marks=False)
+    protocol = replace(load_pack(packs / source.reader).protocol, asks_recist=False, shows_marks=False)
     pack = write_pack(packs, reader, planned, scans, protocol, progress=progress, finish=finish)
-    pack = replace(pack, is_adjudication=True)
+    named = tuple(replace(case, shown=tuple(shown[case.patient_id])) for case in pack.cases)
+    pack = replace(pack, cases=named, is_adjudication=True)
     save_key(replace(key, packs=(*key.packs, pack)), packs)
     Ledger(packs / COORDINATOR / "ledger.jsonl").append(
         who="coordinator", action="adjudicate", after={"seed": seed, "packs": {reader: pack.first_hash}}
@@ -72,19 +98,68 @@ def adjudicate(
     return pack
 
 
-def _without_names(reads: list[SignedRead]) -> tuple[ShownRead, ...]:
-    return tuple(
-        ShownRead(f"Reader {number}", {"label": read.label, **read.form.answers})
-        for number, read in enumerate(reads, start=1)
-    )
+def _decisions(
+    collection: Collection, responses: Iterable[ReaderResponse]
+) -> dict[str, tuple[Decision, ...]]:
+    """Return what is to be decided, by patient."""
+    labels = {one.patient_id for one in collection.labels() if one.basis is Basis.DISCORDANT}
+    finals = final_responses(collection, responses)
+    disputed = {one.patient_id for one in finals if one.basis is Basis.DISCORDANT}
+    return {
+        patient: tuple(
+            what
+            for what, found in ((Decision.LABEL, labels), (Decision.RESPONSE, disputed))
+            if patient in found
+        )
+        for patient in labels | disputed
+    }
 
 
-def _scans(packs: Path, reader: str, case: KeyCase) -> tuple[Scan, ...]:
-    """Return the scans of a case as they lie in a reader's pack, by their true names."""
+def _without_names(
+    collection: Collection, patient: str, shown: Sequence[str], time_points: int
+) -> Iterator[ShownRead]:
+    """Yield both reads of each scan, the readers in the order drawn."""
+    reads: dict[tuple[str, int], SignedRead] = {
+        (read.reader, read.time_point): read
+        for read in collection.reads
+        if read.patient_id == patient and not read.repeat_of
+    }
+    for time_point in range(1, time_points + 1):
+        for number, reader in enumerate(shown, start=1):
+            read = reads[reader, time_point]
+            said = {"label": read.label} if read.label else {}
+            answers = {**said, **read.form.answers, **dict(_lesions_in_words(read.form))}
+            yield ShownRead(f"Reader {number}", answers, time_point)
+
+
+def _lesions_in_words(form: Form) -> Iterator[tuple[str, str]]:
+    """Yield the name of each lesion and what was found of it."""
+    measured = {one.lesion_id: one for one in form.measurements}
+    judged = {one.lesion_id: one for one in form.non_targets}
+    for lesion in form.lesions:
+        what = f"{lesion.organ}, {_plain(lesion.kind)}"
+        if lesion.role is LesionRole.TARGET and lesion.lesion_id in measured:
+            found = measured[lesion.lesion_id]
+            axes = [str(axis) for axis in (found.long_axis_mm, found.short_axis_mm) if axis is not None]
+            size = " x ".join(axes) + " mm" if found.seen is Seen.MEASURED else _plain(found.seen)
+            yield lesion.lesion_id, f"{what}: {size}"
+        elif lesion.lesion_id in judged:
+            yield lesion.lesion_id, f"{what}: {_plain(judged[lesion.lesion_id].status)}"
+    for new in form.new_lesions:
+        yield new.lesion_id, f"{new.organ}, {_plain(new.kind)}: new, {_plain(new.certainty)}"
+
+
+def _plain(word: str) -> str:
+    return word.replace("_", " ").lower()
+
+
+def _scans(packs: Path, reader: str, case: KeyCase, decisions: Sequence[Decision]) -> tuple[Scan, ...]:
+    """Return the scans that are needed, as they lie in a reader's pack, by their true names."""
     from imaging.dicom import find_studies
 
+    points = case.time_points if Decision.RESPONSE in decisions else case.time_points[:1]
     scans = []
-    for point in case.time_points:
+    for point in points:
         ((series,),) = (
             study.series
             for study in find_studies([images_of(packs / reader, case.code, point.number)]).studies

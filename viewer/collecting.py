@@ -1,9 +1,10 @@
 """Signed reads in: every pack checked, merged, and given its true names back."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 
 from records.ledger import Check, Entry, Head, Ledger, LedgerError, verify_ledger
@@ -15,7 +16,7 @@ from viewer.packs import digest_of_images
 from viewer.reading import Form, form_from_json
 from viewer.studykey import COORDINATOR, KeyCase, PackKey, StudyKey, load_key
 
-__all__ = ["Collection", "FinalLabel", "SignedRead", "collect", "verify_pack"]
+__all__ = ["Basis", "Collection", "FinalLabel", "SignedRead", "collect", "evaluator_of", "verify_pack"]
 
 COLLECT = "collect"
 
@@ -57,6 +58,15 @@ class SignedRead:
         return self.form.label or ""
 
 
+class Basis(StrEnum):
+    """How it was come to what stands."""
+
+    AGREED = "agreed"
+    ADJUDICATED = "adjudicated"
+    DISCORDANT = "discordant"  # and not adjudicated yet
+    INCOMPLETE = "incomplete"  # reads are still to be signed
+
+
 @dataclass(frozen=True, slots=True)
 class FinalLabel:
     """What the readers came to on one patient, and how."""
@@ -64,7 +74,7 @@ class FinalLabel:
     patient_id: str
     study_uid: str
     label: str  # "" while it is open
-    basis: str  # agreed, adjudicated, discordant, incomplete
+    basis: Basis
     reads: tuple[SignedRead, ...]
 
 
@@ -75,14 +85,21 @@ class Collection:
     key: StudyKey
     reads: tuple[SignedRead, ...]
     missing: dict[str, int]  # reads not signed yet, by reader
+    asks_recist: bool
 
     def labels(self) -> tuple[FinalLabel, ...]:
         """Return the label of each patient's baseline: agreed or adjudicated, never averaged."""
         return tuple(_final_labels(self.key, self.reads))
 
-    def recist_reads(self) -> tuple[Read, ...]:
-        """Return what the RECIST engine takes, patients and dates by their true names."""
-        return tuple(_recist_reads(self))
+    def recist_reads(self, accepted: Mapping[str, str] | None = None) -> tuple[Read, ...]:
+        """Return what the RECIST engine takes, patients and dates by their true names.
+
+        Parameters
+        ----------
+        accepted : mapping of str to str, optional
+            By patient, the reader whose measurements stand.
+        """
+        return tuple(_recist_reads(self, accepted or {})) if self.asks_recist else ()
 
 
 def verify_pack(folder: Path, known: tuple[Head, ...] = ()) -> Check:
@@ -150,6 +167,7 @@ def collect(packs: Path, returned: Sequence[Path] = ()) -> Collection:
     reads: list[SignedRead] = []
     missing: dict[str, int] = {}
     heads = {}
+    asks_recist = False
     try:
         earlier = ledger.entries()
     except LedgerError as error:
@@ -162,9 +180,11 @@ def collect(packs: Path, returned: Sequence[Path] = ()) -> Collection:
         heads[pack.reader] = {"count": check.head.count, "hash": check.head.hash}
         own = tuple(_signed_reads(pack, check.entries))
         reads += own
-        missing[pack.reader] = sum(len(case.time_points) for case in pack.cases) - len(own)
+        blinded = load_pack(folder)
+        missing[pack.reader] = len(blinded.asked) - len(own)
+        asks_recist = asks_recist or blinded.protocol.asks_recist
     ledger.append(who="coordinator", action=COLLECT, after=heads)
-    return Collection(key, tuple(reads), missing)
+    return Collection(key, tuple(reads), missing, asks_recist)
 
 
 def _known_heads(entries: Sequence[Entry], reader: str) -> tuple[Head, ...]:
@@ -219,31 +239,35 @@ def _final_labels(key: StudyKey, reads: Sequence[SignedRead]) -> Iterator[FinalL
         decided = [read for read in own if read.is_adjudicator]
         said = {read.label for read in readers}
         if len(readers) < len(key.readers):
-            label, basis = "", "incomplete"
+            label, basis = "", Basis.INCOMPLETE
         elif len(said) == 1:
-            label, basis = said.pop(), "agreed"
+            label, basis = said.pop(), Basis.AGREED
         elif decided:
-            label, basis = decided[-1].label, "adjudicated"
+            label, basis = decided[-1].label, Basis.ADJUDICATED
         else:
-            label, basis = "", "discordant"
+            label, basis = "", Basis.DISCORDANT
         yield FinalLabel(case.patient_id, case.time_points[0].study_uid, label, basis, tuple(own))
 
 
-def _recist_reads(collection: Collection) -> Iterator[Read]:
-    """Yield the reads of each patient and reader; an adjudicator's are the accepted ones."""
+def _recist_reads(collection: Collection, accepted: Mapping[str, str]) -> Iterator[Read]:
+    """Yield the reads of each patient and independent reader; an adjudicator measures nothing."""
     final = {label.patient_id: label for label in collection.labels()}
     for read in sorted(collection.reads, key=lambda one: (one.patient_id, one.reader, one.time_point)):
-        if read.repeat_of:
+        if read.repeat_of or read.is_adjudicator:
             continue
-        role = "ADJUDICATOR" if read.is_adjudicator else "INDEPENDENT ASSESSOR"
         point = recist_read(
             read.form,
             subject_id=read.patient_id,
-            evaluator=Evaluator(role, f"READER {read.reader}"),
+            evaluator=evaluator_of(read.reader),
             number=read.time_point,
             visit="BASELINE" if read.time_point == 1 else f"FOLLOW-UP {read.time_point - 1}",
             date=read.study_date,
             slice_thickness_mm=read.averaged_mm,
             source=f"ledger entry {read.hash[:12]}, label {final[read.patient_id].basis}",
         )
-        yield replace(point, accepted=read.is_adjudicator)
+        yield replace(point, accepted=accepted.get(read.patient_id) == read.reader)
+
+
+def evaluator_of(reader: str) -> Evaluator:
+    """Return how the analysis names a reader."""
+    return Evaluator("INDEPENDENT ASSESSOR", f"READER {reader}")

@@ -1,16 +1,23 @@
 """`mipc review`: the commands of the reading, one short function each; the work is in `viewer.front`.
 
-Each ends a foreseen failure with one sentence and exit status 1.
+Each ends a foreseen failure with one sentence and exit status 1. The viewer does not
+know the analysis: whoever runs the commands hands over an `Analysis`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["PacksFolder", "foreseen_errors", "review"]
+if TYPE_CHECKING:
+    from records.paired import PairedReads
+    from records.reads import Read
+    from records.responses import ReaderResponse
+
+__all__ = ["Analysis", "review"]
 
 NOTHING_USABLE = 1
 
@@ -19,6 +26,22 @@ review = typer.Typer(help="Blinded reading by two readers, locked reads, adjudic
 PacksFolder = Annotated[
     Path, typer.Argument(metavar="PACKS", help="The folder that prepare wrote.", exists=True, file_okay=False)
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What the analysis does for the reading.
+
+    Attributes
+    ----------
+    respond : callable
+        From reads to what each reader's measurements come to.
+    judge : callable
+        From reads side by side to a report, as text or (if True) as JSON.
+    """
+
+    respond: "Callable[[Iterable[Read]], tuple[ReaderResponse, ...]]"
+    judge: "Callable[[Iterable[PairedReads], bool], str]"
 
 
 @contextmanager
@@ -77,6 +100,7 @@ def open_pack(
 
 @review.command("collect")
 def collect(
+    context: typer.Context,
     packs: PacksFolder,
     out: Annotated[Path, typer.Option(help="Folder for labels, reads and their history.")],
     returned: Annotated[
@@ -87,11 +111,26 @@ def collect(
     from viewer.front import run_collect
 
     with foreseen_errors():
-        typer.echo(run_collect(packs, returned or [], out))
+        typer.echo(run_collect(packs, returned or [], out, context.obj.respond))
+
+
+@review.command("agreement")
+def agreement(
+    context: typer.Context,
+    packs: PacksFolder,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures for a program.")] = False,
+) -> None:
+    """Report how far the readers agree with each other and with themselves."""
+    from viewer.front import run_agreement
+
+    with foreseen_errors():
+        pairs = run_agreement(packs, context.obj.respond)
+    typer.echo(context.obj.judge(pairs, json))
 
 
 @review.command("adjudicate")
 def adjudicate(
+    context: typer.Context,
     packs: PacksFolder,
     reader: Annotated[str, typer.Option(help="Label of the third reader.")] = "C",
     seed: Annotated[int, typer.Option(help="Draws the order.")] = 0,
@@ -100,7 +139,7 @@ def adjudicate(
     from viewer.front import run_adjudicate
 
     with foreseen_errors():
-        typer.echo(run_adjudicate(packs, reader, seed))
+        typer.echo(run_adjudicate(packs, reader, seed, context.obj.respond))
 
 
 @review.command("verify")

@@ -31,6 +31,10 @@ MEANING = (
     "I am reader {reader}. I read {subject} myself, from its images alone, and this is my final read. "
     "Signing locks it; a change is a new signed version with a reason."
 )
+MEANING_DECIDED = (
+    "I am reader {reader}. I saw the images of {subject} and both reads of it, and this is my decision. "
+    "Signing locks it; a change is a new signed version with a reason."
+)
 MEANING_AMENDED = "I am reader {reader}. I replace my signed read of {subject} because: {reason}"
 MEANING_SECOND = (
     "I am reader {reader}. After signing my read of {subject} I was shown the machine's marks; "
@@ -45,6 +49,7 @@ class State(StrEnum):
     DRAFT = "draft"
     SIGNED = "signed"
     WAITING = "waiting"  # for the time point before
+    TO_SEE = "to see"  # a scan of an adjudicated case that asks nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +104,21 @@ class Desk:
         if item.subject in self._signed:
             return State.SIGNED
         previous = self.previous(item)
-        if previous is not None and self.state(previous) is not State.SIGNED:
+        if previous is not None and self.state(previous) not in (State.SIGNED, State.TO_SEE):
             return State.WAITING
+        if not item.case.is_asked(item.time_point.number):
+            return State.TO_SEE
         return State.DRAFT if self._draft_path(item).exists() else State.UNREAD
 
     @property
     def done(self) -> int:
         """How many reads are signed."""
         return len(self._signed)
+
+    @property
+    def to_sign(self) -> int:
+        """How many reads there are to sign, with those that are signed."""
+        return len(self.pack.asked)
 
     def next_open(self, after: Item | None = None) -> Item | None:
         """Return the next item that can be read and is not signed, or None when all are."""
@@ -130,6 +142,8 @@ class Desk:
         draft = self._draft_path(item)
         if draft.exists():
             return _read_draft(draft)
+        if item.case.is_choice(item.time_point.number):
+            return Form(is_baseline=False, is_choice=True)
         previous = self.previous(item)
         if previous is None:
             return Form()
@@ -157,7 +171,8 @@ class Desk:
 
     def meaning(self, item: Item) -> str:
         """Return what signing this read says."""
-        return MEANING.format(reader=self.pack.reader, subject=item.title)
+        meaning = MEANING_DECIDED if item.case.decides else MEANING
+        return meaning.format(reader=self.pack.reader, subject=item.title)
 
     def sign(self, item: Item, form: Form) -> Entry:
         """Lock a read.
@@ -171,6 +186,8 @@ class Desk:
             raise PackError(f"{item.title} is signed; change it by an amendment")
         if self.state(item) is State.WAITING:
             raise PackError(f"{item.title} is read after the time point before it is signed")
+        if self.state(item) is State.TO_SEE:
+            raise PackError(f"{item.title} asks nothing; the decision is made at another scan of the case")
         self._check(item, form)
         entry = self._append(SIGN, item, None, form, self.meaning(item))
         self._draft_path(item).unlink(missing_ok=True)

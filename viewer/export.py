@@ -2,27 +2,37 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from records.files import replace_file
 from records.reads import reads_to_json
-from viewer.collecting import Collection
+from records.responses import ReaderResponse
+from viewer.collecting import Collection, evaluator_of
+from viewer.outcomes import final_responses, standing
 from viewer.questions import BASELINE
 
 __all__ = ["write_collection"]
 
 LABELS = ("patient_id", "study_uid", "verdict", "basis")  # as studies.csv has them: `mipc analyse --labels`
 HISTORY = tuple("patient_id reader is_adjudicator version label after_marks signed_at ledger_hash".split())
+RESPONSES = tuple("patient_id reader best_response responded progressed basis stands disputed".split())
 READS = tuple("reader code patient_id study_uid time_point repeat_of version label".split())
 
 
-def write_collection(collection: Collection, out: Path) -> None:
+def write_collection(collection: Collection, out: Path, responses: Iterable[ReaderResponse]) -> None:
     """Write what the analysis takes.
 
     `labels.csv` holds final labels only (`mipc analyse --labels`), `label_history.csv` the reads
-    they rest on, `reads.csv` every answer, `recist_reads.json` what `mipc respond` judges.
+    they rest on, `reads.csv` every answer, `recist_reads.json` what `mipc respond` judges, the
+    reads that stand marked as accepted, and `response_history.csv` how it was come to that.
+
+    Parameters
+    ----------
+    responses : iterable of ReaderResponse
+        What the analysis made of `collection.recist_reads()`.
     """
+    finals = final_responses(collection, responses)
     labels = collection.labels()
     _write_csv(
         out / "labels.csv",
@@ -49,7 +59,17 @@ def write_collection(collection: Collection, out: Path) -> None:
             for read in collection.reads
         ),
     )  # fmt: skip
-    replace_file(out / "recist_reads.json", reads_to_json(collection.recist_reads()).encode())
+    replace_file(out / "recist_reads.json", reads_to_json(collection.recist_reads(standing(finals))).encode())
+    _write_csv(
+        out / "response_history.csv",
+        RESPONSES,
+        (
+            (final.patient_id, one.reader, one.best, one.responded, one.progressed, final.basis,
+             one.reader == evaluator_of(final.stands).label, "; ".join(final.disputed))
+            for final in finals
+            for one in final.responses
+        ),
+    )  # fmt: skip
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[object, ...]]) -> None:

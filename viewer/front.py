@@ -3,12 +3,19 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from records.paired import PairedReads
+from records.reads import Read
+from records.responses import ReaderResponse
 from viewer.pack import PackError
 
-__all__ = ["run_adjudicate", "run_collect", "run_open", "run_prepare", "run_verify"]
+__all__ = ["run_adjudicate", "run_agreement", "run_collect", "run_open", "run_prepare", "run_verify"]
+
+
+Respond = Callable[[Iterable[Read]], tuple[ReaderResponse, ...]]  # the analysis of responses
 
 
 def run_prepare(
@@ -55,31 +62,45 @@ def run_open(pack: Path, marks: Path | None) -> None:
     open_room(pack, marks)
 
 
-def run_collect(packs: Path, returned: Sequence[Path], out: Path) -> str:
+def run_collect(packs: Path, returned: Sequence[Path], out: Path, respond: Respond) -> str:
     """Check and merge the packs, and write what the analysis takes."""
     from viewer.collecting import collect
     from viewer.export import write_collection
+    from viewer.outcomes import final_responses
 
     collection = collect(packs, returned)
-    write_collection(collection, out)
+    responses = respond(collection.recist_reads())
+    write_collection(collection, out, responses)
     missing = (f"{count} of reader {reader}" for reader, count in collection.missing.items() if count)
     left = ", ".join(missing)
-    labels = collection.labels()
-    bases = {
-        basis: sum(label.basis == basis for label in labels)
-        for basis in sorted({one.basis for one in labels})
-    }
-    words = ", ".join(f"{count} {basis}" for basis, count in bases.items())
+    labels = _counted(label.basis for label in collection.labels())
+    finals = _counted(final.basis for final in final_responses(collection, responses))
+    of_responses = f"; responses: {finals}" if finals else ""
     waiting = f"\nstill to be signed: {left}" if left else ""
-    return f"{len(collection.reads)} signed reads; labels: {words}; tables in {out}{waiting}"
+    return f"{len(collection.reads)} signed reads; labels: {labels}{of_responses}; tables in {out}{waiting}"
 
 
-def run_adjudicate(packs: Path, reader: str, seed: int) -> str:
+def _counted(words: Iterable[str]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in sorted(Counter(words).items()))
+
+
+def run_agreement(packs: Path, respond: Respond) -> tuple[PairedReads, ...]:
+    """Return readers side by side, and each reader beside himself."""
+    from viewer.collecting import collect
+    from viewer.pairing import pair_readers, pair_repeats
+
+    collection = collect(packs)
+    return (*pair_readers(collection, respond(collection.recist_reads())), *pair_repeats(collection))
+
+
+def run_adjudicate(packs: Path, reader: str, seed: int, respond: Respond) -> str:
     """Write the adjudicator's pack."""
     from viewer.adjudication import adjudicate
     from viewer.collecting import collect
 
-    pack = adjudicate(collect(packs), packs, reader=reader, seed=seed)
+    collection = collect(packs)
+    responses = respond(collection.recist_reads())
+    pack = adjudicate(collection, packs, responses=responses, reader=reader, seed=seed)
     return f"{packs / pack.reader}: {len(pack.cases)} discordant cases"
 
 

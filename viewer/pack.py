@@ -13,6 +13,7 @@ another reader, so none can be shown by mistake.
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 
 import cattrs
@@ -21,6 +22,7 @@ from records.files import replace_file
 
 __all__ = [
     "BlindedCase",
+    "Decision",
     "Pack",
     "PackError",
     "ReadingProtocol",
@@ -37,6 +39,13 @@ FORMAT = 1
 
 class PackError(Exception):
     """A pack cannot be made, opened or collected: a sentence says why and what to do."""
+
+
+class Decision(StrEnum):
+    """What an adjudicator decides on a case."""
+
+    LABEL = "label"  # by a read of the baseline
+    RESPONSE = "response"  # whose measurements stand, by a choice at the last scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +99,35 @@ class TimePoint:
 
 @dataclass(frozen=True, slots=True)
 class ShownRead:
-    """A read that an adjudicator is shown, as reader 1 or 2 in an order of its own for each case."""
+    """A read of one scan that an adjudicator is shown, as reader 1 or 2 in the case's own order."""
 
     label: str
     answers: dict[str, str]
+    time_point: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class BlindedCase:
-    """A patient without identity: a code and scans in time order."""
+    """A patient without identity: a code and scans in time order.
+
+    Attributes
+    ----------
+    decides : tuple of Decision
+        What is adjudicated; empty for a reader's own read.
+    """
 
     code: str
     time_points: tuple[TimePoint, ...]
     earlier_reads: tuple[ShownRead, ...] = ()
+    decides: tuple[Decision, ...] = ()
+
+    def is_asked(self, number: int) -> bool:
+        """Whether a scan has a form to sign; the others of an adjudicated case are there to be seen."""
+        return not self.decides or (Decision.LABEL in self.decides and number == 1) or self.is_choice(number)
+
+    def is_choice(self, number: int) -> bool:
+        """Whether the form of a scan is the choice between two readers' measurements."""
+        return Decision.RESPONSE in self.decides and number == self.time_points[-1].number
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +139,13 @@ class Pack:
     protocol: ReadingProtocol
     cases: tuple[BlindedCase, ...]
     format: int = FORMAT
+
+    @property
+    def asked(self) -> tuple[tuple[BlindedCase, TimePoint], ...]:
+        """Every scan that has a form to sign, with its case."""
+        return tuple(
+            (case, point) for case in self.cases for point in case.time_points if case.is_asked(point.number)
+        )
 
     def case(self, code: str) -> BlindedCase:
         """Return a case by its code."""

@@ -1,16 +1,32 @@
 """Reads side by side, for the analysis to judge how far they agree."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from records.model import VerdictLabel
-from records.paired import PairedClasses, PairedReads, PairedSizes
-from viewer.collecting import Collection
+from records.paired import PairedClasses, PairedDates, PairedReads, PairedSizes
+from records.reads import Response
+from records.responses import Disputed, ReaderResponse
+from viewer.collecting import Collection, evaluator_of
+from viewer.outcomes import final_responses
 from viewer.questions import BASELINE, Kind
 from viewer.reading import Form
 
 __all__ = ["pair_readers", "pair_repeats"]
 
 
-def pair_readers(collection: Collection) -> tuple[PairedReads, ...]:
-    """Return the reads of each two independent readers side by side, repeats left out."""
+# What measurements can come to; deaths and missing scans are no reader's finding.
+BEST_RESPONSES = tuple(one for one in Response if one not in (Response.EARLY_DEATH, Response.MISSING))
+
+
+def pair_readers(collection: Collection, responses: Iterable[ReaderResponse]) -> tuple[PairedReads, ...]:
+    """Return the reads of each two independent readers side by side, repeats left out.
+
+    Parameters
+    ----------
+    responses : iterable of ReaderResponse
+        What the analysis made of `collection.recist_reads()`.
+    """
     packs = collection.key.readers
     by_reader = {
         pack.reader: {
@@ -20,8 +36,15 @@ def pair_readers(collection: Collection) -> tuple[PairedReads, ...]:
         }
         for pack in packs
     }
+    known = {
+        (one.subject_id, one.reader): one
+        for final in final_responses(collection, responses)
+        for one in final.responses
+    }
     return tuple(
-        _pair(one.reader, other.reader, by_reader[one.reader], by_reader[other.reader])
+        _with_responses(
+            _pair(one.reader, other.reader, by_reader[one.reader], by_reader[other.reader]), known
+        )
         for place, one in enumerate(packs)
         for other in packs[place + 1 :]
     )
@@ -39,6 +62,20 @@ def pair_repeats(collection: Collection) -> tuple[PairedReads, ...]:
         if again:
             pairs.append(_pair(pack.reader, f"{pack.reader} again", first, again))
     return tuple(pairs)
+
+
+def _with_responses(pair: PairedReads, known: dict[tuple[str, str], ReaderResponse]) -> PairedReads:
+    """Return a pair of readers with what their measurements come to."""
+    ours, theirs = (evaluator_of(reader).label for reader in (pair.first, pair.second))
+    cases = tuple(sorted(patient for patient, reader in known if reader == ours))
+    both = [(known[case, ours].values, known[case, theirs].values) for case in cases]
+    best, *dates = (
+        (what.replace(" ", "_"), tuple(one[what] for one, _ in both), tuple(other[what] for _, other in both))
+        for what in Disputed
+    )
+    classes = PairedClasses(best[0], BEST_RESPONSES, False, cases, *best[1:])
+    paired_dates = tuple(PairedDates(name, cases, first, second) for name, first, second in dates)
+    return replace(pair, classes=(*pair.classes, classes), dates=paired_dates)
 
 
 def _pair(first: str, second: str, ours: dict[str, Form], theirs: dict[str, Form]) -> PairedReads:

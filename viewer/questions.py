@@ -12,6 +12,7 @@ from records.model import Side, Zone
 
 __all__ = [
     "BASELINE",
+    "CHOICE",
     "CRITERIA",
     "EXCLUSIONS",
     "FOLLOW_UP",
@@ -126,4 +127,11 @@ CLOSING = (
 )
 
 BASELINE = (*EVALUABLE, *CRITERIA, *EXCLUSIONS, *PROFUSION, *SIZES, *CLOSING)
+CHOICE = (
+    Question(
+        "accepted_reads", "Adjudication", "Whose measurements stand, at all scans of this case?", Kind.CHOICE,
+        (Choice("1", "Reader 1", "1"), Choice("2", "Reader 2", "2")),
+    ),
+    Question("reason", "Adjudication", "Why", Kind.TEXT),
+)  # fmt: skip
 FOLLOW_UP = (*EVALUABLE, *PROFUSION, *CLOSING)

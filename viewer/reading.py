@@ -15,6 +15,7 @@ from records.model import Point, Side, VerdictLabel
 from records.reads import Lesion, Measurement, NewLesionFinding, NonTargetFinding
 from viewer.questions import (
     BASELINE,
+    CHOICE,
     CRITERIA,
     EXCLUSIONS,
     FOLLOW_UP,
@@ -80,6 +81,8 @@ class Form:
         By name of the question; empty answers are not kept.
     lesions : tuple of Lesion
         Targets and non-targets, named at baseline.
+    is_choice : bool
+        An adjudicator's choice between two readers' measurements, and no read of a scan.
     """
 
     is_baseline: bool = True
@@ -89,11 +92,12 @@ class Form:
     non_targets: tuple[NonTargetFinding, ...] = ()
     new_lesions: tuple[NewLesionFinding, ...] = ()
     marks: tuple[Mark, ...] = ()
+    is_choice: bool = False
 
     @property
     def questions(self) -> tuple[Question, ...]:
         """The questions that are asked, given the answers so far."""
-        asked = BASELINE if self.is_baseline else FOLLOW_UP
+        asked = CHOICE if self.is_choice else BASELINE if self.is_baseline else FOLLOW_UP
         return tuple(
             one for one in asked if not one.asked_if or self.answer(one.asked_if[0]) == one.asked_if[1]
         )

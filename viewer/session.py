@@ -23,6 +23,10 @@ class Mode(StrEnum):
     AMEND = "amend"
     SECOND_LOOK = "second look"  # after the machine's marks were shown
     WAITING = "waiting"  # for the time point before
+    TO_SEE = "to see"  # a scan that asks nothing
+
+
+MODES = {State.SIGNED: Mode.LOCKED, State.WAITING: Mode.WAITING, State.TO_SEE: Mode.TO_SEE}
 
 
 class Session:
@@ -50,19 +54,24 @@ class Session:
         """Put a read on the screen, as far as it has come."""
         self.item = item
         state = self.desk.state(item)
-        self.mode = {State.SIGNED: Mode.LOCKED, State.WAITING: Mode.WAITING}.get(state, Mode.READ)
-        self.form = self.desk.form(item) if state is not State.WAITING else Form(is_baseline=False)
+        self.mode = MODES.get(state, Mode.READ)
+        self.form = self.desk.form(item) if self.has_form else Form(is_baseline=False)
         self._done, self._undone, self._last_field = [], [], ""
 
     @property
     def can_change(self) -> bool:
         """Whether answers can be given now."""
-        return self.mode not in (Mode.LOCKED, Mode.WAITING)
+        return self.has_form and self.mode is not Mode.LOCKED
+
+    @property
+    def has_form(self) -> bool:
+        """Whether anything is asked now."""
+        return self.mode not in (Mode.WAITING, Mode.TO_SEE)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What is missing or at odds."""
-        return self.desk.problems(self.item, self.form) if self.mode is not Mode.WAITING else ()
+        return self.desk.problems(self.item, self.form) if self.has_form else ()
 
     def change(self, form: Form, field: str = "") -> None:
         """Take over a changed form and save it.

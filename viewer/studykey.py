@@ -28,12 +28,19 @@ class KeyPoint:
 
 @dataclass(frozen=True, slots=True)
 class KeyCase:
-    """One code, by its true name."""
+    """One code, by its true name.
+
+    Attributes
+    ----------
+    shown : tuple of str
+        The readers whose reads an adjudicator is shown as reader 1 and 2, in that order.
+    """
 
     code: str
     patient_id: str
     repeat_of: str
     time_points: tuple[KeyPoint, ...]
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,20 @@ from decimal import Decimal
 
 import pytest
 
+from analysis.reader_agreement import judge_agreement
+from analysis.reader_responses import reader_responses
 from analysis.recist.checks import find_problems
+from analysis.respond import find_inputs, respond
 from analysis.response import follow
 from records.reads import LesionKind, LesionRole, Measurement, NonTargetStatus, Seen, reads_from_json
 from tests.viewer.packs_by_hand import clear_form, miliary_form
 from tests.viewer.study import leaks, make_study, patient_id, secrets, sign_all
 from viewer.adjudication import adjudicate
 from viewer.collecting import collect, verify_pack
-from viewer.desk import Desk
+from viewer.desk import Desk, State
 from viewer.export import write_collection
 from viewer.lesions import add_lesion, follow_up_form, with_measurement, with_status
+from viewer.outcomes import final_responses
 from viewer.pack import PackError, ReadingProtocol, images_of, load_pack
 from viewer.packs import prepare
 from viewer.pairing import pair_readers, pair_repeats
@@ -37,30 +41,39 @@ def baseline(is_miliary: bool) -> Form:
     return form
 
 
-def later(desk: Desk, item) -> Form:
-    """Return a follow-up with the target halved."""
+def later(desk: Desk, item, size_mm: int = 15) -> Form:
+    """Return a follow-up with the target halved, or of another size."""
     first = desk.form(desk.previous(item))
     form = follow_up_form(first, first)
     for question in FOLLOW_UP:
         if question.is_required and question.name != "why_not_evaluable":
             form = form.with_answer(question.name, "1")
     form = form.with_answer("evaluable", "yes")
-    form = with_measurement(form, Measurement("T1", Seen.MEASURED, Decimal(15), Decimal(9)))
+    form = with_measurement(form, Measurement("T1", Seen.MEASURED, Decimal(size_mm), Decimal(9)))
     for lesion in form.lesions[1:]:
         form = with_status(form, lesion.lesion_id, NonTargetStatus.PRESENT)
     return form
 
 
-def read_pack(folder, key, reader, is_miliary) -> None:
+def read_pack(folder, key, reader, is_miliary, size_mm: int = 15) -> None:
     desk = Desk(folder)
 
     def form_of(item):
         if item.time_point.number > 1:
-            return later(desk, item)
+            return later(desk, item, size_mm)
         form = baseline(is_miliary(key.case(reader, item.case.code)))
         return form.with_answer("comment", TYPED_BY_B) if reader == "B" else form
 
     sign_all(desk, form_of)
+
+
+def responses_of(collection):
+    return reader_responses(collection.recist_reads())
+
+
+def send_to_c(packs):
+    collection = collect(packs)
+    return adjudicate(collection, packs, responses=responses_of(collection), reader="C", seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +114,7 @@ def test_agreed_labels_stand_and_others_wait(packs):
 
 
 def test_the_adjudicator_sees_the_discordant_cases_alone_and_no_names(packs, read):
-    pack = adjudicate(collect(packs), packs, reader="C", seed=1)
+    pack = send_to_c(packs)
     assert [case.patient_id for case in pack.cases] == [patient_id(2)]
     blinded = load_pack(packs / "C")
     (case,) = blinded.cases
@@ -112,7 +125,7 @@ def test_the_adjudicator_sees_the_discordant_cases_alone_and_no_names(packs, rea
 
 
 def test_the_adjudicated_label_is_final_and_keeps_its_history(packs, tmp_path):
-    adjudicate(collect(packs), packs, reader="C", seed=1)
+    send_to_c(packs)
     assert {label.basis for label in collect(packs).labels()} == {"agreed", "discordant"}
     read_pack(packs / "C", load_key(packs), "C", lambda case: True)
     collection = collect(packs)
@@ -123,7 +136,7 @@ def test_the_adjudicated_label_is_final_and_keeps_its_history(packs, tmp_path):
         ("B", "not_mipc"),
         ("C", "mipc"),
     ]
-    write_collection(collection, tmp_path / "out")
+    write_collection(collection, tmp_path / "out", responses_of(collection))
     with (tmp_path / "out" / "labels.csv").open() as file:
         rows = {row["patient_id"]: row for row in csv.DictReader(file)}
     assert (rows[patient_id(2)]["verdict"], rows[patient_id(2)]["basis"]) == ("mipc", "adjudicated")
@@ -135,7 +148,8 @@ def test_the_adjudicated_label_is_final_and_keeps_its_history(packs, tmp_path):
 
 def test_reads_flow_to_the_response_engine(packs, tmp_path):
     """30 mm to 15 mm with miliary disease still there: PR (RECIST 1.1, table 1)."""
-    write_collection(collect(packs), tmp_path)
+    collection = collect(packs)
+    write_collection(collection, tmp_path, responses_of(collection))
     reads = reads_from_json((tmp_path / "recist_reads.json").read_text())
     own = [one for one in reads if one.subject_id == patient_id(0) and one.evaluator.identifier == "READER A"]
     assert find_problems(own) == []
@@ -144,7 +158,8 @@ def test_reads_flow_to_the_response_engine(packs, tmp_path):
 
 
 def test_reads_are_paired_by_patient(packs):
-    (pair,) = pair_readers(collect(packs))
+    collection = collect(packs)
+    (pair,) = pair_readers(collection, responses_of(collection))
     labels = pair.classes[0]
     assert (pair.first, pair.second) == ("A", "B")
     assert labels.discordant == (patient_id(2),)
@@ -173,6 +188,100 @@ def test_a_foreign_pack_is_refused(packs, tmp_path):
     (other / "pack.json").write_text(text.replace(load_pack(other).pack_id, "somebody else's"))
     with pytest.raises(PackError, match="not a pack of this study"):
         collect(packs, [other])
+
+
+@pytest.fixture(scope="module")
+def disputed_read(tmp_path_factory):
+    """Two readers who agree on every label; patient 0: 30 to 15 mm by A (-50 %), to 24 mm by B (-20 %)."""
+    folder = tmp_path_factory.mktemp("disputed")
+    images, store = make_study(folder, flagged=2, others=0, follow_ups=1)
+    packs = folder / "packs"
+    prepare([images], store, packs, readers=("A", "B"), seed=3)
+    for reader, size_mm in (("A", 15), ("B", 24)):
+        read_pack(packs / reader, load_key(packs), reader, lambda case: True, size_mm)
+    return packs, images
+
+
+@pytest.fixture
+def disputed(disputed_read, tmp_path):
+    copy = tmp_path / "packs"
+    shutil.copytree(disputed_read[0], copy)
+    return copy
+
+
+def test_a_disputed_response_is_listed_with_its_dates(disputed):
+    """PR from -30 %, SD before (RECIST 1.1, 4.3.1); 20 April is 95 days after 15 January."""
+    collection = collect(disputed)
+    (final,) = final_responses(collection, responses_of(collection))
+    assert (final.patient_id, final.basis, final.stands) == (patient_id(0), "discordant", "")
+    assert final.disputed == ("best response", "date of response")
+    assert [(one.best, one.responded) for one in final.responses] == [("PR", "2013-04-20"), ("SD", "")]
+    (pair,) = pair_readers(collection, responses_of(collection))
+    judged = judge_agreement(pair)
+    best = next(one for one in judged.questions if one.name == "best_response")
+    assert best.discordant == (patient_id(0),)
+    days = {one.name: one.discordant for one in judged.dates}
+    assert days == {"date_of_response": (patient_id(0),), "date_of_progression": ()}
+
+
+def test_an_adjudicator_chooses_whose_measurements_stand(disputed, disputed_read, tmp_path):
+    collection = collect(disputed)
+    assert collection.recist_reads() == collection.recist_reads({})
+    send_to_c(disputed)
+    assert leaks(disputed / "C", secrets(disputed_read[1])) == []
+    text = (disputed / "C" / "pack.json").read_text()
+    for word in ("PR", "SD", "reader A", "READER"):  # neither the response nor whose it is
+        assert f'"{word}"' not in text
+    desk = Desk(disputed / "C")
+    assert [desk.state(item) for item in desk.items] == [State.TO_SEE, State.UNREAD]
+    shown = [one.answers["T1"] for one in desk.items[1].case.earlier_reads if one.time_point == 2]
+    assert sorted(shown) == ["lung, soft tissue: 15 x 9 mm", "lung, soft tissue: 24 x 9 mm"]
+    choice = Form(is_baseline=False, is_choice=True)
+    with pytest.raises(PackError, match="asks nothing"):
+        desk.sign(desk.items[0], choice)
+    with pytest.raises(PackError, match="not answered"):
+        desk.sign(desk.items[1], choice)
+    with_24 = next(str(number) for number, said in enumerate(shown, start=1) if "24" in said)
+    chosen = choice.with_answer("accepted_reads", with_24).with_answer("reason", "15 mm leaves a part out")
+    assert "both reads of it" in desk.sign(desk.items[1], chosen).why
+
+    collection = collect(disputed)
+    assert collection.missing == {"A": 0, "B": 0, "C": 0}
+    (final,) = final_responses(collection, responses_of(collection))
+    assert (final.basis, final.stands) == ("adjudicated", "B")
+    write_collection(collection, tmp_path / "out", responses_of(collection))
+    with (tmp_path / "out" / "response_history.csv").open() as file:
+        rows = [(row["reader"], row["best_response"], row["stands"]) for row in csv.DictReader(file)]
+    assert rows == [("READER A", "PR", "False"), ("READER B", "SD", "True")]
+    respond(find_inputs([tmp_path / "out" / "recist_reads.json"]), tmp_path / "responses")
+    with (tmp_path / "responses" / "best_response.csv").open() as file:
+        best = {
+            (row["evaluator"], row["USUBJID"]): row["best_response"]
+            for row in csv.DictReader(file)
+            if row["confirmation"] == "not required"
+        }
+    assert best["ACCEPTED", patient_id(0)] == "SD"
+
+
+def test_where_readers_agree_the_first_ones_measurements_stand(packs, tmp_path):
+    collection = collect(packs)
+    (final,) = final_responses(collection, responses_of(collection))
+    assert (final.basis, final.stands, final.disputed) == ("agreed", "A", ())
+    accepted = {
+        (one.subject_id, one.evaluator.identifier)
+        for one in collection.recist_reads({patient_id(0): "A"})
+        if one.accepted
+    }
+    assert accepted == {(patient_id(0), "READER A")}
+
+
+def test_responses_wait_for_all_reads(tmp_path):
+    images, store = make_study(tmp_path, flagged=1, others=0, follow_ups=1)
+    prepare([images], store, tmp_path / "packs", readers=("A", "B"))
+    collection = collect(tmp_path / "packs")
+    assert responses_of(collection) == ()
+    (final,) = final_responses(collection, ())
+    assert (final.basis, final.stands) == ("incomplete", "")
 
 
 def test_an_adjudication_waits_for_all_reads(packs):

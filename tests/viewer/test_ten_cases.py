@@ -52,7 +52,11 @@ def read_by_keys(packs, reader: str, is_miliary) -> int:
                 hands.type("4.5")
                 hands.key("Tab")
                 hands.type("2.5" if reader == "A" else "3")
-                hands.keys("Ctrl+G", "Tab", "Tab", "5")  # miliary disease is a non-target
+                if room.session.desk.pack.protocol.asks_recist:
+                    hands.keys("Ctrl+G", "Tab", "Tab")  # miliary disease is a non-target
+                else:
+                    hands.key("Tab")
+                hands.key("5")
             else:
                 hands.keys(*CLEAR, "Tab", "Tab", "4")  # no size to give
             hands.key("Down")

@@ -1,6 +1,6 @@
 """The form on the right: a field a question, drawn from the table, and what is wrong beside it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from itertools import groupby, pairwise
 
@@ -8,7 +8,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from records.model import Side, VerdictLabel, Zone
-from viewer.pack import BlindedCase
+from viewer.desk import Item
+from viewer.pack import ShownRead
 from viewer.questions import GRADES, Kind, Question, zone_name
 from viewer.reading import Fault, Form, Problem
 from viewer.session import Mode, Session
@@ -31,6 +32,7 @@ MODES = {
     Mode.AMEND: "Amending a signed read. Ctrl+Return signs the new version.",
     Mode.SECOND_LOOK: "Second read, with the machine's marks. The first read stays.",
     Mode.WAITING: "This scan is read after the one before it is signed.",
+    Mode.TO_SEE: "This scan is there to be seen. The decision is made at another one of the case.",
 }
 
 
@@ -77,10 +79,10 @@ class FormPanel(QScrollArea):
             state.setWordWrap(True)
             state.setStyleSheet(f"color:{COLOURS[Fault.INCONSISTENT]};")
             layout.addWidget(state)
-        if session.item.case.earlier_reads:
-            layout.addWidget(_earlier_reads(session.item.case))
+        for table in _earlier_reads(session.item):
+            layout.addWidget(table)
         self._asked = tuple(question.name for question in session.form.questions)
-        if session.mode is not Mode.WAITING:
+        if session.has_form:
             self._add_questions(layout)
         self._label = QLabel()
         layout.addWidget(self._label)
@@ -238,20 +240,26 @@ def _say(label: QLabel, problems: list[Problem]) -> None:
         label.setStyleSheet(f"color:{COLOURS[problems[0].fault]}; font-size:12px;")
 
 
-def _earlier_reads(case: BlindedCase) -> QLabel:
-    """Return both reads of an adjudicated case side by side, differences marked."""
-    names = list(dict.fromkeys(name for read in case.earlier_reads for name in read.answers))
-    rows = [
-        "<tr><td></td>"
-        + "".join(f"<td><b>{escape(read.label)}</b></td>" for read in case.earlier_reads)
-        + "</tr>"
-    ]
+def _earlier_reads(item: Item) -> Iterator[QLabel]:
+    """Yield both reads of an adjudicated scan side by side; of every scan where one reader is chosen."""
+    for point in item.case.time_points:
+        reads = [read for read in item.case.earlier_reads if read.time_point == point.number]
+        if not reads or (point != item.time_point and not item.case.is_choice(item.time_point.number)):
+            continue
+        label = QLabel(_side_by_side(point.name, reads))
+        label.setTextFormat(Qt.TextFormat.RichText)
+        label.setObjectName("earlier_reads")
+        yield label
+
+
+def _side_by_side(title: str, reads: Sequence[ShownRead]) -> str:
+    """Return a table of reads, differences marked."""
+    names = dict.fromkeys(name for read in reads for name in read.answers)
+    heads = "".join(f"<td><b>{escape(read.label)}</b></td>" for read in reads)
+    rows = [f"<tr><td><b>{escape(title)}</b></td>{heads}</tr>"]
     for name in names:
-        given = [read.answers.get(name, "") for read in case.earlier_reads]
+        given = [read.answers.get(name, "") for read in reads]
         style = f" style='color:{COLOURS[Fault.INCONSISTENT]}'" if len(set(given)) > 1 else ""
         cells = "".join(f"<td{style}>{escape(value)}&nbsp;&nbsp;</td>" for value in given)
         rows.append(f"<tr><td>{escape(name.replace('_', ' '))}&nbsp;&nbsp;</td>{cells}</tr>")
-    label = QLabel(f"<table>{''.join(rows)}</table>")
-    label.setTextFormat(Qt.TextFormat.RichText)
-    label.setObjectName("earlier_reads")
-    return label
+    return f"<table>{''.join(rows)}</table>"

@@ -10,7 +10,7 @@ from viewer.desk import Desk, Item, State
 __all__ = ["Worklist"]
 
 WIDTH_PX = 190
-SIGNS = {State.UNREAD: "○", State.DRAFT: "◐", State.SIGNED: "●", State.WAITING: "·"}
+SIGNS = {State.UNREAD: "○", State.DRAFT: "◐", State.SIGNED: "●", State.WAITING: "·", State.TO_SEE: "–"}
 
 
 class Worklist(QWidget):
@@ -32,7 +32,7 @@ class Worklist(QWidget):
         for item in desk.items:
             self._list.addItem(QListWidgetItem(item.title))
         self._progress = QProgressBar()
-        self._progress.setRange(0, len(desk.items))
+        self._progress.setRange(0, desk.to_sign)
         self._progress.setTextVisible(False)
         self._progress.setFixedHeight(6)
         self._words = QLabel()
@@ -54,4 +54,4 @@ class Worklist(QWidget):
                 entry.setText(f"{SIGNS[self._desk.state(item)]}  {item.title}")
         self._list.setCurrentRow(self._desk.items.index(current))
         self._progress.setValue(self._desk.done)
-        self._words.setText(f"{self._desk.done} of {len(self._desk.items)} signed")
+        self._words.setText(f"{self._desk.done} of {self._desk.to_sign} signed")
