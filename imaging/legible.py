@@ -21,7 +21,9 @@ def legible(text: str, limit: int | None = None) -> str:
     >>> legible("x" * 10_000, limit=5)
     'xxxx…'
     """
-    shown = "".join(_shown(character) for character in " ".join(text.split()))
+    shown = " ".join(text.split())
+    if not shown.isprintable():
+        shown = "".join(_shown(character) for character in shown)
     return shown if limit is None or len(shown) <= limit else shown[: limit - 1] + "…"
 
 

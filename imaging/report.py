@@ -238,10 +238,13 @@ def _is_up_to_date(path: Path, digest: str) -> bool:
 
 def _digest(stored: StoredStudy) -> str:
     """Return what a page is made of, in short: the result and the templates."""
-    digest = hashlib.sha256(stored.result)
-    for name in ("page.html.j2", "parts.html.j2", "study.html.j2", "study.js", "style.css"):
-        digest.update(_template_text(name).encode("utf-8"))
-    return digest.hexdigest()[:32]
+    return hashlib.sha256(_templates_digest() + stored.result).hexdigest()[:32]
+
+
+@cache
+def _templates_digest() -> bytes:
+    names = ("page.html.j2", "parts.html.j2", "study.html.j2", "study.js", "style.css")
+    return hashlib.sha256("\0".join(map(_template_text, names)).encode("utf-8")).digest()
 
 
 def _frame(script_name: str, made: Provenance) -> dict[str, object]:
