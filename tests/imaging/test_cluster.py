@@ -1,5 +1,6 @@
 """Studies on a real dask cluster: a scheduler and workers that are processes of their own on this machine."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imaging.cluster import ClusterError, run_on_cluster
+from imaging.slurm import job_script
 from imaging.worker import Finished, Limits, warm_up
 from records.errors import Reason
 from tests.imaging import toy_screen, toys
@@ -153,3 +155,34 @@ def test_a_worker_without_the_program_is_a_sentence(cluster, tmp_path, monkeypat
 
     with pytest.raises(ClusterError, match=r"only_here.*the same version of mipc has to be installed"):
         list(run_on_cluster(cluster.address, only_here.work, [1, 2, 3]))
+
+
+def test_a_slurm_job_is_workers_that_screen(tmp_path):
+    """The script says what it needs, and run by bash, as SLURM runs it, it works for the scheduler."""
+    with running_cluster(tmp_path / "dask", workers=0) as cluster:
+        script = job_script(
+            cluster.address, cores=2, gib_a_core=1, hours=3, partition="cpu", account="thorax"
+        )
+        lines = script.splitlines()
+        assert lines[0] == "#!/usr/bin/env bash"
+        assert [line.removeprefix("#SBATCH ") for line in lines if line.startswith("#SBATCH")] == [
+            "-J mipc", "-p cpu", "-A thorax", "-n 1", "--cpus-per-task=2", "--mem=2G", "-t 03:00:00",
+        ]  # fmt: skip
+        assert "--nworkers 2 --nanny" in lines[-1]
+        assert "--nthreads 1 --memory-limit 1.00GiB" in lines[-1]
+        (tmp_path / "job.sh").write_text(script)
+        with (tmp_path / "job.log").open("wb") as log:
+            job = subprocess.Popen(
+                ["bash", "job.sh"],
+                cwd=tmp_path,
+                env=os.environ | {"SLURM_JOB_ID": "7", "PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            values = [one.value for one in outcomes(cluster, [("double", number) for number in range(4)])]
+        finally:
+            os.killpg(job.pid, signal.SIGKILL)
+            job.wait()
+        assert values == [0, 2, 4, 6]
