@@ -73,20 +73,6 @@ def test_a_worker_that_is_killed_costs_no_result(cluster):
     assert doomed.wait(timeout=10) == -signal.SIGKILL
 
 
-def test_a_worker_under_a_nanny_can_have_processes_too(tmp_path):
-    """The nanny's worker is a daemon, which multiprocessing lets have no children."""
-    with running_cluster(tmp_path / "dask", workers=0) as cluster:
-        cluster.add_worker("--memory-limit", "512MiB", threads=2)
-        said = []
-        tasks = [("double", 1), ("hold", 4096), ("double", 2)]
-        ended = run_on_cluster(cluster.address, toys.misbehave, tasks, say=said.append)
-        first, lost, last = sorted(ended, key=lambda one: one.index)
-        assert (first, last) == (Finished(0, 2), Finished(2, 4))
-        assert lost.reason is Reason.OUT_OF_MEMORY
-        assert "0.5 GiB" in lost.sentence  # alone, it may have all that its worker has
-        assert len(said) <= 1
-
-
 PROGRAM = textwrap.dedent("""
     import sys
     from pathlib import Path
@@ -104,7 +90,7 @@ def start_batch(folder, count, address):
 
 
 def test_a_killed_run_goes_on_where_it_stopped(cluster, tmp_path):
-    count = 120
+    count = 60
     batch = start_batch(tmp_path, count, cluster.address)
     wait_for_studies(tmp_path, 5)
     batch.kill()
@@ -158,31 +144,41 @@ def test_a_worker_without_the_program_is_a_sentence(cluster, tmp_path, monkeypat
 
 
 def test_a_slurm_job_is_workers_that_screen(tmp_path):
-    """The script says what it needs, and run by bash, as SLURM runs it, it works for the scheduler."""
+    """The script says what it needs, and run by bash, as SLURM runs it, it works for the scheduler.
+
+    Its worker is a daemon of a nanny, which multiprocessing lets have no children.
+    """
     with running_cluster(tmp_path / "dask", workers=0) as cluster:
-        script = job_script(
-            cluster.address, cores=2, gib_a_core=1, hours=3, partition="cpu", account="thorax"
-        )
+        site = {"partition": "cpu", "account": "thorax"}
+        script = job_script(cluster.address, cores=1, gib_a_core=0.5, hours=3, **site)
         lines = script.splitlines()
         assert lines[0] == "#!/usr/bin/env bash"
         assert [line.removeprefix("#SBATCH ") for line in lines if line.startswith("#SBATCH")] == [
-            "-J mipc", "-p cpu", "-A thorax", "-n 1", "--cpus-per-task=2", "--mem=2G", "-t 03:00:00",
+            "-J mipc", "-p cpu", "-A thorax", "-n 1", "--cpus-per-task=1", "--mem=512M", "-t 03:00:00",
         ]  # fmt: skip
-        assert "--nworkers 2 --nanny" in lines[-1]
-        assert "--nthreads 1 --memory-limit 1.00GiB" in lines[-1]
+        assert "--name mipc-${SLURM_JOB_ID} --nthreads 1 --memory-limit 512.00MiB --nanny" in lines[-1]
         (tmp_path / "job.sh").write_text(script)
+        environment = os.environ | {"SLURM_JOB_ID": "7", "PYTHONPATH": str(ROOT)}
         with (tmp_path / "job.log").open("wb") as log:
             job = subprocess.Popen(
                 ["bash", "job.sh"],
                 cwd=tmp_path,
-                env=os.environ | {"SLURM_JOB_ID": "7", "PYTHONPATH": str(ROOT)},
+                env=environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+        said = []
+        tasks = [("double", 1), ("hold", 4096), ("double", 2)]
+        ended = run_on_cluster(cluster.address, toys.misbehave, tasks, say=said.append)
         try:
-            values = [one.value for one in outcomes(cluster, [("double", number) for number in range(4)])]
+            first, lost, last = sorted(ended, key=lambda one: one.index)
         finally:
             os.killpg(job.pid, signal.SIGKILL)
             job.wait()
-        assert values == [0, 2, 4, 6]
+    assert (first, last) == (Finished(0, 2), Finished(2, 4))
+    assert lost.reason is Reason.OUT_OF_MEMORY
+    assert "0.5 GiB" in lost.sentence  # alone, it may have all that its worker has
+    assert [sentence.partition(" has ")[2] for sentence in said] == [
+        "no workers yet; studies start when there are some."
+    ]
