@@ -28,13 +28,15 @@ lint: $(VENV)/.test
 samples: $(VENV)/.run  # the same bytes as in the repository
 	$(BIN)/python -m imaging.phantom sample_dicoms
 
-model: $(VENV)/.test  # under an hour; needs the CC BY scans named in docs/model.md
+model: $(VENV)/.test  # about an hour; needs the CC BY scans named in docs/model.md, and PyTorch
+	$(PIP) "torch>=2.6"
 	$(BIN)/python -m imaging.training ../shared/ct
 
 lock: $(VENV)/.test  # choose new versions for everything, on purpose
 	$(PIP) uv
 	$(BIN)/uv pip compile --upgrade $(LOCK) --extra build pyproject.toml -o locks/run.txt
-	$(BIN)/uv pip compile $(LOCK) --all-extras -c locks/run.txt pyproject.toml -o locks/test.txt
+	$(BIN)/uv pip compile $(LOCK) $(EXTRAS) -c locks/run.txt pyproject.toml -o locks/test.txt
+EXTRAS := --extra build --extra cluster --extra postgresql --extra train --extra viewer --extra test
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 # Debian ships python3 without ensurepip: there the environment is made by virtualenv, fetched beside it.

@@ -22,9 +22,13 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from imaging import dicom
+from imaging.candidates import Candidates, build_scale_space
 from imaging.classifier import MODEL_FILE, load_model
+from imaging.features import FEATURE_NAMES, describe_quickly
+from imaging.geometry import index_of
 from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
 from imaging.lungs import Lungs
+from imaging.resolution import noise_of
 from imaging.screen import find_nodules, slice_mm
 from imaging.training.examples import read_marks, thicken
 from records.model import Nodule, Volume
@@ -37,6 +41,8 @@ HIT_MM = 1.5  # a mark this near the centre of a nodule, or within its radius, h
 NEAR_MM = 2.5  # a mark this near the edge of a nodule is no false mark either
 MARK_REACH_MM = 5.0
 VESSEL_HU = -500
+SHEET, SHEET_HU = 0.25, 25.0  # second over first curvature; curvature of a fissure with its blur
+FAINT_HU = -45.0  # the darker half of what is inserted
 SEED = 20_000
 DENSE = (400, 800, 1200)
 
@@ -50,6 +56,7 @@ class Row:
     diameter_mm: float
     hu: float
     site: str
+    contrast: str
     probability: float  # of the most probable mark on it, 0 if none
     measured_mm: float  # NaN if none
     low_mm: float
@@ -75,14 +82,34 @@ def load(scans: Path, name: str, slices: int) -> tuple[Volume, NDArray[np.float6
     return thicken(volume, slices) if slices > 1 else volume, read_marks(scans / "lidc_marks.csv", patient)
 
 
-def site_of(volume: Volume, lungs: Lungs, index: NDArray[np.float64], radius_mm: float) -> str:
-    """Say what a place in the lungs without disease lies at: pleura, vessel, or nothing."""
+def at_fissures(volume: Volume, lungs: Lungs, places: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which places of the lungs without disease lie within 2 mm of a thin, faint sheet."""
+    space = build_scale_space(volume, lungs)
+    noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
+    sheets = np.zeros(len(places), bool)
+    for shift_mm in (*np.eye(3) * 2.0, *np.eye(3) * -2.0, np.zeros(3)):
+        index = places + shift_mm / np.asarray(volume.spacing_mm) - space.start
+        none = np.zeros(len(places))
+        quick = describe_quickly(space, Candidates(index, none.astype(int) + 1, none), noise_hu)
+        column = {name: quick[:, n] for n, name in enumerate(FEATURE_NAMES[: quick.shape[1]])}
+        bend_hu = column["hessian_0.9mm_strength"] * np.exp(column["log_contrast"])
+        sheet = (np.abs(column["hessian_0.9mm_second"]) < SHEET) & (bend_hu > SHEET_HU)
+        sheets |= sheet & (column["peak_hu"] < VESSEL_HU)
+    return sheets
+
+
+def site_of(
+    volume: Volume, lungs: Lungs, index: NDArray[np.float64], radius_mm: float, at_fissure: bool
+) -> str:
+    """Say what a place in the lungs without disease lies at: pleura, vessel, fissure, or nothing."""
     if lungs.sample(lungs.depth_mm, index[None])[0] < radius_mm + 1.5:
         return "pleura"
     reach = np.ceil((radius_mm + 1.0) / np.asarray(volume.spacing_mm)).astype(int)
     centre = np.rint(index).astype(int)
     window = tuple(slice(max(c - r, 0), c + r + 1) for c, r in zip(centre, reach, strict=True))
-    return "vessel" if volume.hu[window].max() > VESSEL_HU else "isolated"
+    if volume.hu[window].max() > VESSEL_HU:
+        return "vessel"
+    return "fissure" if at_fissure else "isolated"
 
 
 def screened(
@@ -129,8 +156,6 @@ def matched(
     marks: NDArray[np.float64],
 ) -> Scan:
     """Match marks to inserted nodules."""
-    from imaging.geometry import index_of
-
     thin = slice_mm(volume) <= THIN_MM
     points = np.array([n.centre_mm for n in found]).reshape(-1, 3)
     tree = cKDTree(points)
@@ -138,7 +163,8 @@ def matched(
     hits = np.zeros(len(found), bool)
     rows = []
     places = index_of(volume, np.array([t.centre_mm for t in truth]))
-    for nodule, place in zip(truth, places, strict=True):
+    fissures = at_fissures(volume, lungs, places)
+    for nodule, place, at_fissure in zip(truth, places, fissures.tolist(), strict=True):
         radius = nodule.diameter_mm / 2
         near = tree.query_ball_point(nodule.centre_mm, max(radius, HIT_MM))
         excused[tree.query_ball_point(nodule.centre_mm, radius + NEAR_MM)] = True
@@ -152,7 +178,8 @@ def matched(
                 thin,
                 nodule.diameter_mm,
                 nodule.hu,
-                site_of(volume, lungs, place, radius),
+                site_of(volume, lungs, place, radius, at_fissure),
+                "faint" if nodule.hu < FAINT_HU else "bright",
                 found[best].probability if best is not None else 0.0,
                 size.value if size else np.nan,
                 size.low if size else np.nan,
@@ -207,8 +234,10 @@ def report(name: str, scans: list[Scan], dense: list[tuple[int, Scan]]) -> None:
     for low, high, marks in ((2, 5, 4), (3, 5, 4), (3, 5, 8), (2, 3, 8), (1.5, 2, 8), (2, 5, 1), (2, 5, 8)):
         found = sensitivity(scans, low, high, marks)
         print(f"  {low:g}-{high:g} mm at {marks} false marks   {found}")
-    for site in ("isolated", "vessel", "pleura"):
+    for site in ("isolated", "vessel", "pleura", "fissure"):
         print(f"  2-5 mm at 4, {site:9}      {sensitivity(scans, 2, 5, 4, site=site)}")
+    for contrast in ("faint", "bright"):
+        print(f"  2-5 mm at 4, {contrast:9}      {sensitivity(scans, 2, 5, 4, contrast=contrast)}")
     for low, high in ((2, 3), (3, 5), (5, 6)):
         print(f"  diameter {low}-{high} mm           {sizing(scans, low, high)}")
     for count, scan in dense:
@@ -245,8 +274,6 @@ def montage(volume: Volume, found: tuple[Nodule, ...], scan: Scan, file: Path) -
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-
-    from imaging.geometry import index_of
 
     wrong = [n for n in found if n.probability in set(scan.false[:24].tolist())][:24]
     figure, axes = plt.subplots(6, 8, figsize=(12, 9.4), layout="constrained")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from imaging.filters import gaussian, in_slabs
 from imaging.lungs import Lungs
+from imaging.wall import without_wall
 from records.model import Volume
 
 __all__ = ["SCALES_MM", "Candidates", "ScaleSpace", "build_scale_space", "find_candidates"]
@@ -88,14 +89,15 @@ def build_scale_space(volume: Volume, lungs: Lungs) -> ScaleSpace:
         margin = int(np.ceil(MARGIN_MM / step))
         window.append(slice(max(span.start - margin, 0), min(span.stop + margin, size)))
     box = np.clip(volume.hu[tuple(window)], *TISSUE_HU)
-    levels = [gaussian(box, SCALES_MM[0], spacing_mm)]
+    start = np.array([span.start for span in window], np.int64)
+    lung = without_wall(box, lungs.depth_mm, lungs.block, start, spacing_mm)
+    levels = [gaussian(lung, SCALES_MM[0], spacing_mm)]
     for before, after in itertools.pairwise(SCALES_MM):
         levels.append(gaussian(levels[-1], float(np.sqrt(after**2 - before**2)), spacing_mm))
     near = lungs.depth_mm > -WALL_MM
     for axis, (span, block) in enumerate(zip(window, lungs.block, strict=True)):
         index = np.minimum(np.arange(span.start, span.stop) // block, near.shape[axis] - 1)
         near = np.take(near, index, axis=axis)
-    start = np.array([span.start for span in window], np.int64)
     return ScaleSpace(volume.hu[tuple(window)], tuple(levels), start, near, spacing_mm)
 
 

@@ -1,8 +1,9 @@
-"""The probability that a candidate is a nodule: boosted trees in three stages.
+"""The probability that a candidate is a nodule: boosted trees, then a small network.
 
-A sieve looks at features that cost little, a gate at rays and growth, and a ball is
-fitted to what is left; the judge sees it all. The trees are plain arrays in an npz
-file: nothing in it can run. How they were grown is in `imaging.training`.
+A sieve of trees looks at features that cost little, a gate at rays and growth. The judge sees all that
+was measured; what it leaves is looked at by a convolutional network, and the log-odds of both are
+added, each with its weight. The trees are plain arrays in an npz file, the network is an ONNX graph
+beside them: nothing in it can run by itself. How they were grown is in `imaging.training`.
 """
 
 from dataclasses import dataclass
@@ -14,31 +15,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imaging.balls import BALL_FEATURES, describe_balls
-from imaging.candidates import TISSUE_HU, Candidates, ScaleSpace
+from imaging.candidates import Candidates, ScaleSpace
 from imaging.card import MODEL_FILE, read_card
 from imaging.features import FEATURE_NAMES, describe, describe_quickly
 from imaging.filters import in_slabs
+from imaging.network import Network
+from imaging.patches import cut_cubes
 from imaging.prior import adapt
-from imaging.resolution import Resolution, noise_of
-from imaging.sizing import Fits, fit_balls
 
-__all__ = [
-    "JUDGE_FEATURES",
-    "MODEL_FILE",
-    "Forest",
-    "Model",
-    "Scored",
-    "Stage",
-    "fit_survivors",
-    "load_model",
-    "score",
-    "survivors",
-]
-
-JUDGE_FEATURES = FEATURE_NAMES + BALL_FEATURES
-FIT_HU = (-1000.0, 300.0)
-START_RADIUS_MM = (0.6, 6.0)
+__all__ = ["MODEL_FILE", "Forest", "Model", "Scored", "Stage", "Verdicts", "load_model", "score", "survivors"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,29 +73,54 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Verdicts:
+    """How the log-odds of judge and network become one: a logistic regression on lungs neither had seen."""
+
+    constant: float
+    judge_weight: float
+    network_weight: float
+    share: float  # of nodules among the examples it was fitted on
+
+    def log_odds(self, judge: NDArray[np.float64], network: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the log-odds of N candidates."""
+        return self.constant + self.judge_weight * judge + self.network_weight * network
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """What `imaging.training` wrote: the trees and how they did on lungs they had not seen."""
+    """What `imaging.training` wrote: trees, network, and how they did on lungs they had not seen."""
 
     sieve: Stage
     gate: Stage
-    judge: Forest
+    judge: Stage
+    network: Network
+    verdicts: Verdicts
     operating_probability: float  # at or above this a candidate is reported
     version: str
     card: dict[str, Any]
 
+    def probabilities(
+        self, judge_log_odds: NDArray[np.float64], cubes: NDArray[np.uint8]
+    ) -> NDArray[np.float64]:
+        """Return the probability of each candidate the judge let pass, given how common nodules are here."""
+        odds = self.verdicts.log_odds(judge_log_odds, self.network.log_odds(cubes))
+        return adapt(1.0 / (1.0 + np.exp(-odds)), self.verdicts.share)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Candidates that passed the gate, most probable first, with their features and fitted balls."""
+    """Candidates that the judge let pass, most probable first, with their features."""
 
     candidates: Candidates
-    features: NDArray[np.float32]  # (N, F): FEATURE_NAMES, then BALL_FEATURES
-    fits: Fits
+    features: NDArray[np.float32]  # (N, len(FEATURE_NAMES))
     probability: NDArray[np.float64]  # corrected for how common nodules are in this scan
+
+    def __getitem__(self, chosen: NDArray[np.generic]) -> "Scored":
+        return Scored(self.candidates[chosen], self.features[chosen], self.probability[chosen])
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return one feature by name."""
-        return self.features[:, JUDGE_FEATURES.index(name)].astype(np.float64)
+        return self.features[:, FEATURE_NAMES.index(name)].astype(np.float64)
 
 
 @njit(nogil=True, cache=True)
@@ -135,17 +145,23 @@ def load_model(path: Path = MODEL_FILE) -> Model:
         If the model was trained on other features than this program measures.
     """
     card = read_card(path)
-    if tuple(card["features"]) != JUDGE_FEATURES:
+    if tuple(card["features"]) != FEATURE_NAMES:
         raise ValueError(f"model {path.name} was trained on other features than this program measures")
     with np.load(path, allow_pickle=False) as arrays:
         sieve, gate, judge = (
-            Forest(*(arrays[f"{name}_{part}"] for part in Forest.__slots__))
+            Stage(
+                Forest(*(arrays[f"{name}_{part}"] for part in Forest.__slots__)),
+                float(card[f"{name}_log_odds"]),
+            )
             for name in ("sieve", "gate", "judge")
         )
+        network = Network(arrays["network"].tobytes())
     return Model(
-        sieve=Stage(sieve, float(card["sieve_log_odds"])),
-        gate=Stage(gate, float(card["gate_log_odds"])),
+        sieve=sieve,
+        gate=gate,
         judge=judge,
+        network=network,
+        verdicts=Verdicts(**card["verdicts"]),
         operating_probability=float(card.get("operating_probability", 0.5)),
         version=str(card["version"]),
         card=card,
@@ -163,31 +179,8 @@ def survivors(
     return passed[kept], features[kept]
 
 
-def fit_survivors(
-    space: ScaleSpace,
-    candidates: Candidates,
-    features: NDArray[np.float32],
-    noise_hu: float,
-    resolution: Resolution,
-) -> tuple[NDArray[np.float32], Fits]:
-    """Fit a ball to each candidate; return the features with what the fits say, and the fits."""
-    image = np.clip(space.hu, *FIT_HU).astype(np.float32)
-    detail = np.clip(space.hu[::4], *TISSUE_HU) - space.levels[0][::4]
-    grain_hu = noise_of(detail, space.inside[::4])
-    columns = (FEATURE_NAMES.index("half_radius_q25_mm"), FEATURE_NAMES.index("half_radius_q50_mm"))
-    start_mm, half_mm = (features[:, column].astype(np.float64) for column in columns)
-    radius_mm = np.clip(start_mm, *START_RADIUS_MM)
-    fits = fit_balls(image, candidates.index, radius_mm, space.spacing_mm, resolution, grain_hu)
-    said = describe_balls(
-        fits, candidates.index, half_mm, space.spacing_mm, resolution.in_plane_sigma_mm, noise_hu
-    )
-    return np.concatenate([features, said], axis=1), fits
-
-
-def score(
-    model: Model, space: ScaleSpace, candidates: Candidates, noise_hu: float, resolution: Resolution
-) -> Scored:
-    """Give each candidate that passes the gate the probability of being a nodule.
+def score(model: Model, space: ScaleSpace, candidates: Candidates, noise_hu: float) -> Scored:
+    """Give each candidate that is worth a look the probability of being a nodule.
 
     Parameters
     ----------
@@ -197,8 +190,6 @@ def score(
         The smoothed lungs and the places in them.
     noise_hu : float
         Of the finest level of `space`.
-    resolution : Resolution
-        Of the scan.
 
     Returns
     -------
@@ -206,8 +197,9 @@ def score(
         Sorted by probability, ties by place.
     """
     kept, features = survivors(model.sieve, model.gate, space, candidates, noise_hu)
-    passed = candidates[kept]
-    features, fits = fit_survivors(space, passed, features, noise_hu, resolution)
-    probability = 1.0 / (1.0 + np.exp(-model.judge.log_odds(features)))
+    odds = model.judge.forest.log_odds(features)
+    worth = odds >= model.judge.least_log_odds
+    passed, features = candidates[kept[worth]], features[worth]
+    probability = model.probabilities(odds[worth], cut_cubes(space, passed))
     order = np.lexsort((*passed.index.T, -probability))
-    return Scored(passed[order], features[order], fits[order], adapt(probability[order]))
+    return Scored(passed, features, probability)[order]

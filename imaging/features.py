@@ -12,7 +12,19 @@ from numpy.typing import NDArray
 
 from imaging.candidates import SCALES_MM, Candidates, ScaleSpace
 from imaging.filters import in_slabs
-from imaging.probes import STEP_MM, STEPS, along, at, fill, half_radii, hessian, moments, quantile, unbroken
+from imaging.probes import (
+    STEP_MM,
+    STEPS,
+    along,
+    at,
+    fill,
+    half_radii,
+    hessian,
+    moments,
+    quantile,
+    surroundings,
+    unbroken,
+)
 
 __all__ = ["FEATURE_NAMES", "QUICK_FEATURES", "describe", "describe_quickly"]
 
@@ -100,8 +112,8 @@ def _describe(  # type: ignore[no-untyped-def]
     half = np.empty(3, np.int64)
     for axis in range(3):
         half[axis] = int(reach_mm / spacing_mm[axis])
-    seen = np.empty((2 * half[0] + 1, 2 * half[1] + 1, 2 * half[2] + 1), np.bool_)
-    stack = np.empty((seen.size + 8, 3), np.int64)
+    local = np.empty((2 * half[0] + 3) * (2 * half[1] + 3) * (2 * half[2] + 3), np.float32)
+    seen, stack = np.empty(local.size, np.bool_), np.empty(local.size, np.int64)
     for n in range(start, stop):
         p, r, c = index[n, 0], index[n, 1], index[n, 2]
         row = out[n]
@@ -158,9 +170,10 @@ def _describe(  # type: ignore[no-untyped-def]
             f += 5
         half_radii(profiles, directions, halves, row[f : f + 8])
         f += 8
+        surroundings(image, index[n], half, spacing_mm, reach_mm, local)
         for m in range(fills.size):
             threshold = background + fills[m] * contrast
-            fill(image, p, r, c, threshold, spacing_mm, reach_mm, seen, stack, row[f : f + 5])
+            fill(local, index[n], half, threshold, spacing_mm, reach_mm, seen, stack, row[f : f + 5])
             f += 5
         moments(profiles, directions, moment_radii, row[f : f + 3 * moment_radii.size])
         f += 3 * moment_radii.size

@@ -6,17 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from imaging.candidates import ScaleSpace
+from imaging.axes import LEAST_MM, axial_axes_mm
+from imaging.candidates import TISSUE_HU, ScaleSpace
 from imaging.classifier import Scored
 from imaging.geometry import points_mm
 from imaging.lesions import Lesion, Lesions
-from imaging.lungs import LEFT, RIGHT, Lungs
-from imaging.sizing import Fits
+from imaging.lungs import AIR_HU, LEFT, RIGHT, Lungs
+from imaging.resolution import Resolution, noise_of
+from imaging.sizing import Fits, fit_balls
 from records.model import Attenuation, Estimate, Nodule, Side, Volume, Zone
 
 __all__ = ["LEAST_PROBABILITY", "measure_nodules", "zone_of"]
 
 LEAST_PROBABILITY = 0.005  # rows below this would tell a curve nothing
+FIT_HU = (-1000.0, 300.0)
+START_RADIUS_MM = (0.6, 6.0)
 SAME_MM = 1.2  # two fits nearer than this, or inside one another, are one nodule
 GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay visible through it)
 CORE_SOLID_HU, RIM_HU = -200.0, -350.0
@@ -39,6 +43,7 @@ def measure_nodules(
     space: ScaleSpace,
     scored: Scored,
     lesions: Lesions,
+    resolution: Resolution,
     operating_probability: float,
 ) -> tuple[Nodule, ...]:
     """Measure every candidate down to `LEAST_PROBABILITY` and every large lesion.
@@ -48,19 +53,19 @@ def measure_nodules(
     tuple of Nodule
         Most probable first, numbered from 1; lesions of 8 mm and more before them.
     """
-    kept = np.flatnonzero(scored.probability >= LEAST_PROBABILITY)
-    place = scored.candidates.index[kept]
-    fits = scored.fits[kept]
-    in_lesion = lungs.sample(lesions.labels != 0, place + space.start, order=0) > 0.5
+    kept = scored[scored.probability >= LEAST_PROBABILITY]
+    fits = _fit(space, kept, resolution)
+    in_lesion = lungs.sample(lesions.labels != 0, kept.candidates.index + space.start, order=0) > 0.5
     alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
-    roundness = 1.0 / (scored.column("half_radius_anisotropy") * scored.column("half_radius_flatness"))[kept]
-    rows = [n for n in range(len(kept)) if alone[n]]
+    roundness = 1.0 / (kept.column("half_radius_anisotropy") * kept.column("half_radius_flatness"))
+    rows = np.flatnonzero(alone).tolist()
     nodules = [_of_lesion(volume, lungs, lesion) for lesion in lesions.found]
     centres = fits.index + space.start
     points = points_mm(volume, centres)
     depths = lungs.sample(lungs.depth_mm, centres)
     sides = _sides(lungs, centres)
     for n in rows:
+        long_mm, short_mm = _axes(space, fits, n)
         plane = int(np.clip(round(centres[n, 0]), 0, len(volume.hu) - 1))
         radius = float(fits.radius_mm[n])
         nodules.append(
@@ -72,17 +77,37 @@ def measure_nodules(
                 mean_hu=float(fits.hu[n]),
                 attenuation=_attenuation(fits, n, space.hu, volume.spacing_mm),
                 roundness=float(roundness[n]),
-                probability=float(scored.probability[kept[n]]),
-                reported=bool(scored.probability[kept[n]] >= operating_probability),
+                probability=float(kept.probability[n]),
+                reported=bool(kept.probability[n] >= operating_probability),
                 side=sides[n],
                 zone=zone_of(lungs, sides[n], centres[n, 0]),
                 pleura_distance_mm=max(0.0, float(depths[n])),
                 sop_instance_uid=volume.sop_instance_uids[plane],
                 slice_index=plane,
+                long_axis_mm=long_mm,
+                short_axis_mm=short_mm,
             )
         )
 
     return tuple(replace(nodule, nodule_id=number) for number, nodule in enumerate(nodules, start=1))
+
+
+def _fit(space: ScaleSpace, scored: Scored, resolution: Resolution) -> Fits:
+    """Fit a ball to each candidate, from the radius its rays tell."""
+    image = np.clip(space.hu, *FIT_HU).astype(np.float32)
+    detail = np.clip(space.hu[::4], *TISSUE_HU) - space.levels[0][::4]
+    grain_hu = noise_of(detail, space.inside[::4])
+    radius_mm = np.clip(scored.column("half_radius_q25_mm"), *START_RADIUS_MM)
+    return fit_balls(image, scored.candidates.index, radius_mm, space.spacing_mm, resolution, grain_hu)
+
+
+def _axes(space: ScaleSpace, fits: Fits, n: int) -> tuple[float, float] | tuple[None, None]:
+    """Return long and short axis of a fitted nodule that is large enough to have them."""
+    radius_mm = float(fits.radius_mm[n])
+    level_hu = float(fits.hu[n] + fits.background_hu[n]) / 2
+    if 2 * radius_mm < LEAST_MM:
+        return None, None
+    return axial_axes_mm(space.hu, fits.index[n], radius_mm, level_hu, space.spacing_mm) or (None, None)
 
 
 def _one_each(fits: Fits, spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
@@ -135,6 +160,7 @@ def _attenuation(
 def _of_lesion(volume: Volume, lungs: Lungs, lesion: Lesion) -> Nodule:
     index = np.array([lesion.index])
     side = _sides(lungs, index)[0]
+    axes = axial_axes_mm(volume.hu, np.array(lesion.index), lesion.diameter_mm / 2, AIR_HU, volume.spacing_mm)
     plane = int(np.clip(round(lesion.index[0]), 0, len(volume.hu) - 1))
     # The surface of a lump on the coarse grid is known to half a coarse voxel.
     error_mm = float(np.mean(lungs.coarse_spacing_mm)) / 2
@@ -156,4 +182,6 @@ def _of_lesion(volume: Volume, lungs: Lungs, lesion: Lesion) -> Nodule:
         pleura_distance_mm=max(0.0, float(lungs.sample(lungs.depth_mm, index)[0])),
         sop_instance_uid=volume.sop_instance_uids[plane],
         slice_index=plane,
+        long_axis_mm=axes[0] if axes else None,
+        short_axis_mm=axes[1] if axes else None,
     )

@@ -9,34 +9,33 @@ looks doubtful is one more nodule, it keeps them.
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEARNT_SHARE", "adapt"]
+__all__ = ["adapt"]
 
-LEARNT_SHARE = (
-    0.2  # of nodules among what passes the gate in the training examples, near vessels and pleura weighted in
-)
 ROUNDS = 200
 CLOSE = 1e-7
 LEAST_SHARE, MOST_SHARE = 1e-4, 0.95
 
 
-def adapt(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+def adapt(probability: NDArray[np.float64], learnt_share: float) -> NDArray[np.float64]:
     """Return the probabilities corrected for how common nodules are among these candidates.
 
     Parameters
     ----------
     probability : (N,) ndarray
-        Of the judge, for all candidates of one scan that passed the gate.
+        Of all candidates of one scan that were judged.
+    learnt_share : float
+        Of nodules among the examples that the probabilities were learnt from.
 
     Returns
     -------
     (N,) ndarray
         In the same order: the correction is monotone.
     """
-    share = LEARNT_SHARE
+    share = learnt_share
     adapted = probability
     for _ in range(ROUNDS):
-        nodule = probability * share / LEARNT_SHARE
-        other = (1 - probability) * (1 - share) / (1 - LEARNT_SHARE)
+        nodule = probability * share / learnt_share
+        other = (1 - probability) * (1 - share) / (1 - learnt_share)
         adapted = nodule / (nodule + other)
         estimate = float(np.clip(adapted.mean(), LEAST_SHARE, MOST_SHARE)) if adapted.size else share
         if abs(estimate - share) < CLOSE:

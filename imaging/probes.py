@@ -18,6 +18,7 @@ __all__ = [
     "hessian",
     "moments",
     "quantile",
+    "surroundings",
     "unbroken",
 ]
 
@@ -147,60 +148,85 @@ def along(levels, place, rays, directions, distances, spacing_mm, background, ou
 
 
 @njit(nogil=True, cache=True)
-def fill(image, p, r, c, threshold, spacing_mm, reach_mm, seen, stack, out):  # type: ignore[no-untyped-def]
-    """Grow a region above a threshold from a point and write its size and shape.
+def surroundings(image, place, half, spacing_mm, reach_mm, local):  # type: ignore[no-untyped-def]
+    """Copy what lies within reach into a flat cube; the rest, and a frame of one voxel, is -inf."""
+    planes, rows, columns = image.shape
+    p0, r0, c0 = round(place[0]), round(place[1]), round(place[2])
+    local[:] = -np.inf
+    for u in range(-half[0], half[0] + 1):
+        i = p0 + u
+        if i < 0 or i >= planes:
+            continue
+        up = ((i - place[0]) * spacing_mm[0]) ** 2
+        for v in range(-half[1], half[1] + 1):
+            j = r0 + v
+            if j < 0 or j >= rows:
+                continue
+            flat = up + ((j - place[1]) * spacing_mm[1]) ** 2
+            line = ((u + half[0] + 1) * (2 * half[1] + 3) + v + half[1] + 1) * (2 * half[2] + 3) + half[2] + 1
+            for w in range(-half[2], half[2] + 1):
+                k = c0 + w
+                if k < 0 or k >= columns:
+                    continue
+                if flat + ((k - place[2]) * spacing_mm[2]) ** 2 <= reach_mm * reach_mm:
+                    local[line + w] = image[i, j, k]
+
+
+@njit(nogil=True, cache=True)
+def fill(local, place, half, threshold, spacing_mm, reach_mm, seen, stack, out):  # type: ignore[no-untyped-def]
+    """Grow a region above a threshold from the middle of `surroundings` and write its size and shape.
 
     The share of its voxels on the sphere that bounds the growth tells whether it goes on beyond.
     """
-    planes, rows, columns = image.shape
-    half = np.empty(3, np.int64)
-    for axis in range(3):
-        half[axis] = int(reach_mm / spacing_mm[axis])
-    seen[: 2 * half[0] + 1, : 2 * half[1] + 1, : 2 * half[2] + 1] = False
-    p0, r0, c0 = round(p), round(r), round(c)
-    top = 0
-    stack[0, 0], stack[0, 1], stack[0, 2] = p0, r0, c0
-    seen[half[0], half[1], half[2]] = True
+    across, down = 2 * half[2] + 3, (2 * half[1] + 3) * (2 * half[2] + 3)
+    steps = (-down, down, -across, across, -1, 1)
+    p0, r0, c0 = round(place[0]), round(place[1]), round(place[2])
+    seen[:] = False
+    middle = (half[0] + 1) * down + (half[1] + 1) * across + half[2] + 1
+    seen[middle] = True
+    stack[0] = middle
     top = 1
     count, border = 0, 0
     farthest = 0.0
     sums, squares = np.zeros(3), np.zeros((3, 3))
+    sp, sr, sc = 0.0, 0.0, 0.0
+    spp, spr, spc, srr, src, scc = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     while top > 0:
         top -= 1
-        i, j, k = stack[top, 0], stack[top, 1], stack[top, 2]
-        x = np.array([(i - p) * spacing_mm[0], (j - r) * spacing_mm[1], (k - c) * spacing_mm[2]])
-        distance = np.sqrt((x * x).sum())
+        here = stack[top]
+        i = p0 + here // down - half[0] - 1
+        rest = here % down
+        j = r0 + rest // across - half[1] - 1
+        k = c0 + rest % across - half[2] - 1
+        x, y, z = (
+            (i - place[0]) * spacing_mm[0],
+            (j - place[1]) * spacing_mm[1],
+            (k - place[2]) * spacing_mm[2],
+        )
+        distance = np.sqrt(x * x + y * y + z * z)
         count += 1
         farthest = max(farthest, distance)
         if distance > reach_mm - 1.0:
             border += 1
-        for a in range(3):
-            sums[a] += x[a]
-            for b in range(3):
-                squares[a, b] += x[a] * x[b]
-        for axis in range(3):
-            for way in (-1, 1):
-                ni, nj, nk = i, j, k
-                if axis == 0:
-                    ni += way
-                elif axis == 1:
-                    nj += way
-                else:
-                    nk += way
-                if ni < 0 or nj < 0 or nk < 0 or ni >= planes or nj >= rows or nk >= columns:
-                    continue
-                u, v, w = ni - p0 + half[0], nj - r0 + half[1], nk - c0 + half[2]
-                if u < 0 or v < 0 or w < 0 or u > 2 * half[0] or v > 2 * half[1] or w > 2 * half[2]:
-                    continue
-                if seen[u, v, w] or image[ni, nj, nk] < threshold:
-                    continue
-                squared = ((ni - p) * spacing_mm[0]) ** 2 + ((nj - r) * spacing_mm[1]) ** 2
-                squared += ((nk - c) * spacing_mm[2]) ** 2
-                if squared > reach_mm * reach_mm:
-                    continue
-                seen[u, v, w] = True
-                stack[top, 0], stack[top, 1], stack[top, 2] = ni, nj, nk
+        sp += x
+        sr += y
+        sc += z
+        spp += x * x
+        spr += x * y
+        spc += x * z
+        srr += y * y
+        src += y * z
+        scc += z * z
+        for step in steps:
+            there = here + step
+            if local[there] >= threshold and not seen[there]:
+                seen[there] = True
+                stack[top] = there
                 top += 1
+    sums[0], sums[1], sums[2] = sp, sr, sc
+    squares[0, 0], squares[1, 1], squares[2, 2] = spp, srr, scc
+    squares[0, 1], squares[0, 2], squares[1, 2] = spr, spc, src
+    squares[1, 0], squares[2, 0], squares[2, 1] = spr, spc, src
     covariance = squares / count
     for a in range(3):
         for b in range(3):

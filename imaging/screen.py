@@ -60,9 +60,9 @@ def find_nodules(volume: Volume, model: Model) -> Findings:
     resolution = measure_resolution(volume)
     space = build_scale_space(volume, lungs)
     noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
-    scored = score(model, space, find_candidates(space, noise_hu), noise_hu, resolution)
+    scored = score(model, space, find_candidates(space, noise_hu), noise_hu)
     lesions = find_lesions(volume, lungs)
-    nodules = measure_nodules(volume, lungs, space, scored, lesions, model.operating_probability)
+    nodules = measure_nodules(volume, lungs, space, scored, lesions, resolution, model.operating_probability)
     pattern = describe_pattern(
         nodules,
         lungs,

@@ -75,6 +75,8 @@ NODULE_COLUMNS = (
     "program_version",
     "model_version",
     "protocol",
+    "long_axis_mm",
+    "short_axis_mm",
 )
 
 # A spreadsheet runs a cell that begins so (OWASP, CSV Injection); a quote before it makes it text.
@@ -167,6 +169,8 @@ def nodule_row(screening: Screening, nodule: Nodule) -> tuple[str, ...]:
         text_cell(nodule.sop_instance_uid),
         str(nodule.slice_index),
         *_made_by(screening),
+        number(nodule.long_axis_mm, 1),
+        number(nodule.short_axis_mm, 1),
     )
 
 

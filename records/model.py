@@ -160,6 +160,8 @@ class Nodule:
     pleura_distance_mm: float
     sop_instance_uid: str
     slice_index: int  # counted from the most caudal plane
+    long_axis_mm: float | None = None  # on the axial slice where it is longest; None below 6 mm
+    short_axis_mm: float | None = None  # its extent across the long axis
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ readers' marks beside them. Beside them only our own phantoms are learnt from.
 """
 
 import json
-import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,23 +15,40 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from imaging.classifier import JUDGE_FEATURES, Forest, Stage
-from imaging.features import QUICK_FEATURES
+from imaging.classifier import Forest, Stage, Verdicts
+from imaging.features import FEATURE_NAMES, QUICK_FEATURES
 from imaging.training.calibrate import calibrate
 from imaging.training.examples import Recipe
 from imaging.training.forests import grow
-from imaging.training.tasks import KINDS, PHANTOMS, SCANS_AND_PATIENTS, Made, Stages, Task, make_all
+from imaging.training.networks import grow_networks, log_odds_of
+from imaging.training.stacking import learn_verdicts
+from imaging.training.tasks import (
+    KINDS,
+    PHANTOMS,
+    SCANS_AND_PATIENTS,
+    SHRUNK,
+    THIN_SCANS,
+    Made,
+    Stages,
+    Task,
+    make_all,
+)
 
-SIEVE = {"num_leaves": 15, "learning_rate": 0.1}
-SIEVE_ROUNDS, GATE_ROUNDS, JUDGE_ROUNDS = 60, 150, 400
-SIEVE_LOSS, GATE_LOSS = 0.008, 0.006  # of the nodules with a candidate: those inside vessels go first
+SIEVE_ROUNDS, GATE_ROUNDS, JUDGE_ROUNDS = 150, 150, 400
+SIEVE_LOSS, GATE_LOSS = 0.006, 0.006  # of the nodules with a candidate: those inside vessels go first
+JUDGE_LOSS = 0.01  # of unseen nodules, before the network is asked
 GATE_SEED, TRAIN_SEED = 0, 1_000
+EVERYBODY = "everybody"  # stands for no patient left out
 
 
-def _tasks(first_seed: int, replicates: int) -> list[Task]:
-    tasks = [Task(scan, k, first_seed + n, Recipe()) for scan, k in KINDS for n in range(replicates)]
-    synthetic = max(1, replicates // 3)
-    return tasks + [Task(name, 1, first_seed + n, Recipe()) for name in PHANTOMS for n in range(synthetic)]
+def _tasks(first_seed: int, plain: int, shrunk: int, synthetic: int, phantoms: Iterable[str]) -> list[Task]:
+    """Return the examples to make, so many of each scan, of each thick scan shrunk, and of each phantom."""
+    thick = [scan for scan in SCANS_AND_PATIENTS if scan not in THIN_SCANS]
+    return [
+        *(Task(scan, slices, first_seed + n, Recipe()) for scan, slices in KINDS for n in range(plain)),
+        *(Task(scan, 1, first_seed + n, SHRUNK) for scan in thick for n in range(shrunk)),
+        *(Task(name, 1, first_seed + n, Recipe()) for name in phantoms for n in range(synthetic)),
+    ]
 
 
 def _learnable(made: list[Made]) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
@@ -40,10 +57,10 @@ def _learnable(made: list[Made]) -> tuple[NDArray[np.float32], NDArray[np.int8]]
 
 
 def _learn_stages(made: list[Made]) -> Stages:
-    """Grow sieve and gate on examples with all candidates."""
+    """Grow sieve and gate on examples whose candidates were not sieved."""
     features, label = _learnable(made)
     quick = np.ascontiguousarray(features[:, :QUICK_FEATURES])
-    forest = grow(quick, label, SIEVE_ROUNDS, **SIEVE)
+    forest = grow(quick, label, SIEVE_ROUNDS)
     odds = forest.log_odds(quick)
     sieve = Stage(forest, float(np.quantile(odds[label == 1], SIEVE_LOSS)))
     passed = odds >= sieve.least_log_odds
@@ -70,26 +87,52 @@ class Fold:
 
     stages: Stages
     judge: Forest
+    network: bytes
 
 
-def _learn_folds(every: list[Made], fitted: list[Made]) -> dict[str, Fold]:
+def _learn_folds(every: list[Made], made: list[Made], epochs: int, workers: int) -> dict[str, Fold]:
+    """Learn from all patients but one, for each, and from all."""
+    scans = np.concatenate([np.repeat(m.task.scan, len(m.example.label)) for m in made])
+    label = np.concatenate([m.example.label for m in made])
+    cubes = np.concatenate([m.example.cubes for m in made])
+    left_out = (EVERYBODY, *SCANS_AND_PATIENTS)
+    labels = [np.where(scans == scan, -1, label).astype(np.int8) for scan in left_out]
+    networks = grow_networks(cubes, labels, epochs, workers)
     learnt = {}
-    for left_out in SCANS_AND_PATIENTS:
-        stages = _learn_stages([m for m in every if m.task.scan != left_out])
-        judge = _learn_judge(stages, [m for m in fitted if m.task.scan != left_out])
-        learnt[left_out] = Fold(stages, judge)
+    for scan, network in zip(left_out, networks, strict=True):
+        stages = _learn_stages([m for m in every if m.task.scan != scan])
+        judge = _learn_judge(stages, [m for m in made if m.task.scan != scan])
+        learnt[scan] = Fold(stages, judge, network)
     return learnt
 
 
-def _write(file: Path, learnt: Fold, card: dict[str, Any]) -> None:
+def _learn_verdicts(learnt: dict[str, Fold], made: list[Made]) -> tuple[Verdicts, float]:
+    """Learn how much judge and network count, on lungs they had not seen, and what the judge may drop."""
+    judges, networks, labels = [], [], []
+    for scan in SCANS_AND_PATIENTS:
+        fold = learnt[scan]
+        for m in made:
+            if m.task.scan == scan:
+                known = (m.example.label >= 0) & _passes(fold.stages, m.example.features)
+                judges.append(fold.judge.log_odds(m.example.features[known]))
+                networks.append(log_odds_of(fold.network, m.example.cubes[known]))
+                labels.append(m.example.label[known])
+    judge, network, label = np.concatenate(judges), np.concatenate(networks), np.concatenate(labels)
+    least = float(np.quantile(judge[label == 1], JUDGE_LOSS))
+    worth = judge >= least
+    return learn_verdicts(judge[worth], network[worth], label[worth]), least
+
+
+def _write(file: Path, learnt: Fold, judge_log_odds: float, card: dict[str, Any]) -> None:
     sieve, gate = learnt.stages
-    card = card | {"sieve_log_odds": sieve.least_log_odds, "gate_log_odds": gate.least_log_odds}
-    forests = {"sieve": sieve.forest, "gate": gate.forest, "judge": learnt.judge}
+    stages = {"sieve": sieve, "gate": gate, "judge": Stage(learnt.judge, judge_log_odds)}
+    card = card | {f"{name}_log_odds": stage.least_log_odds for name, stage in stages.items()}
     arrays: dict[str, Any] = {
-        f"{name}_{part}": getattr(forest, part)
-        for name, forest in forests.items()
+        f"{name}_{part}": getattr(stage.forest, part)
+        for name, stage in stages.items()
         for part in Forest.__slots__
     }
+    arrays["network"] = np.frombuffer(learnt.network, np.uint8)
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(file, card=json.dumps(card), **arrays)
 
@@ -99,26 +142,30 @@ def train(
     out: Annotated[Path, typer.Option(help="Model file to write.")] = Path("imaging/model/micronodules.npz"),
     version: Annotated[str, typer.Option(help="Name of this model.")] = "1",
     replicates: Annotated[int, typer.Option(help="Training examples of each scan.")] = 8,
+    epochs: Annotated[int, typer.Option(help="Of the network.")] = 5,
     folds: Annotated[Path, typer.Option(help="Where the fold models go.")] = Path("benchmarks/folds"),
     workers: Annotated[int, typer.Option()] = 2,
 ) -> None:
     """Make examples, train on all patients and on all but one, measure, and write the models."""
     console = Console(stderr=True)
-    began = time.perf_counter()
-    every = make_all(_tasks(GATE_SEED, max(2, replicates // 3)), scans, None, workers, console)
-    stages = _learn_stages(every)
-    fitted = make_all(_tasks(TRAIN_SEED, replicates), scans, stages, workers, console)
-    learnt = _learn_folds(every, fitted)
+    few = max(1, replicates // 4)
+    every = make_all(_tasks(GATE_SEED, few, few, 1, list(PHANTOMS)[::2]), scans, None, workers, console)
+    tasks = _tasks(TRAIN_SEED, replicates, 3 * few, few, PHANTOMS)
+    made = make_all(tasks, scans, _learn_stages(every), workers, console)
+    console.print("growing the networks and the trees of five models")
+    learnt = _learn_folds(every, made, epochs, workers)
+    verdicts, judge_log_odds = _learn_verdicts(learnt, made)
     card = {
-        "features": list(JUDGE_FEATURES),
+        "features": list(FEATURE_NAMES),
         "training_scans": sorted(SCANS_AND_PATIENTS) + sorted(PHANTOMS),
-        "examples": len(every) + len(fitted),
-        "training_seconds": round(time.perf_counter() - began),
+        "examples": len(every) + len(made),
+        "verdicts": asdict(verdicts),
         "version": version,
     }
-    _write(out, Fold(stages, _learn_judge(stages, fitted)), card)
-    for left_out, fold in learnt.items():
-        _write(folds / f"{left_out}.npz", fold, card | {"version": f"{version}, never saw {left_out}"})
+    _write(out, learnt[EVERYBODY], judge_log_odds, card)
+    for left_out in SCANS_AND_PATIENTS:
+        named = card | {"version": f"{version}, never saw {left_out}"}
+        _write(folds / f"{left_out}.npz", learnt[left_out], judge_log_odds, named)
     calibrate(scans, out, folds, workers=workers, console=console)
 
 

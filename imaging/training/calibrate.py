@@ -18,7 +18,6 @@ from scipy.spatial import cKDTree
 
 from imaging.card import MODEL_FILE, read_card
 from imaging.classifier import Model, load_model
-from imaging.prior import adapt
 from imaging.training.examples import Example, Recipe
 from imaging.training.tasks import KINDS, SCANS_AND_PATIENTS, THIN_SCANS, Task, make_all
 
@@ -52,7 +51,10 @@ class Marks:
 
 
 def _mark(model: Model, example: Example) -> Marks:
-    probability = adapt(1 / (1 + np.exp(-model.judge.log_odds(example.features))))
+    odds = model.judge.forest.log_odds(example.features)
+    worth = odds >= model.judge.least_log_odds
+    probability = np.zeros(len(odds))
+    probability[worth] = model.probabilities(odds[worth], example.cubes[worth])
     tree = cKDTree(example.point_mm)
     found = np.zeros(len(example.truth))
     for n, nodule in enumerate(example.truth):

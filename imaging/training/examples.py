@@ -4,6 +4,9 @@ Each example takes a scan, changes what differs between scanners and patients
 (blur, sharpness, dose, body size, slice thickness), inserts nodules at random
 sites, at vessels and at the pleura, and measures every candidate. What lies near
 a mark of the readers is neither: the readers were not exhaustive.
+
+Thin slices are rare among the scans. But vessels branch alike at every scale: a thick scan shrunk to half its
+size, with the blur and the noise of a scanner put back, has the texture of lung on thin slices.
 """
 
 import csv
@@ -15,22 +18,26 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from imaging.candidates import build_scale_space, find_candidates
-from imaging.classifier import Stage, fit_survivors, survivors
+from imaging.candidates import MARGIN_MM, build_scale_space, find_candidates
+from imaging.classifier import Stage, survivors
 from imaging.features import describe
 from imaging.geometry import points_mm
 from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
 from imaging.lungs import Lungs, segment_lungs
-from imaging.resolution import measure_resolution, noise_of
+from imaging.patches import CUBES, SIDE, cut_cubes
+from imaging.resolution import noise_of
 from records.model import Volume
 
-__all__ = ["Example", "Recipe", "make_example", "read_marks", "thicken"]
+__all__ = ["Example", "Recipe", "chest_of", "make_example", "read_marks", "thicken"]
 
 APART_MM = 9.0
 SHARES = (0.5, 0.25, 0.25)  # random, at the pleura, at vessels
 PLEURA_MM = 3.0
 HIT_MM = 1.2  # a candidate this near the centre of a nodule, or within its radius, is that nodule
 AMBIGUOUS_MM = 2.5  # past its edge nothing is learnt
+GATE_SHARE = 0.35  # of what is no nodule: enough to learn sieve and gate from
+SHRUNK = 0.8  # a zoom below this is no smaller patient: the scanner's blur has to be put back
+SOFT_KERNEL_MM = 0.6  # blur of the scans that are shrunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Recipe:
     elongation: tuple[float, float] = (1.0, 1.35)
     augment: bool = True
     random_sites_only: bool = False
+    zoom: tuple[float, float] = (0.88, 1.15)  # patients differ in size; see `SHRUNK`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +59,9 @@ class Example:
 
     Attributes
     ----------
-    features : (N, F) float32 ndarray
+    features : (N, len(FEATURE_NAMES)) float32 ndarray
+    cubes : (N, CUBES, SIDE, SIDE, SIDE) uint8 ndarray
+        What the network looks at; none (N is 0) where no network is asked.
     label : (N,) int8 ndarray
         1 nodule, 0 not, -1 not to be learnt from.
     point_mm : (N, 3) float ndarray
@@ -60,6 +70,7 @@ class Example:
     """
 
     features: NDArray[np.float32]
+    cubes: NDArray[np.uint8]
     label: NDArray[np.int8]
     point_mm: NDArray[np.float64]
     truth: tuple[InsertedNodule, ...]
@@ -92,38 +103,62 @@ def thicken(volume: Volume, slices: int) -> Volume:
     )
 
 
-def _augmented(volume: Volume, rng: np.random.Generator) -> tuple[Volume, float]:
-    """Change kernel, dose and body size; return the scan and its zoom."""
+def chest_of(volume: Volume) -> tuple[Volume, Lungs]:
+    """Return the part of a scan around the lungs, and the lungs in it."""
+    lungs = segment_lungs(volume)
+    window, coarse = [], []
+    axes = zip(lungs.box, lungs.block, volume.spacing_mm, lungs.coarse.shape, strict=True)
+    for span, block, step, size in axes:
+        margin = int(np.ceil(MARGIN_MM / step / block))
+        first, last = max(span.start // block - margin, 0), min(span.stop // block + margin, size)
+        coarse.append(slice(first, last))
+        window.append(slice(first * block, last * block))
+    hu = np.ascontiguousarray(volume.hu[tuple(window)])
+    x, y, z = points_mm(volume, np.array([[w.start for w in window]], float))[0].tolist()
+    chest = replace(volume, hu=hu, origin_mm=(x, y, z), sop_instance_uids=volume.sop_instance_uids[window[0]])
+    part = tuple(coarse)
+    shape = (hu.shape[0], hu.shape[1], hu.shape[2])
+    return chest, replace(
+        lungs,
+        coarse=lungs.coarse[part],
+        aerated=lungs.aerated[part],
+        depth_mm=lungs.depth_mm[part],
+        shape=shape,
+    )
+
+
+def _blurred(hu: NDArray[np.float32], sigma_mm: float, pixel_mm: float) -> NDArray[np.float32]:
+    return np.stack([ndimage.gaussian_filter(plane, sigma_mm / pixel_mm) for plane in hu])
+
+
+def _rescanned(volume: Volume, zoom: float, rng: np.random.Generator) -> NDArray[np.int16]:
+    """Change kernel and dose, before the scan is zoomed."""
     hu = volume.hu.astype(np.float32)
     pixel_mm = volume.spacing_mm[1]
-
-    def blurred(sigma_mm: float) -> NDArray[np.float32]:
-        return np.stack([ndimage.gaussian_filter(plane, sigma_mm / pixel_mm) for plane in hu])
-
     kind = rng.choice(["as it is", "softer", "sharper"], p=[0.4, 0.3, 0.3])
-    if kind == "softer":
-        hu = blurred(rng.uniform(0.2, 0.6))
-    elif kind == "sharper":
-        hu = hu + rng.uniform(0.1, 0.6) * (hu - blurred(0.7))
-    if rng.random() < 0.5:
-        grain = np.stack(
-            [
-                ndimage.gaussian_filter(rng.standard_normal(p.shape, np.float32), rng.uniform(0.4, 0.9))
-                for p in hu
-            ]
-        )
+    noisy = rng.random() < 0.5
+    if zoom < SHRUNK:
+        wanted_mm = rng.uniform(0.45, 0.75) / zoom
+        hu = _blurred(hu, float(np.sqrt(wanted_mm**2 - SOFT_KERNEL_MM**2)), pixel_mm)
+        noisy = True
+    elif kind == "softer":
+        hu = _blurred(hu, rng.uniform(0.2, 0.6), pixel_mm)
+    if kind == "sharper":
+        hu = hu + rng.uniform(0.1, 0.6) * (hu - _blurred(hu, 0.7 / min(1.0, zoom), pixel_mm))
+    if noisy:
+        coarseness = rng.uniform(0.4, 0.9) / (zoom if zoom < SHRUNK else 1.0)
+        grain = _blurred(rng.standard_normal(hu.shape, np.float32), coarseness, 1.0)
         hu += grain * (rng.uniform(3.0, 30.0) / float(grain.std()))
-    zoom = rng.uniform(0.88, 1.15)
+    return np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+
+
+def _zoomed(volume: Volume, lungs: Lungs, zoom: float) -> tuple[Volume, Lungs]:
+    """Make the patient larger or smaller; nothing is resampled."""
     x, y, z = (zoom * v for v in volume.origin_mm)
     p, r, c = (zoom * v for v in volume.spacing_mm)
-    changed = replace(
-        volume,
-        hu=np.clip(np.rint(hu), -1024, 3071).astype(np.int16),
-        origin_mm=(x, y, z),
-        spacing_mm=(p, r, c),
-        slice_thickness_mm=None if volume.slice_thickness_mm is None else zoom * volume.slice_thickness_mm,
-    )
-    return changed, zoom
+    thickness_mm = None if volume.slice_thickness_mm is None else zoom * volume.slice_thickness_mm
+    scan = replace(volume, origin_mm=(x, y, z), spacing_mm=(p, r, c), slice_thickness_mm=thickness_mm)
+    return scan, replace(lungs, depth_mm=zoom * lungs.depth_mm, spacing_mm=(p, r, c))
 
 
 def _sites(volume: Volume, lungs: Lungs, recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -154,6 +189,7 @@ def _grain_hu(volume: Volume, lungs: Lungs) -> float:
 
 def make_example(
     volume: Volume,
+    lungs: Lungs,
     marks: NDArray[np.float64],
     recipe: Recipe,
     seed: int,
@@ -163,21 +199,23 @@ def make_example(
 
     Parameters
     ----------
-    volume : Volume
-        A scan without miliary disease.
+    volume, lungs
+        A scan without miliary disease, from `chest_of`.
     marks : (M, 4) ndarray
         Real nodules: LPS mm, diameter mm.
     recipe : Recipe
     seed : int
         The same seed makes the same example.
     stages : (Stage, Stage), optional
-        Sieve and gate: candidates that pass both are fitted, and only they come back.
+        Sieve and gate: the candidates that pass both come back, with their cubes. Without them all
+        nodules come back and a share of the rest.
     """
     rng = np.random.default_rng(seed)
     zoom = 1.0
     if recipe.augment:
-        volume, zoom = _augmented(volume, rng)
-    lungs = segment_lungs(volume)
+        zoom = float(rng.uniform(*recipe.zoom))
+        volume = replace(volume, hu=_rescanned(volume, zoom, rng))
+        volume, lungs = _zoomed(volume, lungs, zoom)
     places = _sites(volume, lungs, recipe, rng)
     low, high = np.log(recipe.diameter_mm)
     truth = []
@@ -204,11 +242,12 @@ def make_example(
     points = points_mm(volume, candidates.index + space.start)
     label = _labels(points, truth, marks * zoom)
     if stages is None:
-        return Example(describe(space, candidates, noise_hu), label, points, tuple(truth))
+        some = np.flatnonzero((label == 1) | ((label == 0) & (rng.random(len(label)) < GATE_SHARE)))
+        none = np.zeros((0, CUBES, SIDE, SIDE, SIDE), np.uint8)
+        features = describe(space, candidates[some], noise_hu)
+        return Example(features, none, label[some], points[some], tuple(truth))
     kept, features = survivors(*stages, space, candidates, noise_hu)
-    resolution = measure_resolution(volume)
-    features, _ = fit_survivors(space, candidates[kept], features, noise_hu, resolution)
-    return Example(features, label[kept], points[kept], tuple(truth))
+    return Example(features, cut_cubes(space, candidates[kept]), label[kept], points[kept], tuple(truth))
 
 
 def _labels(

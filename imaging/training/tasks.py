@@ -2,6 +2,8 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ from rich.console import Console
 from rich.progress import track
 
 from imaging.classifier import Stage
-from imaging.training.examples import Example, Recipe, make_example, read_marks, thicken
+from imaging.lungs import Lungs
+from imaging.training.examples import Example, Recipe, chest_of, make_example, read_marks, thicken
 from records.model import Volume
 
 __all__ = ["KINDS", "PHANTOMS", "SCANS_AND_PATIENTS", "THIN_SCANS", "Made", "Stages", "Task", "make_all"]
@@ -21,6 +24,7 @@ SCANS_AND_PATIENTS = {  # CC BY 3.0, doi 10.7937/K9/TCIA.2015.LO9QL9SX
     "lidc_0006": "LIDC-IDRI-0006",
 }
 THIN_SCANS = ("lidc_0004",)
+SHRUNK = Recipe(nodules=100, zoom=(0.45, 0.65))  # thick slices become thin ones, see `examples`
 KINDS = (*((scan, 1) for scan in SCANS_AND_PATIENTS), *((scan, 2) for scan in THIN_SCANS))
 PHANTOMS = {f"phantom_{seed}": seed for seed in range(201, 209)}  # our own, mostly thin slices
 Stages = tuple[Stage, Stage]
@@ -44,26 +48,33 @@ class Made:
     example: Example
 
 
-def make(task: Task, scans: Path, stages: Stages | None) -> Example:
-    """Make one example; with `stages` only of the candidates that pass them."""
-    if task.scan in PHANTOMS:
-        none = np.zeros((0, 4))
-        return make_example(_phantom(PHANTOMS[task.scan]), none, task.recipe, task.seed, stages)
+@lru_cache(maxsize=3)
+def _chest(scan: str, slices: int, scans: Path) -> tuple[Volume, Lungs]:
+    if scan in PHANTOMS:
+        return chest_of(_phantom(PHANTOMS[scan]))
     from imaging import dicom
 
-    study = dicom.find_studies([scans / task.scan]).studies[0]
+    study = dicom.find_studies([scans / scan]).studies[0]
     volume = dicom.read_volume(dicom.choose_series(study).series)
-    if task.slices > 1:
-        volume = thicken(volume, task.slices)
-    marks = read_marks(scans / "lidc_marks.csv", SCANS_AND_PATIENTS[task.scan])
-    return make_example(volume, marks, task.recipe, task.seed, stages)
+    return chest_of(thicken(volume, slices) if slices > 1 else volume)
+
+
+def make(task: Task, scans: Path, stages: Stages | None) -> Example:
+    """Make one example; with `stages` only of the candidates that pass them."""
+    marks = np.zeros((0, 4))
+    if task.scan not in PHANTOMS:
+        marks = read_marks(scans / "lidc_marks.csv", SCANS_AND_PATIENTS[task.scan])
+    return make_example(*_chest(task.scan, task.slices, scans), marks, task.recipe, task.seed, stages)
 
 
 def make_all(
     tasks: list[Task], scans: Path, stages: Stages | None, workers: int, console: Console
 ) -> list[Made]:
-    """Make examples in `workers` processes, in the order of the tasks."""
-    with ProcessPoolExecutor(workers) as pool:
+    """Make examples in `workers` processes, in the order of the tasks.
+
+    The processes are new ones: a fork would inherit the filters' pool of threads without its threads.
+    """
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(make, task, scans, stages) for task in tasks]
         pairs = list(zip(tasks, jobs, strict=True))
         return [Made(task, job.result()) for task, job in track(pairs, "examples", console=console)]

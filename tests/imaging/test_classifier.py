@@ -7,7 +7,8 @@ import lightgbm
 import numpy as np
 import pytest
 
-from imaging.classifier import JUDGE_FEATURES, MODEL_FILE, load_model
+from imaging.classifier import MODEL_FILE, load_model
+from imaging.features import FEATURE_NAMES
 from imaging.training.forests import SETTINGS, grow
 
 MAX_BYTES = 5_000_000
@@ -56,7 +57,7 @@ def test_the_shipped_model_is_small_and_holds_only_arrays():
         assert all(name.endswith(".npy") for name in archive.namelist())
     with np.load(MODEL_FILE, allow_pickle=False) as arrays:
         kinds = {arrays[name].dtype.kind for name in arrays.files}
-    assert kinds <= {"i", "f", "U"}
+    assert kinds <= {"i", "u", "f", "U"}
 
 
 def test_the_card_says_what_was_learnt_from_and_how_well():
@@ -72,7 +73,7 @@ def test_a_model_for_other_features_is_refused(tmp_path):
     with np.load(MODEL_FILE, allow_pickle=False) as arrays:
         parts = {name: arrays[name] for name in arrays.files}
     card = json.loads(str(parts["card"]))
-    assert tuple(card["features"]) == JUDGE_FEATURES
+    assert tuple(card["features"]) == FEATURE_NAMES
     card["features"] = card["features"][::-1]
     other = tmp_path / "other.npz"
     np.savez(other, **{**parts, "card": json.dumps(card)})

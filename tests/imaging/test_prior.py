@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from imaging.prior import LEARNT_SHARE, adapt
+from imaging.prior import adapt
+
+LEARNT_SHARE = 0.2
 
 
 def answers(share, count=4000, seed=0):
@@ -20,24 +22,24 @@ def answers(share, count=4000, seed=0):
 def test_the_sum_of_probabilities_is_the_number_of_nodules(share):
     probability, truth = answers(share)
     # Binomial noise of the draw and of the estimate.
-    assert adapt(probability).sum() == pytest.approx(truth.sum(), abs=4 * np.sqrt(truth.sum()))
+    assert adapt(probability, LEARNT_SHARE).sum() == pytest.approx(truth.sum(), abs=4 * np.sqrt(truth.sum()))
 
 
 def test_in_a_clean_scan_doubtful_marks_go_and_in_a_full_one_they_stay():
     rare, _ = answers(0.002)
     common, _ = answers(0.7)
-    assert (adapt(rare) >= 0.5).sum() < (rare >= 0.5).sum()
-    assert (adapt(common) >= 0.5).sum() > (common >= 0.5).sum()
+    assert (adapt(rare, LEARNT_SHARE) >= 0.5).sum() < (rare >= 0.5).sum()
+    assert (adapt(common, LEARNT_SHARE) >= 0.5).sum() > (common >= 0.5).sum()
 
 
 @given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=50))
 def test_the_order_never_changes(probabilities):
     probability = np.array(probabilities)
-    adapted = adapt(probability)
+    adapted = adapt(probability, LEARNT_SHARE)
     assert np.all((adapted >= 0) & (adapted <= 1))
     order = np.argsort(probability, kind="stable")
     assert np.all(np.diff(adapted[order]) >= -1e-12)
 
 
 def test_no_candidates_no_answers():
-    assert adapt(np.zeros(0)).size == 0
+    assert adapt(np.zeros(0), LEARNT_SHARE).size == 0

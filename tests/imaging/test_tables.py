@@ -17,6 +17,7 @@ NODULE_DESIGN = """study_uid, series_uid, nodule_id, x_mm, y_mm, z_mm, diameter_
 diameter_high_mm, volume_mm3, mean_hu, attenuation, probability, reported, side, zone, pleura_distance_mm,
 sop_instance_uid, slice_index"""
 VERSIONS = ("program_version", "model_version", "protocol")
+AXES = ("long_axis_mm", "short_axis_mm")
 
 
 def tables(folder, *screenings):
@@ -27,9 +28,9 @@ def tables(folder, *screenings):
     return [list(csv.DictReader(io.StringIO(path.read_text("utf-8"), newline=""))) for path in paths]
 
 
-def test_columns_are_those_of_the_design_then_the_versions():
+def test_columns_are_those_of_the_design_then_the_versions_and_axes():
     assert tuple(" ".join(STUDY_DESIGN.split()).split(", ")) + VERSIONS == STUDY_COLUMNS
-    assert tuple(" ".join(NODULE_DESIGN.split()).split(", ")) + VERSIONS == NODULE_COLUMNS
+    assert tuple(" ".join(NODULE_DESIGN.split()).split(", ")) + VERSIONS + AXES == NODULE_COLUMNS
 
 
 def test_a_study_is_one_row_in_words_and_millimetres(tmp_path):

@@ -1,0 +1,65 @@
+"""The network's arithmetic against SciPy's, and its answers against the number of threads."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from scipy import signal
+
+from imaging.classifier import MODEL_FILE
+from imaging.network import BATCH, Network
+from imaging.patches import CUBES, SIDE
+
+STRIDES = (1, 2, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def graph() -> bytes:
+    with np.load(MODEL_FILE, allow_pickle=False) as arrays:
+        return arrays["network"].tobytes()
+
+
+@pytest.fixture(scope="module")
+def cubes():
+    return np.random.default_rng(5).integers(0, 256, (BATCH + 3, CUBES, SIDE, SIDE, SIDE), np.uint8)
+
+
+def test_answers_do_not_depend_on_threads_or_on_company(graph, cubes, monkeypatch):
+    network = Network(graph)
+    answers = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("MIPC_THREADS", threads)
+        answers.append(network.log_odds(cubes).tobytes())
+    assert answers[0] == answers[1]
+    alone = np.concatenate([network.log_odds(cubes[n : n + 1]) for n in range(4)])
+    assert alone == pytest.approx(network.log_odds(cubes)[:4], rel=1e-5, abs=1e-5)
+
+
+def test_answers_are_those_of_scipy(graph, cubes):
+    """Convolutions by `scipy.signal.correlate`, the dense layers by matrix products, in double precision."""
+    held = {
+        t.name: numpy_helper.to_array(t).astype(float)
+        for t in onnx.load_model_from_string(graph).graph.initializer
+    }
+    expected = []
+    for cube in cubes[:4] / 255.0:
+        flat = []
+        for name, image in (("fine", cube[:2]), ("coarse", cube[2:])):
+            for n, stride in enumerate(STRIDES):
+                weights, bias = held[f"{name}_w{n}"], held[f"{name}_b{n}"]
+                sums = [
+                    sum(signal.correlate(a, w, "valid", "direct") for a, w in zip(image, ws, strict=True))
+                    for ws in weights
+                ]
+                image = np.maximum(np.array(sums) + bias[:, None, None, None], 0)[
+                    :, ::stride, ::stride, ::stride
+                ]
+            flat.append(image.ravel())
+        hidden = np.maximum(held["head_w0"] @ np.concatenate(flat) + held["head_b0"], 0)
+        expected.append(float((held["head_w1"] @ hidden + held["head_b1"])[0]))
+    # Single precision, sums of a few thousand terms.
+    assert Network(graph).log_odds(cubes[:4]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_no_cubes_no_answers(graph, cubes):
+    assert Network(graph).log_odds(cubes[:0]).size == 0
