@@ -169,8 +169,8 @@ def nodule_row(screening: Screening, nodule: Nodule) -> tuple[str, ...]:
         text_cell(nodule.sop_instance_uid),
         str(nodule.slice_index),
         *_made_by(screening),
-        number(nodule.long_axis_mm, 1),
-        number(nodule.short_axis_mm, 1),
+        number_cell(nodule.long_axis_mm, 1),
+        number_cell(nodule.short_axis_mm, 1),
     )
 
 
