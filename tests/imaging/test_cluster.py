@@ -1,5 +1,6 @@
 """Studies on a real dask cluster: a scheduler and workers that are processes of their own on this machine."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,13 +10,18 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from imaging.cluster import ClusterError, run_on_cluster
+from imaging.dicom import derive_uid
 from imaging.slurm import job_script
 from imaging.worker import Finished, Limits, warm_up
+from mipc import app
 from records.errors import Reason
+from records.model import Study
 from tests.imaging import toy_screen, toys
 from tests.imaging.dask_cluster import running_cluster
+from tests.imaging.dicom.making import chest, export
 from tests.imaging.test_batch import MIXED, outputs, screened, wait_for_studies
 
 pytest.importorskip("distributed")
@@ -141,6 +147,23 @@ def test_a_worker_without_the_program_is_a_sentence(cluster, tmp_path, monkeypat
 
     with pytest.raises(ClusterError, match=r"only_here.*the same version of mipc has to be installed"):
         list(run_on_cluster(cluster.address, only_here.work, [1, 2, 3]))
+
+
+def test_the_command_screens_on_a_cluster(cluster, tmp_path, monkeypatch):
+    """Images are read by the workers, wherever the command was typed."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(2):
+        study = Study(derive_uid("cluster", str(number)), f"P-{number}", "Doe^Jane", "2020-01-02", "CT")
+        export(tmp_path / "in" / str(number), chest(6), study=study)
+    command = ["screen", "in", "--out", "out", "--json", "--scheduler"]
+    done = CliRunner().invoke(app, [*command, cluster.address])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["reasons"] == {"too_few_slices": 2}
+    monkeypatch.setattr("imaging.cluster.CONNECT_SECONDS", 1)
+    lost = CliRunner().invoke(app, [*command, "tcp://127.0.0.1:1", "--no-resume"])
+    assert lost.exit_code == 2
+    assert "mipc: no dask scheduler can be reached at tcp://127.0.0.1:1" in lost.stderr
+    assert "Traceback" not in lost.stderr
 
 
 def test_a_slurm_job_is_workers_that_screen(tmp_path):

@@ -4,6 +4,7 @@ import datetime as dt
 import gc
 import logging
 import shutil
+import ssl
 import subprocess
 import threading
 from dataclasses import replace
@@ -316,3 +317,18 @@ def test_tls_holds_to_certificates_on_both_sides(certificates, tmp_path):
             node = replace(GET, tls=wrong, timeout_seconds=3)
             with opened(node) as archive, pytest.raises(PacsError, match="does not speak DICOM with"):
                 archive.echo()
+
+
+def test_an_archive_on_the_web_is_held_to_its_certificate(network, certificates, tmp_path):
+    """Debian's Orthanc resets HTTPS connections itself; a proxy before it is what hospitals run too."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "archive.pem", certificates / "archive.key")
+    node = replace(WEB, url=f"https://{HERE}:5004/dicom-web", ca=certificates / "ca.pem")
+    with ThreadingHTTPServer((HERE, 5004), Truncating) as server:
+        server.share = 1
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert _pull(node, tmp_path).images == IMAGES
+        with opened(replace(node, ca=None)) as archive, pytest.raises(PacsError, match="certificate"):
+            archive.echo()
+        server.shutdown()
