@@ -1,28 +1,107 @@
-"""Where a place of one scan lies in another scan of the same patient.
+"""Where a place of one scan lies in another scan of the same patient, and how that is known.
 
-`Link` is what the window asks for. The one made here maps the box around the
-lungs of one scan onto that of the other, direction by direction: exact for a shift
-and for a breath that stretches evenly, a few millimetres off elsewhere. A
-registration can take its place without a change to the window.
+Until the scans are aligned, and where that fails, the box around the lungs of one
+scan is mapped onto that of the other, direction by direction: exact for a shift and
+for a breath that stretches evenly, a few millimetres off elsewhere. The alignment
+takes seconds, so it is made in a process of its own (`align_apart`).
 """
 
+import os
 from collections.abc import Callable
-from typing import TypeAlias
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from records.errors import ScreeningError
 from records.model import Point
 from viewer.layers import Display
 
-__all__ = ["Link", "link_by_lungs", "lung_box_mm"]
+if TYPE_CHECKING:
+    from imaging.tracking import Alignment
+
+__all__ = [
+    "Link",
+    "Linking",
+    "align_apart",
+    "link_by_alignment",
+    "link_by_lungs",
+    "link_by_position",
+    "lung_box_mm",
+]
 
 Link: TypeAlias = Callable[[Point], Point]  # from LPS mm of one scan to LPS mm of the other
 
 GRID_MM = 4.0
 AIR_HU = -400
 SMALLEST_PART = 0.1  # of the largest piece of air inside the body; less is bowel or trachea
+
+
+NICENESS = 10  # the reader's own keys come first
+
+
+@dataclass(frozen=True, slots=True)
+class Linking:
+    """The link between the scan on the screen and the one beside, both ways.
+
+    Attributes
+    ----------
+    words : str
+        How a place is found, as the reader is told.
+    """
+
+    there: Link
+    back: Link
+    words: str
+
+
+def link_by_position(one: Display, other: Display) -> Linking:
+    """Return the link that takes no time."""
+    return Linking(link_by_lungs(one, other), link_by_lungs(other, one), "by position")
+
+
+def link_by_alignment(alignment: "Alignment", *, is_earlier: bool) -> Linking:
+    """Return the link of an alignment.
+
+    Parameters
+    ----------
+    is_earlier : bool
+        Whether the scan on the screen is the earlier one of the two.
+    """
+
+    def forth(point_mm: Point) -> Point:
+        x, y, z = alignment.to_follow_up(point_mm)
+        return float(x), float(y), float(z)
+
+    def back(point_mm: Point) -> Point:
+        x, y, z = alignment.to_baseline(point_mm)
+        return float(x), float(y), float(z)
+
+    residual_mm = alignment.quality.residual_mm
+    words = "by registration" + ("" if residual_mm is None else f", ± {residual_mm:.1f} mm")
+    return Linking(forth, back, words) if is_earlier else Linking(back, forth, words)
+
+
+def align_apart(sender: Connection, earlier: Path, later: Path) -> None:
+    """Align the scans of two folders and send the alignment, or why there is none; for another process."""
+    from imaging.dicom import choose_series, find_studies, read_volume
+    from imaging.lungs import segment_lungs
+    from imaging.tracking import align
+
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    try:
+        studies = [find_studies([folder]).studies[0] for folder in (earlier, later)]
+        first, second = (read_volume(choose_series(study).series) for study in studies)
+        sender.send(align(first, segment_lungs(first), second, segment_lungs(second)))
+    except ScreeningError as error:
+        sender.send(error.sentence)
+    finally:
+        sender.close()
 
 
 def link_by_lungs(one: Display, other: Display) -> Link:

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imaging.alignment import Warp
+from imaging.tracking import Alignment, Quality
 from records.model import Volume
 from tests.viewer.test_layers import BACK, LEFT, UP
 from viewer.layers import Plane, display
-from viewer.linking import link_by_lungs, lung_box_mm
+from viewer.linking import link_by_alignment, link_by_lungs, lung_box_mm
 from viewer.measure import Ruler, perpendicular, probe
 
 
@@ -135,6 +137,22 @@ def test_a_place_is_found_again_after_a_shift_and_a_breath(thick_mm):
         assert link((-70.0, 0.0, z)) == pytest.approx((-64.0, -4.0, 1.15 * z + 12.0), abs=5.0)
     back = link_by_lungs(after, before)
     assert back(link((-70.0, 10.0, 100.0))) == pytest.approx((-70.0, 10.0, 100.0), abs=1e-6)
+
+
+def moved_by(z_mm: float, residual_mm: float = 0.4) -> Alignment:
+    """Return the alignment of a follow-up that lies so much higher."""
+    still = Warp(np.zeros(3), 50.0, np.zeros((2, 2, 2, 3), np.float32))
+    quality = Quality(0.97, 200, 0.95, residual_mm, 2 * residual_mm)
+    return Alignment(np.eye(3), np.array([0.0, 0.0, z_mm]), still, still, quality)
+
+
+def test_an_alignment_leads_both_ways_whichever_scan_is_on_the_screen():
+    from_baseline = link_by_alignment(moved_by(12.0), is_earlier=True)
+    from_follow_up = link_by_alignment(moved_by(12.0), is_earlier=False)
+    point = (-70.0, 10.0, 100.0)
+    assert from_baseline.there(point) == from_follow_up.back(point) == pytest.approx((-70.0, 10.0, 112.0))
+    assert from_baseline.back(point) == from_follow_up.there(point) == pytest.approx((-70.0, 10.0, 88.0))
+    assert from_baseline.words == "by registration, ± 0.4 mm"
 
 
 def test_without_lungs_both_lie_alike():

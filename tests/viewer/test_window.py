@@ -1,6 +1,7 @@
 """The room on a screen: real mouse and key events, and pictures that show what they should."""
 
 import logging
+import time
 from decimal import Decimal
 
 import numpy as np
@@ -10,6 +11,7 @@ pytest.importorskip("napari")
 
 from tests.viewer.packs_by_hand import miliary_form
 from tests.viewer.screen import PYDANTIC_1, SHIFT_MM, TARGET_MM, Hands, make_pack, needs_screen
+from tests.viewer.test_measure import moved_by
 from viewer.actions import ACTIONS
 from viewer.pack import ReadingProtocol
 from viewer.reading import Form
@@ -271,6 +273,7 @@ def test_the_baseline_opens_beside_its_follow_up_and_both_scroll_together(room, 
     signed.key("F")
     beside = room.images.beside
     assert "Baseline" in beside.title
+    assert beside.words_right.startswith("linked by position\naligning")
     for z in (50.0, 75.0, 100.0):
         room.images.go_to(room.images.shown.place_mm((TARGET_MM[0], TARGET_MM[1], z + SHIFT_MM)))
         there = beside.shown.point_mm(beside.place_mm)
@@ -281,6 +284,20 @@ def test_the_baseline_opens_beside_its_follow_up_and_both_scroll_together(room, 
     assert room.images.place_mm[0] == pytest.approx(here[0] + 10.0, abs=5.0)
     signed.keys("A", "K")
     assert beside.words_right == "LINK OFF"
+    signed.key("K")
+    until = time.monotonic() + 120
+    while room._aligner.found is None and time.monotonic() < until:
+        signed.settle(1)
+        time.sleep(0.02)
+    assert beside.words_right.startswith("linked by registration, ± ")
+    room.images.go_to(room.images.shown.place_mm((*TARGET_MM[:2], TARGET_MM[2] + SHIFT_MM)))
+    there = beside.shown.point_mm(beside.place_mm)
+    assert there == pytest.approx(TARGET_MM, abs=3.5)  # to a slice of 2.5 mm
+    room._aligner._known[room._aligner._asked] = moved_by(0.0, residual_mm=4.4)
+    signed.keys("F", "F")
+    assert beside.words_right == "linked by position\nnot aligned"
+    assert "vessels lie 4.4 mm apart" in room.message.text()
+    signed.key("K")
     fixed = beside.place_mm
     signed.keys("PgUp")
     assert beside.place_mm == fixed

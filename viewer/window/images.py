@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]  #
 
 from records.model import Point
 from viewer.layers import SLABS_MM, WINDOWS, Display, Plane, Window, next_slab_mm
-from viewer.linking import Link, link_by_lungs
+from viewer.linking import Linking, link_by_position
 from viewer.measure import Ruler, probe
 from viewer.window.planes import PlaneView
 
@@ -54,8 +54,8 @@ class Images(QObject):
         self._is_open = False  # a line hangs on the crosshair
         self._starts_anew = False
         self.is_linked = True
-        self._there: Link | None = None
-        self._back: Link | None = None
+        self._linking: Linking | None = None
+        self.link_words = ""  # of what is still to come
         self._speed = CINE_HZ.index(12)
         self._cine = QTimer(self)
         self._cine.timeout.connect(self._play)
@@ -90,18 +90,31 @@ class Images(QObject):
         """Show another scan of the same patient beside, at the same place."""
         if self.shown is None:
             return
-        self._there, self._back = link_by_lungs(self.shown, other), link_by_lungs(other, self.shown)
+        self._linking, self.link_words = link_by_position(self.shown, other), ""
         self.beside.title = title
         self.beside.slab_mm = self.views[0].slab_mm
         self.beside.show_scan(other, self.window)
         self.is_linked = True
         self._follow()
 
+    def link_by(self, linking: Linking) -> None:
+        """Link both scans in another way."""
+        if self.beside.shown is not None:
+            self._linking, self.link_words = linking, ""
+            if self.is_linked:
+                self._follow()
+            self._say()
+
+    def tell_of_link(self, words: str) -> None:
+        """Say what becomes of the link, below how the scans are linked now."""
+        self.link_words = words
+        self._say()
+
     def hide_beside(self) -> None:
         """Take the other scan away."""
         if self.active is self.beside:
             self.activate(self.views[0])
-        self._there = self._back = None
+        self._linking = None
         self.beside.clear()
 
     def show_marks(self, marks: Sequence[tuple[float, float, float, float]]) -> None:
@@ -144,8 +157,8 @@ class Images(QObject):
         if view.shown is None:
             return
         view.set_place(view.shown.clipped_mm((p, r, c)))
-        if self.is_linked and self._back and self.shown is not None:
-            there = self._back(view.shown.point_mm(view.place_mm))
+        if self.is_linked and self._linking is not None and self.shown is not None:
+            there = self._linking.back(view.shown.point_mm(view.place_mm))
             self.place_mm = self.shown.clipped_mm(self.shown.place_mm(there))
             for own in self.views:
                 own.set_place(self.place_mm)
@@ -154,9 +167,9 @@ class Images(QObject):
     def _follow(self) -> None:
         """Bring the scan beside to the same place of the patient."""
         other = self.beside.shown
-        if self.shown is None or other is None or self._there is None:
+        if self.shown is None or other is None or self._linking is None:
             return
-        there = self._there(self.shown.point_mm(self.place_mm))
+        there = self._linking.there(self.shown.point_mm(self.place_mm))
         self.beside.set_place(other.clipped_mm(other.place_mm(there)))
         self._say()
 
@@ -335,7 +348,15 @@ class Images(QObject):
         tool = "" if self.tool is Tool.CROSSHAIR else f"\n{self.tool}"
         for view in self.views:
             view.say(window + (cine + tool if view is self.active else ""), self._probe_words(view))
-        self.beside.say("linked" if self.is_linked else "LINK OFF", "")
+        self.beside.say(self._words_of_link(), "")
+
+    def _words_of_link(self) -> str:
+        """Say whether both scans are linked, and how."""
+        if self._linking is None:
+            return ""
+        if not self.is_linked:
+            return "LINK OFF"
+        return f"linked {self._linking.words}" + (f"\n{self.link_words}" if self.link_words else "")
 
     def _probe_words(self, view: PlaneView) -> str:
         if self.tool is not Tool.PROBE or self.shown is None or view is not self.active:

@@ -14,9 +14,11 @@ from records.reads import LesionRole
 from viewer.actions import ACTIONS
 from viewer.desk import Desk, Item, State
 from viewer.layers import Display, display
+from viewer.linking import link_by_alignment
 from viewer.pack import PackError, images_of
 from viewer.reading import Form, Mark, can_sign
 from viewer.session import Mode, Session
+from viewer.window.aligning import Aligner
 from viewer.window.dialogs import HelpPage, SignPanel
 from viewer.window.form import FormPanel
 from viewer.window.image_actions import ImageActions
@@ -52,6 +54,9 @@ class Room(ImageActions):
         self.message = QLabel()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="next scan")
         self._scans: dict[str, Future[Display]] = {}
+        self._is_earlier = False  # the scan on the screen, of it and the one beside
+        self._aligner = Aligner()
+        self._aligner.progressed.connect(self._take_alignment)
         self._furnish()
         self.help = HelpPage(self.window)
         self.panel = SignPanel(self.window, self._sign)
@@ -120,6 +125,7 @@ class Room(ImageActions):
         """Put a read and its scan on the screen."""
         self.session.open(item)
         self._docks[1].setVisible(False)
+        self._aligner.stop()
         self.say("")
         if self.session.mode is Mode.WAITING:
             self.say("Sign the scan before this one first.")
@@ -170,6 +176,7 @@ class Room(ImageActions):
     def close(self) -> None:
         """Close the window."""
         self.images.set_tool(Tool.CROSSHAIR)
+        self._aligner.stop()
         self._reader.shutdown(wait=True, cancel_futures=True)
         for view in (*self.images.views[1:], self.images.beside):
             view.qt.close()
@@ -207,6 +214,7 @@ class Room(ImageActions):
     def do_beside(self) -> None:
         """Show the scan before (or after, once this one is signed) beside this one, or take it away."""
         if self.images.beside.shown is not None:
+            self._aligner.stop()
             self.images.hide_beside()
             self._docks[1].setVisible(False)
             return
@@ -222,11 +230,35 @@ class Room(ImageActions):
         days = other.time_point.day - self.session.item.time_point.day
         self.images.show_beside(self._scan(other), f"{other.time_point.name}, {days:+d} days")
         self.images.beside.fit()
+        self._align(other)
+
+    def _align(self, other: Item) -> None:
+        """Have both scans aligned, and go on by position meanwhile."""
+        item, folder = self.session.item, self.session.desk.folder
+        earlier, later = sorted((item, other), key=lambda one: one.time_point.number)
+        self._is_earlier = item is earlier
+        self._aligner.ask(
+            images_of(folder, earlier.case.code, earlier.time_point.number),
+            images_of(folder, later.case.code, later.time_point.number),
+        )
+
+    def _take_alignment(self) -> None:
+        """Tell how far the alignment has come; link both scans by it if it is good."""
+        found = self._aligner.found
+        if self.images.beside.shown is None:
+            return
+        if found is None:
+            self.images.tell_of_link(f"aligning, {self._aligner.seconds} s")
+        elif isinstance(found, str) or not found.is_good:
+            self.images.tell_of_link("not aligned")
+            self.say(f"Linked by position only: {found if isinstance(found, str) else found.reason}.")
+        else:
+            self.images.link_by(link_by_alignment(found, is_earlier=self._is_earlier))
 
     def _other_item(self) -> Item | None:
         desk, item = self.session.desk, self.session.item
         following = next((one for one in desk.items if desk.previous(one) is item), None)
-        can_see = following is not None and desk.state(item) is State.SIGNED
+        can_see = following is not None and desk.state(item) in (State.SIGNED, State.TO_SEE)
         return desk.previous(item) or (following if can_see else None)
 
     def do_next_field(self) -> None:
