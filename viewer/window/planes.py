@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from napari.qt import QtViewer
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QObject, QRect, QTimer
+from qtpy.QtCore import QEvent, QObject, QRect, Qt, QTimer
 from qtpy.QtWidgets import QWidget
 
 from records.model import Point
@@ -20,6 +20,7 @@ __all__ = ["PlaneView", "Watcher"]
 
 LEFT, RIGHT = 1, 2  # mouse buttons, as napari counts them
 REST_MS = 200
+CROSS_MS = 60
 LABEL = QRect(0, 0, 260, 80)  # the words in the upper left corner
 RING_MM = 6.0  # wider than the nodule, so that it stays in sight
 NOTHING = np.zeros((1, 1, 1), np.int16)  # what a canvas keeps of a scan that is gone
@@ -73,6 +74,12 @@ class PlaneView(QObject):
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.timeout.connect(self._smooth)
+        # A surface of its own: otherwise every canvas that draws has the whole window put together anew.
+        qt.setAttribute(Qt.WidgetAttribute.WA_DontCreateNativeAncestors)
+        qt.setAttribute(Qt.WidgetAttribute.WA_NativeWindow)
+        self._cross_follows = QTimer(self)
+        self._cross_follows.setSingleShot(True)
+        self._cross_follows.timeout.connect(self._redraw)
         qt.dims.setVisible(False)
         model.mouse_drag_callbacks.append(self._drag)
         model.mouse_wheel_callbacks.clear()
@@ -148,8 +155,12 @@ class PlaneView(QObject):
             self._image.interpolation2d = "nearest"
             self._rest.start(REST_MS)
             self.model.dims.set_point(across, place_mm[across])
-        # What is painted anew over OpenGL goes to the graphics card again: no more than has changed.
-        if has_moved or self.rulers:
+        # What is painted anew over OpenGL goes to the graphics card again: no more than has changed, and
+        # the lines in the planes that the reader is not at come after the slice that he is.
+        if has_moved and not self.is_active:
+            if not self._cross_follows.isActive():
+                self._cross_follows.start(CROSS_MS)
+        elif has_moved or self.rulers:
             self.overlay.update()
         else:
             self.overlay.update(LABEL)
