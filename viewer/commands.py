@@ -70,6 +70,7 @@ def prepare(
     seed: Annotated[int, typer.Option(help="Draws controls, repeats and orders.")] = 0,
     recist: Annotated[bool, typer.Option(help="Ask for lesions by RECIST 1.1.")] = True,
     marks: Annotated[bool, typer.Option(help="Allow the machine's marks after signing.")] = False,
+    passphrase: Annotated[bool, typer.Option(help="Ask the reader's passphrase at signing.")] = True,
 ) -> None:
     """Write a blinded pack a reader."""
     from viewer.front import run_prepare
@@ -78,7 +79,8 @@ def prepare(
         typer.echo(
             run_prepare(
                 inputs, store, readers, out,
-                controls=controls, repeats=repeats, seed=seed, recist=recist, marks=marks,
+                controls=controls, repeats=repeats, seed=seed,
+                recist=recist, marks=marks, passphrase=passphrase,
             )
         )  # fmt: skip
 

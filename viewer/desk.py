@@ -20,12 +20,26 @@ from records.files import replace_file
 from records.ledger import Entry, Ledger, LedgerError
 from viewer.lesions import follow_up_form, problems_of_lesions
 from viewer.pack import BlindedCase, Pack, PackError, TimePoint, load_pack
+from viewer.passphrase import hash_passphrase, is_passphrase
 from viewer.reading import Form, Problem, can_sign, form_from_json, form_to_json, problems_of_answers
 
-__all__ = ["AMEND", "LEDGER_FILE", "OPEN", "SECOND_LOOK", "SIGN", "Desk", "Item", "State", "signed_forms"]
+__all__ = [
+    "AMEND",
+    "LEDGER_FILE",
+    "OPEN",
+    "PASSPHRASE",
+    "REFUSED",
+    "SECOND_LOOK",
+    "SIGN",
+    "Desk",
+    "Item",
+    "State",
+    "signed_forms",
+]
 
 LEDGER_FILE = "reads.jsonl"
 OPEN, SIGN, AMEND, SECOND_LOOK = "open pack", "sign", "amend", "second look"
+PASSPHRASE, REFUSED = "set passphrase", "refuse signature"
 
 MEANING = (
     "I am reader {reader}. I read {subject} myself, from its images alone, and this is my final read. "
@@ -40,6 +54,9 @@ MEANING_SECOND = (
     "I am reader {reader}. After signing my read of {subject} I was shown the machine's marks; "
     "this second read does not replace the first."
 )
+
+
+MEANING_PASSPHRASE = "I am reader {reader}. With this passphrase, which I tell nobody, I sign my reads."
 
 
 class State(StrEnum):
@@ -98,6 +115,7 @@ class Desk:
         if not entries or entries[0].action != OPEN or entries[0].subject != self.pack.pack_id:
             raise PackError(f"{folder / LEDGER_FILE} does not belong to this pack; ask for the pack again")
         self._signed = signed_forms(entries)
+        self._passphrase = next((one for one in reversed(entries) if one.action == PASSPHRASE), None)
 
     def state(self, item: Item) -> State:
         """Return how far the read of an item has come."""
@@ -174,13 +192,50 @@ class Desk:
         meaning = MEANING_DECIDED if item.case.decides else MEANING
         return meaning.format(reader=self.pack.reader, subject=item.title)
 
-    def sign(self, item: Item, form: Form) -> Entry:
+    @property
+    def needs_passphrase(self) -> bool:
+        """Whether the reader has still to choose the passphrase that signs."""
+        return self.pack.protocol.asks_passphrase and self._passphrase is None
+
+    def set_passphrase(self, text: str) -> Entry:
+        """Take the reader's passphrase; its hash goes into the ledger, and it is not changed later.
+
+        Raises
+        ------
+        PackError
+            If it is too short, or there is one already.
+        """
+        if self._passphrase is not None:
+            raise PackError("this pack has its passphrase already")
+        self._passphrase = self._ledger.append(
+            who=self.pack.reader,
+            action=PASSPHRASE,
+            subject=self.pack.pack_id,
+            after={"scrypt": hash_passphrase(text)},
+            why=MEANING_PASSPHRASE.format(reader=self.pack.reader),
+        )
+        return self._passphrase
+
+    def _check_identity(self, item: Item, passphrase: str) -> None:
+        """Refuse a signature without the right passphrase, and keep that it was tried."""
+        if not self.pack.protocol.asks_passphrase:
+            return
+        if self._passphrase is None:
+            raise PackError("choose the passphrase first with which you sign")
+        if not is_passphrase(passphrase, self._passphrase.after["scrypt"]):
+            self._ledger.append(
+                who="unknown", action=REFUSED, subject=item.subject, why="a wrong passphrase was typed"
+            )
+            raise PackError("this is not the passphrase of this pack; nothing was signed")
+
+    def sign(self, item: Item, form: Form, *, passphrase: str = "") -> Entry:
         """Lock a read.
 
         Raises
         ------
         PackError
-            If it is not complete, the time point before is not signed, or it is signed already.
+            If it is not complete, the time point before is not signed, it is signed already, or the
+            passphrase is not the reader's.
         """
         if self.state(item) is State.SIGNED:
             raise PackError(f"{item.title} is signed; change it by an amendment")
@@ -189,11 +244,12 @@ class Desk:
         if self.state(item) is State.TO_SEE:
             raise PackError(f"{item.title} asks nothing; the decision is made at another scan of the case")
         self._check(item, form)
+        self._check_identity(item, passphrase)
         entry = self._append(SIGN, item, None, form, self.meaning(item))
         self._draft_path(item).unlink(missing_ok=True)
         return entry
 
-    def amend(self, item: Item, form: Form, reason: str) -> Entry:
+    def amend(self, item: Item, form: Form, reason: str, *, passphrase: str = "") -> Entry:
         """Sign a new version of a signed read.
 
         Raises
@@ -209,10 +265,11 @@ class Desk:
         if before == form:
             raise PackError("nothing was changed")
         self._check(item, form)
+        self._check_identity(item, passphrase)
         meaning = MEANING_AMENDED.format(reader=self.pack.reader, subject=item.title, reason=reason.strip())
         return self._append(AMEND, item, before, form, meaning)
 
-    def second_look(self, item: Item, form: Form) -> Entry:
+    def second_look(self, item: Item, form: Form, *, passphrase: str = "") -> Entry:
         """Sign what the reader says once the machine's marks were shown; the first read stays.
 
         Raises
@@ -226,6 +283,7 @@ class Desk:
         if before is None:
             raise PackError(f"{item.title} is not signed yet; marks are shown after signing")
         self._check(item, form)
+        self._check_identity(item, passphrase)
         return self._append(
             SECOND_LOOK,
             item,
@@ -248,12 +306,16 @@ class Desk:
             action=action,
             subject=item.subject,
             before=before and _signed_values(before),
-            after=_signed_values(form),
+            after={**_signed_values(form), **self._signed_with()},
             why=meaning,
         )
         if action != SECOND_LOOK:
             self._signed[item.subject] = form
         return entry
+
+    def _signed_with(self) -> dict[str, int]:
+        """Name the ledger entry of the passphrase that was typed."""
+        return {"passphrase_entry": self._passphrase.number} if self._passphrase else {}
 
     def _draft_path(self, item: Item) -> Path:
         return self.folder / "drafts" / f"{item.case.code}-{item.time_point.number}.json"

@@ -29,6 +29,7 @@ def run_prepare(
     seed: int,
     recist: bool,
     marks: bool,
+    passphrase: bool,
 ) -> str:
     """Write the packs; return what was handed out and what was left out."""
     from viewer.pack import ReadingProtocol
@@ -43,7 +44,7 @@ def run_prepare(
         controls=controls,
         repeats=repeats,
         seed=seed,
-        protocol=ReadingProtocol(asks_recist=recist, shows_marks=marks),
+        protocol=ReadingProtocol(asks_recist=recist, shows_marks=marks, asks_passphrase=passphrase),
         progress=lambda sentence: print(sentence, file=sys.stderr),
     )
     lines = [f"{out / pack.reader}: {len(pack.cases)} cases" for pack in done.key.packs]

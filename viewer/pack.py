@@ -58,11 +58,14 @@ class ReadingProtocol:
         Lesions are entered, at baseline and at follow-ups.
     shows_marks : bool
         After a read is signed, the machine's marks may be shown, for a second, separate read.
+    asks_passphrase : bool
+        The reader chooses a passphrase at the first signature, and types it at each.
     """
 
     name: str = "two readers"
     asks_recist: bool = True
     shows_marks: bool = False
+    asks_passphrase: bool = False
 
 
 @dataclass(frozen=True, slots=True)

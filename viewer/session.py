@@ -93,20 +93,24 @@ class Session:
         """Make the change again that was taken back last; return whether there was one."""
         return self._move(self._undone, self._done)
 
-    def sign(self, reason: str = "") -> Entry:
+    def sign(self, reason: str = "", passphrase: str = "") -> Entry:
         """Sign what is on the screen: a read, an amendment with its reason, or a second look.
+
+        The first passphrase of a pack that asks for one is chosen by it.
 
         Raises
         ------
         PackError
             If it cannot be signed, saying why.
         """
+        if self.desk.needs_passphrase:
+            self.desk.set_passphrase(passphrase)
         if self.mode is Mode.AMEND:
-            entry = self.desk.amend(self.item, self.form, reason)
+            entry = self.desk.amend(self.item, self.form, reason, passphrase=passphrase)
         elif self.mode is Mode.SECOND_LOOK:
-            entry = self.desk.second_look(self.item, self.form)
+            entry = self.desk.second_look(self.item, self.form, passphrase=passphrase)
         else:
-            entry = self.desk.sign(self.item, self.form)
+            entry = self.desk.sign(self.item, self.form, passphrase=passphrase)
         self.open(self.item)
         return entry
 

@@ -11,8 +11,9 @@ import pytest
 
 from records.ledger import Ledger, verify_ledger
 from tests.viewer.packs_by_hand import clear_form, make_desk, miliary_form
-from viewer.desk import AMEND, LEDGER_FILE, SECOND_LOOK, SIGN, Desk, State
+from viewer.desk import AMEND, LEDGER_FILE, PASSPHRASE, REFUSED, SECOND_LOOK, SIGN, Desk, State
 from viewer.pack import PackError, ReadingProtocol
+from viewer.passphrase import is_passphrase
 from viewer.questions import FOLLOW_UP
 from viewer.reading import Form
 
@@ -78,6 +79,42 @@ def test_signing_states_its_meaning_and_locks(tmp_path):
         again.save_draft(item, clear_form())
     with pytest.raises(PackError, match="is signed"):
         again.sign(item, clear_form())
+
+
+def test_a_passphrase_signs_and_a_wrong_one_is_kept_on_record(tmp_path):
+    desk = make_desk(tmp_path, protocol=ReadingProtocol(asks_recist=False, asks_passphrase=True))
+    first, second = desk.items
+    with pytest.raises(PackError, match="choose the passphrase"):
+        desk.sign(first, miliary_form(), passphrase="seven round stones")
+    with pytest.raises(PackError, match="at least 8"):
+        desk.set_passphrase("stones ")
+    chosen = desk.set_passphrase("seven round stones")
+    assert "seven" not in (tmp_path / LEDGER_FILE).read_text()
+    entry = desk.sign(first, miliary_form(), passphrase="seven round stones")
+    assert entry.after["passphrase_entry"] == chosen.number
+    again = Desk(tmp_path)
+    for wrong in ("", "seven round stone"):
+        with pytest.raises(PackError, match="not the passphrase"):
+            again.sign(second, miliary_form(), passphrase=wrong)
+    assert again.state(second) is State.UNREAD
+    with pytest.raises(PackError, match="already"):
+        again.set_passphrase("eight flat stones")
+    with pytest.raises(PackError, match="not the passphrase"):
+        again.amend(first, clear_form(), "slip", passphrase="eight flat stones")
+    assert again.sign(second, miliary_form(), passphrase="seven round stones").who == "A"
+    actions = [one.action for one in Ledger(tmp_path / LEDGER_FILE).entries()]
+    assert actions == ["open pack", PASSPHRASE, SIGN, REFUSED, REFUSED, REFUSED, SIGN]
+
+
+def test_the_hash_is_that_of_scrypt():
+    """RFC 7914, section 12: scrypt("pleaseletmein", "SodiumChloride", 16384, 8, 1), first 64 bytes."""
+    published = (
+        "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2"
+        "d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887"
+    )
+    kept = {"salt": b"SodiumChloride".hex(), "hash": published, "n": 16384, "r": 8, "p": 1}
+    assert is_passphrase("pleaseletmein", kept)
+    assert not is_passphrase("pleaseletmeout", kept)
 
 
 def test_an_incomplete_read_cannot_be_signed(tmp_path):

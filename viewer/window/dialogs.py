@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from viewer.actions import ACTIONS, Action
+from viewer.passphrase import SHORTEST
 
 __all__ = ["HelpPage", "SignPanel"]
 
@@ -23,13 +24,15 @@ class SignPanel(QFrame):
     Parameters
     ----------
     signed : callable
-        Called with the reason ("" where none is asked for) when the reader signs.
+        Called with the reason and the passphrase ("" where none is asked for) when the reader signs.
     """
 
-    def __init__(self, parent: QWidget, signed: Callable[[str], None]) -> None:
+    def __init__(self, parent: QWidget, signed: Callable[[str, str], None]) -> None:
         super().__init__(parent)
         self._signed = signed
+        self._asked: list[QLineEdit] = []
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setAttribute(Qt.WidgetAttribute.WA_NativeWindow)  # to lie over the canvases, which are
         self.setStyleSheet("SignPanel{border:2px solid #ff9f0a; border-radius:6px;} QLabel{font-size:14px;}")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(24, 20, 24, 20)
@@ -39,6 +42,11 @@ class SignPanel(QFrame):
         self._reason = QLineEdit()
         self._reason.setPlaceholderText("Reason of the amendment")
         layout.addWidget(self._reason)
+        self._passphrase, self._again = QLineEdit(), QLineEdit()
+        for line in (self._passphrase, self._again):
+            line.setEchoMode(QLineEdit.EchoMode.Password)
+            layout.addWidget(line)
+        self._again.setPlaceholderText("The same passphrase again")
         sign, back = QPushButton("Sign (Enter)"), QPushButton("Back (Esc)")
         sign.clicked.connect(self.accept)
         back.clicked.connect(self.hide)
@@ -49,11 +57,34 @@ class SignPanel(QFrame):
         layout.addLayout(row)
         self.hide()
 
-    def ask(self, meaning: str, *, asks_reason: bool = False) -> None:
-        """Come up with what the signature means."""
+    def ask(
+        self,
+        meaning: str,
+        *,
+        asks_reason: bool = False,
+        asks_passphrase: bool = False,
+        is_first: bool = False,
+    ) -> None:
+        """Come up with what the signature means.
+
+        Parameters
+        ----------
+        is_first : bool
+            The passphrase is chosen now, and typed twice.
+        """
         self.words.setText(meaning)
-        self._reason.clear()
-        self._reason.setVisible(asks_reason)
+        self._passphrase.setPlaceholderText(
+            f"Choose a passphrase, {SHORTEST} characters or more" if is_first else "Your passphrase"
+        )
+        self._asked = []
+        for line, is_asked in (
+            (self._reason, asks_reason),
+            (self._passphrase, asks_passphrase),
+            (self._again, asks_passphrase and is_first),
+        ):
+            line.clear()
+            line.setVisible(is_asked)
+            self._asked += [line] if is_asked else []
         window = self.parentWidget()
         self.setFixedWidth(WIDTH_PX)
         self.adjustSize()
@@ -61,12 +92,23 @@ class SignPanel(QFrame):
             self.move(window.rect().center() - self.rect().center())
         self.show()
         self.raise_()
-        (self._reason if asks_reason else self).setFocus()
+        (self._asked[0] if self._asked else self).setFocus()
 
     def accept(self) -> None:
-        """Sign."""
+        """Go to what is still empty; then sign."""
+        empty = next((line for line in self._asked if not line.text().strip()), None)
+        if empty is None and self._again in self._asked and self._again.text() != self._passphrase.text():
+            self._again.clear()
+            self._again.setPlaceholderText("That was not the same; once more")
+            empty = self._again
+        if empty is not None:
+            empty.setFocus()
+            return
         self.hide()
-        self._signed(self._reason.text())
+        reason, passphrase = self._reason.text(), self._passphrase.text()
+        for line in (self._passphrase, self._again):
+            line.clear()
+        self._signed(reason, passphrase)
 
 
 class HelpPage(QWidget):
@@ -75,6 +117,7 @@ class HelpPage(QWidget):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setAttribute(Qt.WidgetAttribute.WA_NativeWindow)  # to lie over the canvases, which are
         self.setStyleSheet("background:rgba(18,20,26,242); color:#e8e8e0; font-size:14px;")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(40, 30, 40, 30)

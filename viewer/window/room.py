@@ -329,11 +329,16 @@ class Room(ImageActions):
             meaning = "You replace your signed read. The earlier version stays in the record."
         elif session.mode is Mode.SECOND_LOOK:
             meaning = "This second read, made with the machine's marks, is kept beside your first."
-        self.panel.ask(meaning, asks_reason=amends)
+        self.panel.ask(
+            meaning,
+            asks_reason=amends,
+            asks_passphrase=session.desk.pack.protocol.asks_passphrase,
+            is_first=session.desk.needs_passphrase,
+        )
 
-    def _sign(self, reason: str) -> None:
+    def _sign(self, reason: str, passphrase: str) -> None:
         try:
-            self.session.sign(reason)
+            self.session.sign(reason, passphrase)
         except PackError as error:
             self.say(str(error))
             return
