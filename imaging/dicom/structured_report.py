@@ -1,8 +1,7 @@
 """The result as a DICOM Structured Report, TID 1500: coded findings that any archive can search.
 
-One measurement group says what the verdict is and what each criterion came to, or
-"Qualitative Evaluations" do where nothing was measured; then one group a reported nodule
-(TID 1410) gives its outline on the slice through its centre, its diameter, volume and
+One measurement group says what the verdict is and what each criterion came to, then one
+group a reported nodule (TID 1410) gives its outline on the slice through its centre, its diameter, volume and
 attenuation, under tracking identifiers that stay the same when the study is screened
 again by the same program.
 """
@@ -50,15 +49,11 @@ def encode_report(screening: Screening, evidence: Evidence, *, series_uid: str, 
     reported = [nodule for nodule in screening.nodules if nodule.reported]
     algorithm = _algorithm(screening)
     indices = [index_of(evidence.stack, np.array(nodule.centre_mm)).tolist() for nodule in reported]
-    if screening.pattern is None:  # nothing was measured
-        findings = content.container(CONTAINS, codes.QUALITATIVE_EVALUATIONS, _evaluated(screening))
-    else:
-        groups = [_verdict_group(screening, algorithm, _source(indices, evidence))]
-        groups += [
-            _nodule_group(nodule, index, evidence, algorithm)
-            for nodule, index in zip(reported, indices, strict=True)
-        ]
-        findings = content.container(CONTAINS, codes.IMAGING_MEASUREMENTS, groups)
+    groups = [_verdict_group(screening, algorithm, _source(indices, evidence), len(evidence.stack.frames))]
+    groups += [
+        _nodule_group(nodule, index, evidence, algorithm)
+        for nodule, index in zip(reported, indices, strict=True)
+    ]
     tree = [
         content.code(CONCEPT, codes.LANGUAGE, codes.ENGLISH),
         content.code(CONTEXT, codes.OBSERVER_TYPE, codes.DEVICE),
@@ -67,7 +62,7 @@ def encode_report(screening: Screening, evidence: Evidence, *, series_uid: str, 
         content.text(CONTEXT, codes.OBSERVER_MANUFACTURER, "mipc"),
         content.text(CONTEXT, codes.OBSERVER_MODEL, "mipc screening"),
         content.code(CONCEPT, codes.PROCEDURE_REPORTED, codes.CT),
-        findings,
+        content.container(CONTAINS, codes.IMAGING_MEASUREMENTS, groups),
     ]
     buffer = io.BytesIO()
     _document(screening, evidence, series_uid, uid).save_as(buffer, enforce_file_format=True)
@@ -157,13 +152,16 @@ def _tracking(label: str, *seeds: str) -> list[bytes]:
     ]
 
 
-def _verdict_group(screening: Screening, algorithm: list[bytes], source: bytes) -> bytes:
+def _verdict_group(screening: Screening, algorithm: list[bytes], source: bytes, images: int) -> bytes:
     """Return the verdict, its criteria and exclusions, as findings of both lungs (TID 1501)."""
     verdict, pattern = screening.verdict, screening.pattern
-    assert pattern is not None
-    measured = [
-        content.number(CONTAINS, codes.LESION_COUNT, pattern.nodule_count.value, codes.NODULES, [source])
-    ]
+    if pattern is None:  # nothing was measured: all there is to count is images
+        counted = content.number(CONTAINS, codes.IMAGE_COUNT, images, codes.IMAGES, [source])
+    else:
+        counted = content.number(
+            CONTAINS, codes.LESION_COUNT, pattern.nodule_count.value, codes.NODULES, [source]
+        )
+    measured = [counted]
     if verdict.probability is not None:
         measured.append(content.number(CONTAINS, codes.CERTAINTY, 100 * verdict.probability, codes.PERCENT))
     for finding in (*verdict.criteria, *verdict.exclusions):

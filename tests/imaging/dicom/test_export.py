@@ -99,14 +99,11 @@ def test_a_reason_is_in_the_report_of_a_study_without_a_plain_verdict(tmp_path):
     verdict = Verdict(VerdictLabel.NOT_EVALUABLE, None, (), (), Reason.LUNGS_NOT_FOUND, "No lungs.")
     screening, study, *_ = screened(tmp_path / "in", nodules=(), verdict=verdict, pattern=None)
     (path,) = export_results(screening, study, None, tmp_path / "dicom").paths
-    report = pydicom.dcmread(path)
-    findings = report.ContentSequence[-1]
-    assert findings.ConceptNameCodeSequence[0].CodeMeaning == "Qualitative Evaluations"
-    said = {
-        item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0].CodeMeaning
-        for item in findings.ContentSequence
-    }
+    (group,) = srread(path).content.get_image_measurement_groups()
+    said = {one.name.meaning: one.value.meaning for one in group.get_qualitative_evaluations()}
     assert said == {"Miliary pattern": "Not evaluated", "Reason for no plain verdict": "Lungs not found"}
+    (count,) = group.get_measurements()
+    assert (count.name.meaning, count.value) == ("Number of images", 24)
 
 
 def test_the_count_refers_to_a_slice_where_nodules_are(tmp_path):

@@ -12,6 +12,8 @@ import SimpleITK as sitk  # noqa: N813
 
 from imaging.dicom.export import export_results
 from imaging.geometry import index_of
+from records.errors import Reason
+from records.model import Verdict, VerdictLabel
 from tests.imaging.dicom.results import NODULES, screened
 
 JARS = Path("/usr/share/java")
@@ -42,9 +44,18 @@ def results(tmp_path_factory):
     return export_results(screening, study, pictures, folder / "dicom").paths, screening, volume
 
 
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """Return the report of a study in which nothing could be measured."""
+    folder = tmp_path_factory.mktemp("refused")
+    verdict = Verdict(VerdictLabel.NOT_EVALUABLE, None, (), (), Reason.LUNGS_NOT_FOUND, "No lungs.")
+    screening, study, *_ = screened(folder / "in", nodules=(), verdict=verdict, pattern=None)
+    return export_results(screening, study, None, folder / "dicom").paths[0]
+
+
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
-def test_dciodvfy_finds_no_fault(results):
-    for path in results[0]:
+def test_dciodvfy_finds_no_fault(results, refused):
+    for path in (*results[0], refused):
         said = run("dciodvfy", path).splitlines()
         # It does not know our own coding scheme, which the report declares, and says so each time.
         others = [line for line in said if line.startswith(("Error", "Warning")) and "99MIPC" not in line]
@@ -66,8 +77,8 @@ needs_pixelmed = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def pixelmed(results, tmp_path_factory):
-    """Return what PixelMed says of the report, and of one that has a single nodule."""
+def pixelmed(results, refused, tmp_path_factory):
+    """Return what PixelMed says of the report, of one with a single nodule, of one with none measured."""
     folder = tmp_path_factory.mktemp("pixelmed")
     screening, study, *_ = screened(folder / "in", nodules=NODULES[:1])
     single = export_results(screening, study, None, folder / "dicom").paths[0]
@@ -80,14 +91,18 @@ def pixelmed(results, tmp_path_factory):
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for path in (results[0][0], single)
+        for path in (results[0][0], single, refused)
     ]
     return [process.communicate(timeout=300)[0].splitlines() for process in both]
 
 
 @needs_pixelmed
 def test_pixelmed_passes_the_report(pixelmed):
-    said = pixelmed[0]
+    for said in (pixelmed[0], pixelmed[2]):
+        _passes(said)
+
+
+def _passes(said):
     assert "Found Root Template TID_1500 (MeasurementReport)" in said
     assert "Root Template Validation Complete" in said
     assert "IOD validation complete" in said
