@@ -1,0 +1,230 @@
+"""How much micronodular disease there is, by zone, and how much it has changed.
+
+Micronodules are what is under 10 mm: larger lesions are measured one by one (RECIST 1.1), and a single mass
+would outweigh a thousand nodules. Each scan's burden stands for what is *there*: marks, less the false ones
+the model makes, over its recall at each size, as in `imaging.pattern`.
+
+The change is told from the nodules themselves and not from two totals: both scans look at the same lungs,
+so what the detector misses it mostly misses twice. What persists is counted in both scans with the weights
+of the scan that reported it, what is gone in the first alone, what is new in the second.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from imaging.matching import Fate, Trace
+from imaging.pattern import INTERVAL, LARGE_MM, RECALL_UNCERTAINTY, Recall
+from records.model import Estimate, Nodule, Side, Zone, ZoneSummary
+
+__all__ = ["Burden", "Change", "ZoneBurden", "burden_by_zone"]
+
+FloatArray = NDArray[np.float64]
+
+DRAWS = 500
+FEWEST = 5  # nodules in both scans together; a change of fewer is told one by one
+NORMAL_90 = 1.645
+
+# Repeatability of a total, as a log ratio: two scans without change differ by less in 95 of 100 pairs.
+# Measured by `python -m benchmarks.tracking --zero`; see docs/tracking.md.
+REPEATABILITY = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Burden:
+    """What one scan shows of micronodules, corrected for misses and false marks."""
+
+    count: Estimate
+    volume_mm3: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Relative change of a total: -0.5 is half as much.
+
+    Attributes
+    ----------
+    value : Estimate
+        With its 90 % interval, which holds the repeatability of two scans.
+    is_real : bool
+        The change is larger than two scans without change differ by, and its interval leaves out none.
+    """
+
+    value: Estimate
+    is_real: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneBurden:
+    """A sixth of the lungs, or all of them where side and zone are None.
+
+    Attributes
+    ----------
+    volume_change, count_change : Change or None
+        None where there was nothing at baseline, or too few nodules to tell.
+    """
+
+    side: Side | None
+    zone: Zone | None
+    baseline: Burden
+    follow_up: Burden
+    volume_change: Change | None
+    count_change: Change | None
+
+    def holds(self, one: Nodule | ZoneSummary | Trace) -> bool:
+        """Return whether something lies here."""
+        return self.side is None or (one.side is self.side and one.zone is self.zone)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ledger:
+    """Weighted entries a trace: what stands for it in the baseline and in the follow-up."""
+
+    count: FloatArray  # (N, 2)
+    volume: FloatArray  # (N, 2)
+    is_new: NDArray[np.bool_]
+
+
+def burden_by_zone(
+    traces: Sequence[Trace],
+    nodules: tuple[Sequence[Nodule], Sequence[Nodule]],
+    zones: tuple[Sequence[ZoneSummary], Sequence[ZoneSummary]],
+    recalls: tuple[Recall, Recall],
+) -> tuple[ZoneBurden, ...]:
+    """Return the burden of both lungs, then of each zone.
+
+    Parameters
+    ----------
+    traces : sequence of Trace
+        From `imaging.matching.match`; empty where nothing could be matched, then there is no change.
+    nodules, zones, recalls : pair
+        Of the baseline and of the follow-up: all candidates, the zones' volumes, the model's recall.
+    """
+    ledger = _ledger(traces, recalls)
+    keys: list[tuple[Side | None, Zone | None]] = [(None, None)]
+    keys += [(zone.side, zone.zone) for zone in zones[0]]
+    total_ml = [sum(zone.volume_ml for zone in some) for some in zones]
+    found = []
+    for side, zone in keys:
+        inside = _within(side, zone)
+        burdens = []
+        for scan in (0, 1):
+            here_ml = sum(z.volume_ml for z in zones[scan] if inside(z))
+            small = [n for n in nodules[scan] if n.reported and _is_small(n) and inside(n)]
+            share = here_ml / max(total_ml[scan], 1e-9)
+            burdens.append(_burden(small, recalls[scan], share))
+        rows = np.array([inside(trace) for trace in traces], bool)
+        found.append(
+            ZoneBurden(
+                side, zone, burdens[0], burdens[1],
+                _change(ledger.volume[rows], ledger.is_new[rows]),
+                _change(ledger.count[rows], ledger.is_new[rows]),
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _within(side: Side | None, zone: Zone | None) -> Callable[[Nodule | ZoneSummary | Trace], bool]:
+    return lambda one: side is None or (one.side is side and one.zone is zone)
+
+
+def _is_small(nodule: Nodule) -> bool:
+    return nodule.diameter_mm.value < LARGE_MM
+
+
+def _burden(reported: Sequence[Nodule], recall: Recall, lung_share: float) -> Burden:
+    """Estimate what is there from what was reported in a part of the lungs."""
+    weights = recall.at(np.array([n.diameter_mm.value for n in reported]))
+    weights = 1.0 / weights if len(reported) else np.zeros(0)
+    volumes = np.array([n.volume_mm3 for n in reported])
+    found, false = len(reported), recall.false_marks * lung_share
+    true_share = max(0.0, 1.0 - false / found) if found else 0.0
+    tail = (1 - INTERVAL) / 2
+    # Marks are Poisson counts; the recall differs between scanners.
+    low = float(stats.gamma.ppf(tail, found)) if found else 0.0
+    high = float(stats.gamma.ppf(1 - tail, found + 1))
+    each = float(weights.mean()) if found else 1.0
+    doubt = 1 + RECALL_UNCERTAINTY
+    count = true_share * float(weights.sum())
+    counted = Estimate(
+        count, min(count, max(0.0, low - false) * each / doubt), max(count, high * each * doubt)
+    )
+    volume = true_share * float((weights * volumes).sum())
+    spread = float(np.sqrt(((weights * volumes) ** 2).sum())) / max(float((weights * volumes).sum()), 1e-9)
+    widest = float(np.exp(NORMAL_90 * spread)) * doubt
+    typical = float(np.median(weights * volumes)) if found else 0.0
+    measured = Estimate(
+        volume,
+        min(volume, max(0.0, volume / widest - (false * typical if found else 0.0))),
+        max(volume, volume * widest),
+    )
+    return Burden(counted, measured)
+
+
+def _ledger(traces: Sequence[Trace], recalls: tuple[Recall, Recall]) -> _Ledger:
+    """Return what each trace stands for in both scans.
+
+    A nodule reported by one scan stands for 1 / recall of its like; one that both reported does so by half
+    for each. What can't be assessed stands for nothing in either.
+    """
+    growth = _typical_growth(traces)
+    count, volume = np.zeros((len(traces), 2)), np.zeros((len(traces), 2))
+    for n, trace in enumerate(traces):
+        sizes = [one.diameter_mm.value if one else None for one in (trace.baseline, trace.follow_up)]
+        first = sizes[0] if sizes[0] is not None else sizes[1]
+        if trace.fate is Fate.NOT_ASSESSABLE or first is None or first >= LARGE_MM:
+            continue
+        marks = (trace.baseline, trace.follow_up)
+        weights = [
+            1.0 / float(recall.at(np.array([mark.diameter_mm.value]))[0]) if mark and mark.reported else 0.0
+            for mark, recall in zip(marks, recalls, strict=True)
+        ]
+        if trace.fate is Fate.GONE and trace.baseline:
+            count[n, 0], volume[n, 0] = weights[0], weights[0] * trace.baseline.volume_mm3
+        elif trace.fate is Fate.NEW and trace.follow_up:
+            count[n, 1], volume[n, 1] = weights[1], weights[1] * trace.follow_up.volume_mm3
+        elif trace.fate is Fate.PERSISTING:
+            weight = sum(weights) / 2
+            before = trace.baseline.volume_mm3 if trace.baseline else None
+            after = trace.follow_up.volume_mm3 if trace.follow_up else None
+            if before is None:
+                before = (after or 0.0) / growth
+            if after is None:
+                after = before * growth
+            count[n] = weight
+            volume[n] = weight * before, weight * after
+    return _Ledger(count, volume, np.array([t.fate is Fate.NEW for t in traces], bool))
+
+
+def _typical_growth(traces: Sequence[Trace]) -> float:
+    """Return the median ratio of volumes of what was sized in both scans: for what was seen and not sized."""
+    ratios = [t.follow_up.volume_mm3 / t.baseline.volume_mm3 for t in traces if t.baseline and t.follow_up]
+    return float(np.median(ratios)) if ratios else 1.0
+
+
+def _change(entries: FloatArray, is_new: NDArray[np.bool_]) -> Change | None:
+    """Return the relative change of a total; its interval holds chance, recall and repeatability."""
+    used = entries.any(axis=1)
+    entries, is_new = entries[used], is_new[used]
+    before, after = entries.sum(axis=0)
+    if len(entries) < FEWEST or before <= 0:
+        return None
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(len(entries), np.full(len(entries), 1 / len(entries)), size=DRAWS)
+    # New ones are weighed by the second scan's recall alone, all others alike in both scans.
+    recall = np.exp(rng.normal(0, np.log(1 + RECALL_UNCERTAINTY) / NORMAL_90, DRAWS))
+    befores = drawn @ entries[:, 0]
+    afters = drawn @ np.where(is_new, 0.0, entries[:, 1]) + recall * (
+        drawn @ np.where(is_new, entries[:, 1], 0.0)
+    )
+    repeats = rng.normal(0, REPEATABILITY / 1.96, DRAWS)
+    ratios = np.maximum(afters, 1e-9) / np.maximum(befores, 1e-9) * np.exp(repeats)
+    low, high = np.quantile(ratios, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+    ratio = after / before
+    is_real = abs(np.log(max(ratio, 1e-9))) > REPEATABILITY and not low <= 1.0 <= high
+    return Change(
+        Estimate(float(ratio - 1), float(min(low, ratio) - 1), float(max(high, ratio) - 1)), bool(is_real)
+    )

@@ -1,0 +1,91 @@
+"""What the change suggests to the reviewers who decide.
+
+Three readings are possible, and none is a RECIST category: whether disease progresses is the reader's call,
+and miliary nodules are too small for RECIST's millimetres.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scipy import stats
+
+from imaging.burden import ZoneBurden
+from imaging.matching import Fate, Trace
+
+__all__ = ["Reading", "Suggestion", "suggest"]
+
+# An increase of a fifth in diameter is one of 73 % in volume (RECIST 1.1, 4.3.4 on unequivocal progression).
+UNEQUIVOCAL_INCREASE = 1.2**3 - 1
+NEW_BY_CHANCE = 0.5  # new marks a pair of scans without change shows; docs/tracking.md
+CHANCE = 0.01  # so many new marks are seen by chance in at most one pair in a hundred
+
+
+class Reading(StrEnum):
+    """What reviewers are pointed at."""
+
+    NON_PROGRESSION = "consistent with non-progression"
+    NEW_LESIONS = "new lesions"
+    UNEQUIVOCAL_INCREASE = "unequivocal increase"
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A reading and the numbers behind it; without one, why there is none."""
+
+    reading: Reading | None
+    sentence: str
+
+
+def least_new() -> int:
+    """Return how many new nodules are more than chance.
+
+    >>> least_new()
+    4
+    """
+    count = 1
+    while stats.poisson.sf(count - 1, NEW_BY_CHANCE) > CHANCE:
+        count += 1
+    return count
+
+
+def suggest(traces: Sequence[Trace], whole: ZoneBurden) -> Suggestion:
+    """Return the suggested reading of one pair of scans.
+
+    Parameters
+    ----------
+    traces : sequence of Trace
+    whole : ZoneBurden
+        Of both lungs.
+    """
+    fates = [trace.fate for trace in traces]
+    new, gone, kept = (fates.count(fate) for fate in (Fate.NEW, Fate.GONE, Fate.PERSISTING))
+    change = whole.volume_change
+    counts = f"{kept} nodules persist, {gone} are gone, {new} are new"
+    if not traces:
+        return Suggestion(
+            Reading.NON_PROGRESSION, "Neither scan shows a micronodule that the detector reports."
+        )
+    unclear = fates.count(Fate.NOT_ASSESSABLE)
+    if unclear > len(traces) / 2:
+        return Suggestion(
+            None,
+            f"{unclear} of {len(traces)} nodules can't be assessed in both scans, so nothing is suggested.",
+        )
+    volume = (
+        f"the volume of micronodules changed by {100 * change.value.value:+.0f} % "
+        f"({100 * change.value.low:+.0f} to {100 * change.value.high:+.0f} %)"
+        if change
+        else "there are too few nodules to tell a change in volume"
+    )
+    if change and change.is_real and change.value.value >= UNEQUIVOCAL_INCREASE:
+        return Suggestion(
+            Reading.UNEQUIVOCAL_INCREASE,
+            f"{counts}; {volume}, at least the {100 * UNEQUIVOCAL_INCREASE:.0f} % of a fifth in diameter.",
+        )
+    if new >= least_new():
+        return Suggestion(
+            Reading.NEW_LESIONS, f"{counts}, {least_new()} and more are not by chance; {volume}."
+        )
+    chance = f", fewer than the {least_new()} that are more than chance" if new else ""
+    return Suggestion(Reading.NON_PROGRESSION, f"{counts}{chance}; {volume}.")

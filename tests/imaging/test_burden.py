@@ -1,0 +1,150 @@
+"""Burden and its change from traces with a known answer; what is real, and what is suggested."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from imaging.burden import burden_by_zone
+from imaging.matching import Doubt, Fate, Trace
+from imaging.pattern import Recall
+from imaging.repeatability import size_change
+from imaging.suggestion import Reading, least_new, suggest
+from records.model import Estimate, Side, Zone, ZoneSummary
+from tests.records.examples import nodule
+
+PERFECT = Recall([(0.0, 5.0), (5.0, 10.0)], [1.0, 1.0], 0.0)
+HALF = Recall([(0.0, 5.0), (5.0, 10.0)], [0.5, 0.5], 0.0)
+ZONES = tuple(ZoneSummary(side, zone, 700.0, 0.0) for side in Side for zone in Zone)
+PLACE = (-70.0, 10.0, 150.0)
+
+
+def trace(fate, before_mm=None, after_mm=None, number=1, doubt=Doubt.NONE):
+    one = nodule(number, PLACE, before_mm) if before_mm else None
+    other = nodule(number, PLACE, after_mm) if after_mm else None
+    return Trace(fate, doubt, one, other, PLACE, PLACE, Side.RIGHT, Zone.MIDDLE, None, None)
+
+
+def whole(traces, recalls=(PERFECT, PERFECT)):
+    marks = tuple(
+        [getattr(t, name) for t in traces if getattr(t, name)] for name in ("baseline", "follow_up")
+    )
+    return burden_by_zone(traces, marks, (ZONES, ZONES), recalls)
+
+
+def test_half_gone_is_half_the_burden_whatever_the_recall():
+    traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(100)]
+    traces += [trace(Fate.GONE, 3.0, None, n) for n in range(100, 200)]
+    for recalls, there in (((PERFECT, PERFECT), 200), ((HALF, HALF), 400)):
+        both = whole(traces, recalls)[0]
+        assert both.baseline.count.value == pytest.approx(there)
+        assert both.follow_up.count.value == pytest.approx(there / 2)
+        for change in (both.count_change, both.volume_change):
+            assert change.value.value == pytest.approx(-0.5)
+            assert change.value.low < -0.5 < change.value.high < -0.3
+            assert change.is_real
+
+
+def test_growth_of_a_fifth_in_diameter_is_73_percent_in_volume():
+    both = whole([trace(Fate.PERSISTING, 3.0, 3.6, n) for n in range(80)])[0]
+    assert both.volume_change.value.value == pytest.approx(1.2**3 - 1)
+    assert both.count_change.value.value == pytest.approx(0.0)
+    assert both.volume_change.is_real
+    assert not both.count_change.is_real
+
+
+def test_new_nodules_stand_for_those_the_detector_missed():
+    traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(50)] + [trace(Fate.NEW, None, 3.0, 99)] * 10
+    assert whole(traces, (PERFECT, HALF))[0].count_change.value.value == pytest.approx(20 / 75)
+
+
+def test_what_cannot_be_assessed_changes_nothing():
+    traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(50)]
+    unclear = [trace(Fate.NOT_ASSESSABLE, 4.0, None, n, Doubt.NO_AIR) for n in range(50, 90)]
+    assert whole(traces + unclear)[0].volume_change.value.value == pytest.approx(0.0)
+
+
+def test_a_mass_is_no_micronodule():
+    traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(50)] + [trace(Fate.GONE, 30.0, None, 99)]
+    both = whole(traces)[0]
+    assert both.volume_change.value.value == pytest.approx(0.0)
+    assert both.baseline.count.value == pytest.approx(50)
+
+
+def test_the_zones_add_up_and_the_others_are_empty():
+    zones = whole([trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(40)])
+    assert sum(zone.baseline.count.value for zone in zones[1:]) == pytest.approx(
+        zones[0].baseline.count.value
+    )
+    here = [zone for zone in zones[1:] if zone.baseline.count.value > 0]
+    assert [(zone.side, zone.zone) for zone in here] == [(Side.RIGHT, Zone.MIDDLE)]
+    assert sum(zone.volume_change is None for zone in zones) == 5
+
+
+def test_the_count_is_corrected_as_the_pattern_corrects_it():
+    recall = Recall([(0.0, 5.0), (5.0, 10.0)], [0.75, 0.75], 6.0)
+    both = whole([trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(90)], (recall, recall))[0]
+    assert both.baseline.count.value == pytest.approx(
+        (90 - 6) / 0.75
+    )  # imaging.pattern: less false, over recall
+    assert both.baseline.count.low < both.baseline.count.value < both.baseline.count.high
+
+
+def sized(diameter_mm, error_mm=0.3):
+    one = nodule(1, PLACE, diameter_mm)
+    return replace(one, diameter_mm=Estimate(diameter_mm, diameter_mm - error_mm, diameter_mm + error_mm))
+
+
+def test_a_change_is_real_only_beyond_measurement_error():
+    assert not size_change(sized(3.0), sized(3.4), 1).is_real
+    assert size_change(sized(3.0), sized(4.0), 1).is_real
+    assert size_change(sized(4.0), sized(3.0), 1).value_mm.value == pytest.approx(-1.0)
+
+
+def test_the_more_are_compared_the_more_a_change_has_to_be():
+    limits = [size_change(sized(3.0), sized(3.0), compared).limit_mm for compared in (1, 20, 500)]
+    assert limits == sorted(limits)
+    # Two-sided 5 % of one and of 500: 1.960 and 3.891 standard deviations.
+    assert limits[2] / limits[0] == pytest.approx(3.891 / 1.960, rel=1e-3)
+
+
+def test_unchanged_nodules_with_the_error_that_is_assumed_show_no_change():
+    rng = np.random.default_rng(3)
+    error_mm = float(np.hypot(0.7 * np.hypot(0.3, 0.3) / 1.645, 0.12))
+    alarms = [
+        any(size_change(sized(3.0), sized(3.0 + x), 300).is_real for x in rng.normal(0, error_mm, 300))
+        for _ in range(60)
+    ]
+    assert np.mean(alarms) < 0.15  # one pair of scans in twenty
+
+
+def kept(count, after_mm=3.0):
+    return [trace(Fate.PERSISTING, 3.0, after_mm, n) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("traces", "reading"),
+    [
+        pytest.param(kept(100), Reading.NON_PROGRESSION, id="nothing-changed"),
+        pytest.param(
+            kept(20) + [trace(Fate.GONE, 3.0, None, 50)] * 80, Reading.NON_PROGRESSION, id="most-gone"
+        ),
+        pytest.param(kept(100) + [trace(Fate.NEW, None, 3.0, 200)] * 3, Reading.NON_PROGRESSION, id="3-new"),
+        pytest.param(kept(100) + [trace(Fate.NEW, None, 3.0, 200)] * 4, Reading.NEW_LESIONS, id="4-new"),
+        pytest.param(kept(100, 3.59), Reading.NON_PROGRESSION, id="71-percent-more"),
+        pytest.param(kept(100, 3.61), Reading.UNEQUIVOCAL_INCREASE, id="74-percent-more"),
+        pytest.param(
+            kept(10) + [trace(Fate.NOT_ASSESSABLE, 3.0, None, 50)] * 11, None, id="more-than-half-unclear"
+        ),
+        pytest.param([], Reading.NON_PROGRESSION, id="no-nodules"),
+    ],
+)
+def test_the_reading_follows_from_the_numbers(traces, reading):
+    found = suggest(traces, whole(traces)[0])
+    assert found.reading is reading
+    assert found.sentence
+    assert not {"CR", "PR", "SD", "PD"} & set(found.sentence.split())
+
+
+def test_four_new_marks_are_more_than_chance():
+    assert least_new() == 4  # Poisson with mean 0.5: P(3 or more) 0.014, P(4 or more) 0.002
