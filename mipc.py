@@ -142,6 +142,38 @@ def screen(
     raise typer.Exit(status)
 
 
+@app.command("track")
+def track_patients(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="Studies of one patient or of many.", exists=True),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the tables, the change maps and the store.")],
+    store: Annotated[
+        str, typer.Option(show_default=False, help="SQLite file or postgresql:// URL [OUT/mipc.db].")
+    ] = "",
+    workers: Annotated[int, typer.Option(min=0, show_default=False, help="Processes [one a core].")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
+) -> None:
+    """Follow micronodules from each patient's first study to the later ones."""
+    from imaging.worker import Limits, warm_up
+
+    warm_up("imaging.screen")
+    from imaging.front import screen_command
+    from records.errors import StoreError
+
+    try:
+        status = screen_command(
+            inputs, out, store=store or out / "mipc.db", protocol_file=None, workers=workers,
+            limits=Limits(600, None), resumes=True, prints_json=json, follows_all=True,
+        )  # fmt: skip
+    except StoreError as error:
+        _stop(str(error), WRONG_USAGE)
+    except KeyboardInterrupt:
+        _stop("stopped", INTERRUPTED)
+    raise typer.Exit(status)
+
+
 def _fetched(inputs: list[Path], out: Path, nodes: Path, registry: Path | None) -> list[Path]:
     """Fetch what is in an archive; the file of nodes is checked before anything long begins."""
     from imaging.archives import fetch_inputs

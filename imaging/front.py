@@ -12,13 +12,16 @@ from imaging.batch import Screened
 from imaging.card import model_version
 from imaging.console import Display, print_problems, print_summary
 from imaging.dicom import Intake, StudyFiles
+from imaging.follow import Followed, find_pairs, follow_pairs
+from imaging.follow_output import print_follow_ups, write_follow_ups
+from imaging.follow_output import summary_values as follow_up_values
 from imaging.legible import legible
 from imaging.machine import default_workers
 from imaging.protocol import Protocol, load_protocol, provenance
 from imaging.run import Run, read_inputs, screen_intake, summary_values
 from imaging.worker import Limits
 from records.errors import StoreError
-from records.store import open_store
+from records.store import Store, open_store
 
 __all__ = ["DONE", "INTERRUPTED", "NOTHING_USABLE", "screen_command"]
 
@@ -39,11 +42,13 @@ def screen_command(
     prints_json: bool,
     writes_dicom: bool = False,
     scheduler: str = "",
+    follows_all: bool = False,
 ) -> int:
     """Screen what was handed over, print a summary, and return the exit status.
 
     With 0 `workers` there is one a core, or as many as the memory holds. With a `scheduler` its workers
-    screen, and what is written is written here.
+    screen, and what is written is written here. Patients with several studies are followed up: those that
+    were flagged, or with `follows_all` all of them; then there has to be one.
 
     Raises
     ------
@@ -66,6 +71,7 @@ def screen_command(
             stock = screen_intake(intake, database, run, display)
             if writes_dicom:
                 _write_dicom(intake, store, run, display)
+            followed = _follow(intake, database, store, run, display, only_flagged=not follows_all)
         except KeyboardInterrupt:
             display.close()
             print(
@@ -76,10 +82,35 @@ def screen_command(
             return INTERRUPTED
         display.close()
         if prints_json:
-            print(json.dumps(summary_values(stock, intake, run, database), indent=2))
+            values = summary_values(stock, intake, run, database)
+            print(json.dumps({**values, "follow_ups": follow_up_values(followed, out)}, indent=2))
         else:
             print_summary(stock, intake, out / "report.html", made)
+            print_follow_ups(followed, out)
+    if follows_all and not any(one.pair for one in followed):
+        print("mipc: no patient has two studies that can be compared", file=sys.stderr)
+        return NOTHING_USABLE
     return DONE
+
+
+def _follow(
+    intake: Intake, database: Store, store: str | Path, run: Run, display: Display, *, only_flagged: bool
+) -> list[Followed]:
+    """Compare the studies of each patient who has several, and write what that gives."""
+    pairs, problems = find_pairs(intake, database, only_flagged=only_flagged)
+    for sentence in problems:
+        display.say(legible(sentence, 300))
+    if not pairs:
+        return []
+    followed = follow_pairs(
+        pairs,
+        store,
+        workers=run.workers,
+        limits=run.limits,
+        progress=lambda done, total: display.show("Following up", done, total, f"{done}/{total} pairs"),
+    )
+    write_follow_ups(followed, run.folder)
+    return followed
 
 
 def _write_dicom(intake: Intake, store: str | Path, run: Run, display: Display) -> None:

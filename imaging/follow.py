@@ -1,0 +1,158 @@
+"""Patients with several studies: which scans are compared, and what comparing two of them gives.
+
+The first usable study of a patient is the baseline, each later one a follow-up. Screening has found the
+nodules already and the store holds them; the images are read again to lay the lungs over each other.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imaging.dicom.files import Intake, StudyFiles
+from imaging.pool import run_tasks
+from imaging.worker import Limits, Lost
+from records.errors import ScreeningError
+from records.model import Screening, Study, VerdictLabel
+from records.store import Store, open_store
+
+if TYPE_CHECKING:
+    from imaging.change_tables import Pair
+    from imaging.tracking import Observed
+
+__all__ = ["Followed", "PairOfStudies", "find_pairs", "follow_pairs"]
+
+FLAGGED = (VerdictLabel.MIPC, VerdictLabel.INDETERMINATE)
+
+
+@dataclass(frozen=True, slots=True)
+class PairOfStudies:
+    """Two studies of a patient, the earlier one first."""
+
+    baseline: StudyFiles
+    follow_up: StudyFiles
+
+
+@dataclass(frozen=True, slots=True)
+class _Usable:
+    study: Study
+    is_flagged: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Followed:
+    """What became of comparing a pair: a result and its change map, or why there is none."""
+
+    studies: PairOfStudies
+    pair: "Pair | None"
+    change_map: bytes
+    why_none: str
+
+
+def find_pairs(intake: Intake, store: Store, *, only_flagged: bool) -> tuple[list[PairOfStudies], list[str]]:
+    """Return the pairs of studies to compare, and a sentence on each patient whose studies can't be.
+
+    Parameters
+    ----------
+    intake : Intake
+    store : Store
+        Holds the screenings.
+    only_flagged : bool
+        Only patients of whom at least one study is, or may be, miliary.
+    """
+    files = {study.study.uid: study for study in intake.studies}
+    usable = []
+    for one in store.screenings(list(files)):
+        if one.pattern is not None and one.series is not None and one.study.patient_id.strip():
+            usable.append(_Usable(one.study, one.verdict.label in FLAGGED))
+    usable.sort(key=lambda one: (one.study.patient_id, one.study.study_date, one.study.uid))
+    pairs, problems = [], []
+    for patient, group in groupby(usable, key=lambda one: one.study.patient_id):
+        studies = list(group)
+        if len(studies) < 2 or (only_flagged and not any(one.is_flagged for one in studies)):
+            continue
+        dates = [one.study.study_date for one in studies]
+        if "" in dates or len(set(dates)) < len(dates):
+            problems.append(
+                f"the studies of patient {patient} are not compared: their dates are "
+                f"{', '.join(date or 'none' for date in dates)}, so they can't be put in order"
+            )
+            continue
+        first = files[studies[0].study.uid]
+        pairs += [PairOfStudies(first, files[one.study.uid]) for one in studies[1:]]
+    return pairs, problems
+
+
+def follow_pairs(
+    pairs: Sequence[PairOfStudies],
+    store: str | Path,
+    *,
+    workers: int,
+    limits: Limits,
+    progress: Callable[[int, int], object],
+) -> list[Followed]:
+    """Compare pairs of studies in processes of their own.
+
+    Parameters
+    ----------
+    pairs : sequence of PairOfStudies
+    store : str or Path
+        As `records.store.open_store` takes it; each worker opens it for itself.
+
+    Returns
+    -------
+    list of Followed
+        One a pair, in their order.
+    """
+    found: dict[int, Followed] = {}
+    with closing(run_tasks(partial(_follow, store), pairs, workers=workers, limits=limits)) as ended:
+        for one in ended:
+            if isinstance(one, Lost):
+                found[one.index] = Followed(pairs[one.index], None, b"", one.sentence)
+            else:
+                found[one.index] = one.value
+            progress(len(found), len(pairs))
+    return [found[index] for index in sorted(found)]
+
+
+def _follow(store: str | Path, studies: PairOfStudies) -> Followed:
+    """Compare one pair, in a worker; what draws and aligns is loaded there."""
+    from imaging.change_map import draw_change_map
+    from imaging.change_tables import Pair
+    from imaging.tracking import track
+
+    files = (studies.baseline, studies.follow_up)
+    with open_store(store) as database:
+        before, after = database.screenings([one.study.uid for one in files])
+    try:
+        scans = [_observe(one, screening) for one, screening in zip(files, (before, after), strict=True)]
+    except ScreeningError as error:
+        return Followed(studies, None, b"", error.sentence)
+    change = track(*scans)
+    titles = (f"Baseline {before.study.study_date}", f"Follow-up {after.study.study_date}")
+    picture = draw_change_map(scans[0], scans[1], change, titles)
+    return Followed(studies, Pair(before, after, change), picture, "")
+
+
+def _observe(files: StudyFiles, screening: Screening) -> "Observed":
+    """Read again the series that was screened, and find its lungs again.
+
+    Raises
+    ------
+    ScreeningError
+        If the images can't be read any more.
+    """
+    from imaging import dicom
+    from imaging.classifier import load_model
+    from imaging.lungs import segment_lungs
+    from imaging.screen import recall_of, slice_mm
+    from imaging.tracking import Observed
+
+    assert screening.series is not None, "only screened studies are compared"
+    assert screening.pattern is not None, "only screened studies are compared"
+    volume = dicom.read_volume(next(one for one in files.series if one.uid == screening.series.uid))
+    recall = recall_of(load_model(), slice_mm(volume))
+    return Observed(volume, segment_lungs(volume), screening.nodules, screening.pattern.zones, recall)

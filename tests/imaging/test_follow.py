@@ -1,0 +1,106 @@
+"""Patients with several studies, from files to tables: who is compared with whom, and what is written."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from imaging.dicom.files import Intake, StudyFiles
+from imaging.follow import find_pairs
+from mipc import app
+from records.model import VerdictLabel
+from records.store import StoredStudy, open_store
+from tests.records.examples import miliary_screening, not_evaluable_screening
+from tests.shared import SAMPLES
+
+
+def stocked(tmp_path, screenings):
+    """Return an intake of these screenings' studies, and a store that holds them."""
+    store = open_store(tmp_path / "mipc.db")
+    for screening in screenings:
+        store.save(StoredStudy.of(screening, "files"))
+    studies = tuple(StudyFiles(screening.study, ()) for screening in screenings)
+    return Intake(studies, 0, ()), store
+
+
+def of(uid, date, patient="P-1", label=VerdictLabel.MIPC):
+    screening = miliary_screening(uid, patient_id=patient, study_date=date)
+    return replace(screening, verdict=replace(screening.verdict, label=label))
+
+
+def paired(tmp_path, screenings, *, only_flagged=True):
+    intake, store = stocked(tmp_path, screenings)
+    with store:
+        pairs, problems = find_pairs(intake, store, only_flagged=only_flagged)
+    return [(pair.baseline.study.uid, pair.follow_up.study.uid) for pair in pairs], problems
+
+
+def test_each_later_study_is_compared_with_the_first(tmp_path):
+    studies = [
+        of("1.3", "2024-09-01"),
+        of("1.1", "2024-01-05"),
+        of("1.2", "2024-03-02"),
+        of("2.1", "2024-01-01", "P-2"),
+    ]
+    assert paired(tmp_path, studies) == ([("1.1", "1.2"), ("1.1", "1.3")], [])
+
+
+def test_a_patient_of_whom_nothing_was_flagged_is_compared_only_when_asked(tmp_path):
+    studies = [
+        of(uid, date, label=VerdictLabel.NOT_MIPC)
+        for uid, date in (("1.1", "2024-01-05"), ("1.2", "2024-03-02"))
+    ]
+    assert paired(tmp_path, studies) == ([], [])
+    assert paired(tmp_path, studies, only_flagged=False)[0] == [("1.1", "1.2")]
+
+
+def test_a_study_that_could_not_be_judged_is_passed_over(tmp_path):
+    broken = not_evaluable_screening("1.1", patient_id="P-1", study_date="2024-01-01")
+    studies = [broken, of("1.2", "2024-03-02"), of("1.3", "2024-05-02")]
+    assert paired(tmp_path, studies)[0] == [("1.2", "1.3")]
+
+
+@pytest.mark.parametrize("date", ["", "2024-01-05"])
+def test_studies_that_no_date_tells_apart_are_not_compared_and_it_is_said(tmp_path, date):
+    pairs, problems = paired(tmp_path, [of("1.1", "2024-01-05"), of("1.2", date)])
+    assert pairs == []
+    assert "P-1" in problems[0]
+
+
+def test_nameless_patients_are_not_taken_for_one(tmp_path):
+    assert paired(tmp_path, [of("1.1", "2024-01-05", " "), of("1.2", "2024-03-05", " ")]) == ([], [])
+
+
+def read_rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_treated_sample_is_followed_from_the_files_to_the_tables(tmp_path):
+    """`sample_dicoms/truth.csv`: 700 nodules before treatment, 15 shrunken ones after it, none new."""
+    inputs = [str(SAMPLES / name) for name in ("miliary_treated", "miliary")]
+    done = CliRunner().invoke(app, ["track", *inputs, "--out", str(tmp_path), "--json", "--workers", "2"])
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads(done.stdout)["follow_ups"]
+    assert found["is_aligned"]
+    assert found["reading"] == "consistent with non-progression"
+    fates = found["fates"]
+    assert fates["new"] <= 2
+    assert fates["gone"] >= 0.9 * sum(fates.values())
+    assert found["volume_change"] < -0.9
+    assert found["volume_change_is_real"]
+    folder = tmp_path / "follow_up"
+    rows = {name: read_rows(folder / name) for name in ("burden.csv", "matches.csv")}
+    assert [(row["side"], row["zone"]) for row in rows["burden.csv"]][:2] == [
+        ("both", "all"),
+        ("right", "upper"),
+    ]
+    assert len(rows["burden.csv"]) == 7
+    assert len(rows["matches.csv"]) == sum(fates.values())
+    (picture,) = folder.glob("*.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    # One study alone is nothing to track; it is in the store already.
+    alone = CliRunner().invoke(app, ["track", inputs[1], "--out", str(tmp_path)])
+    assert alone.exit_code == 1
