@@ -15,6 +15,7 @@ from viewer.planning import Candidate, PlannedCase
 SAMPLES = Path("sample_dicoms")
 OUT = Path(__file__).parent / "images"
 CASES = {"P1": ("miliary", "miliary_treated"), "P2": ("few",), "P3": ("normal",)}
+PATIENCE_SECONDS = 300
 SIZE_PX = (1600, 1000)
 
 
@@ -38,10 +39,17 @@ def main() -> None:
         _sign_baseline(room)
         room.open(room.session.desk.items[1])
         hands.press("F", "Tab", "Y", "Esc", *["PgUp"] * 3)
+        _wait_for_alignment(hands)
         _picture(hands, "reading-follow-up")
         hands.press("F1")
         _picture(hands, "reading-keys")
         room.close()
+
+
+def _wait_for_alignment(hands: "_Hands") -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while hands.room._aligner.found is None and time.monotonic() < until:
+        hands.settle(0.1)
 
 
 def _sign_baseline(room) -> None:  # type: ignore[no-untyped-def]
