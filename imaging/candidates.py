@@ -39,8 +39,10 @@ class ScaleSpace:
     ----------
     hu : (p, r, c) int16 ndarray
         The scan as it is.
+    lung : (p, r, c) float32 ndarray
+        HU limited to `TISSUE_HU`, the chest wall taken out.
     levels : tuple of (p, r, c) float32 ndarray
-        HU limited to `TISSUE_HU`, smoothed.
+        `lung`, smoothed.
     start : (3,) int ndarray
         Index in the scan of voxel (0, 0, 0) of the box.
     inside : (p, r, c) bool ndarray
@@ -50,6 +52,7 @@ class ScaleSpace:
     """
 
     hu: NDArray[np.int16]
+    lung: NDArray[np.float32]
     levels: tuple[NDArray[np.float32], ...]
     start: NDArray[np.int64]
     inside: NDArray[np.bool_]
@@ -98,7 +101,7 @@ def build_scale_space(volume: Volume, lungs: Lungs) -> ScaleSpace:
     for axis, (span, block) in enumerate(zip(window, lungs.block, strict=True)):
         index = np.minimum(np.arange(span.start, span.stop) // block, near.shape[axis] - 1)
         near = np.take(near, index, axis=axis)
-    return ScaleSpace(volume.hu[tuple(window)], tuple(levels), start, near, spacing_mm)
+    return ScaleSpace(volume.hu[tuple(window)], lung, tuple(levels), start, near, spacing_mm)
 
 
 @njit(nogil=True, cache=True)

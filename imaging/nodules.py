@@ -20,6 +20,7 @@ __all__ = ["LEAST_PROBABILITY", "measure_nodules", "zone_of"]
 
 LEAST_PROBABILITY = 0.005  # rows below this would tell a curve nothing
 FIT_HU = (-1000.0, 300.0)
+WALL_HU = 100.0  # a voxel that lost so much with the wall says nothing of a nodule
 START_RADIUS_MM = (0.6, 6.0)
 SAME_MM = 1.2  # two fits nearer than this, or inside one another, are one nodule
 GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay visible through it)
@@ -95,7 +96,8 @@ def measure_nodules(
 def _fit(space: ScaleSpace, scored: Scored, resolution: Resolution) -> Fits:
     """Fit a ball to each candidate, from the radius its rays tell."""
     image = np.clip(space.hu, *FIT_HU).astype(np.float32)
-    detail = np.clip(space.hu[::4], *TISSUE_HU) - space.levels[0][::4]
+    image[np.minimum(image, TISSUE_HU[1]) - space.lung > WALL_HU] = np.nan
+    detail = space.lung[::4] - space.levels[0][::4]
     grain_hu = noise_of(detail, space.inside[::4])
     radius_mm = np.clip(scored.column("half_radius_q25_mm"), *START_RADIUS_MM)
     return fit_balls(image, scored.candidates.index, radius_mm, space.spacing_mm, resolution, grain_hu)

@@ -27,7 +27,7 @@ FLANK_MM = 2.0  # of surroundings taken into the fit
 MIN_RADIUS_MM, MAX_RADIUS_MM = 0.4, 9.0
 ITERATIONS = 14
 SUBSLICES = 3
-START_SPREAD = (0.5, 0.5, 0.5, 0.5)  # how far centre (mm) and log radius stray from where the rays put them
+START_SPREAD = (0.5, 0.5, 0.5, 0.3)  # how far centre (mm) and log radius stray from where the rays put them
 ROBUST = 2.5  # residuals beyond this many spreads lose weight (Huber 1964)
 PARAMETERS = 6  # plane, row, column (mm), log radius, contrast, background
 CORRELATED_VOXELS = 4.0  # neighbours share noise: a fit has fewer independent voxels than voxels
@@ -105,7 +105,7 @@ def _normal_equations(  # type: ignore[no-untyped-def]
                 dp = i * spacing_mm[0] - start[0]
                 dr = j * spacing_mm[1] - start[1]
                 dc = k * spacing_mm[2] - start[2]
-                if dp * dp + dr * dr + dc * dc > reach_mm * reach_mm:
+                if dp * dp + dr * dr + dc * dc > reach_mm * reach_mm or np.isnan(image[i, j, k]):
                     continue
                 value = 0.0
                 slope[:] = 0.0
@@ -212,7 +212,7 @@ def _fit_all(image, places, radii, spacing_mm, sigma, thickness, noise_hu, out, 
         x[:3] = start
         x[3] = np.log(radii[n])
         x[5] = -850.0
-        x[4] = max(float(image[p, r, c]) - x[5], 100.0)
+        x[4] = 100.0 if np.isnan(image[p, r, c]) else max(float(image[p, r, c]) - x[5], 100.0)
         first = x.copy()
         _fit(image, start, x, spacing_mm, sigma, thickness, noise_hu, SOLID_HU, SOLID_SPREAD_HU, result)
         if x[4] + x[5] < SOLID_HU - CONTRADICTION * SOLID_SPREAD_HU:
@@ -236,7 +236,7 @@ def fit_balls(
     Parameters
     ----------
     image : (planes, rows, columns) float32 ndarray
-        HU, not smoothed.
+        HU, not smoothed; NaN where nothing is to be fitted.
     index : (N, 3) float ndarray
         (plane, row, column) to start from.
     radius_mm : (N,) float ndarray

@@ -13,7 +13,7 @@ SHAPE = (40, 70, 60)
 def space_of(hu):
     levels = tuple((hu + shift).astype(np.float32) for shift in (0, 50))
     none = np.zeros(3, np.int64)
-    return ScaleSpace(hu.astype(np.int16), levels, none, np.ones(SHAPE, bool), SPACING_MM)
+    return ScaleSpace(hu.astype(np.int16), levels[0], levels, none, np.ones(SHAPE, bool), SPACING_MM)
 
 
 def candidates_at(*places):

@@ -69,3 +69,21 @@ def test_nothing_to_fit_gives_nothing():
     none = np.zeros((0, 3))
     fit = fit_balls(np.zeros((5, 5, 5), np.float32), none, np.zeros(0), (1, 1, 1), Resolution(0.6, 1.0), 10.0)
     assert len(fit.radius_mm) == 0
+
+
+def test_what_is_taken_out_says_nothing_of_the_ball():
+    image, centre = drawn(4.0, -20.0, (1.25, 0.75, 0.75), 0.6)
+    wall = image.copy()
+    columns = np.arange(image.shape[2]) < centre[0, 2] - 1.0 / 0.75  # a wall 1 mm beside the middle
+    wall[:, :, columns] = 60.0
+    without = np.where(columns, np.float32(np.nan), image)
+    sizes = [
+        2
+        * fit_balls(seen, centre, np.array([2.0]), (1.25, 0.75, 0.75), Resolution(0.6, 1.25), 10.0).radius_mm[
+            0
+        ]
+        for seen in (wall, without)
+    ]
+    # Without the wall the half that is left gives the size; with it the fit is drawn into the wall.
+    assert sizes[1] == pytest.approx(4.0, abs=0.2)
+    assert abs(sizes[0] - 4.0) > abs(sizes[1] - 4.0)
