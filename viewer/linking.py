@@ -82,7 +82,7 @@ def link_by_alignment(alignment: "Alignment", *, is_earlier: bool) -> Linking:
         return float(x), float(y), float(z)
 
     residual_mm = alignment.quality.residual_mm
-    words = "by registration" + ("" if residual_mm is None else f", ± {residual_mm:.1f} mm")
+    words = "by registration" + ("" if residual_mm is None else f"\n± {residual_mm:.1f} mm")
     return Linking(forth, back, words) if is_earlier else Linking(back, forth, words)
 
 

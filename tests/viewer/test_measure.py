@@ -152,7 +152,7 @@ def test_an_alignment_leads_both_ways_whichever_scan_is_on_the_screen():
     point = (-70.0, 10.0, 100.0)
     assert from_baseline.there(point) == from_follow_up.back(point) == pytest.approx((-70.0, 10.0, 112.0))
     assert from_baseline.back(point) == from_follow_up.there(point) == pytest.approx((-70.0, 10.0, 88.0))
-    assert from_baseline.words == "by registration, ± 0.4 mm"
+    assert from_baseline.words == "by registration\n± 0.4 mm"
 
 
 def test_without_lungs_both_lie_alike():

@@ -273,7 +273,7 @@ def test_the_baseline_opens_beside_its_follow_up_and_both_scroll_together(room, 
     signed.key("F")
     beside = room.images.beside
     assert "Baseline" in beside.title
-    assert beside.words_right.startswith("linked by position\naligning")
+    assert beside.words_right.startswith("linked\nby position\naligning")
     for z in (50.0, 75.0, 100.0):
         room.images.go_to(room.images.shown.place_mm((TARGET_MM[0], TARGET_MM[1], z + SHIFT_MM)))
         there = beside.shown.point_mm(beside.place_mm)
@@ -289,13 +289,13 @@ def test_the_baseline_opens_beside_its_follow_up_and_both_scroll_together(room, 
     while room._aligner.found is None and time.monotonic() < until:
         signed.settle(1)
         time.sleep(0.02)
-    assert beside.words_right.startswith("linked by registration, ± ")
+    assert beside.words_right.startswith("linked\nby registration\n± ")
     room.images.go_to(room.images.shown.place_mm((*TARGET_MM[:2], TARGET_MM[2] + SHIFT_MM)))
     there = beside.shown.point_mm(beside.place_mm)
     assert there == pytest.approx(TARGET_MM, abs=3.5)  # to a slice of 2.5 mm
     room._aligner._known[room._aligner._asked] = moved_by(0.0, residual_mm=4.4)
     signed.keys("F", "F")
-    assert beside.words_right == "linked by position\nnot aligned"
+    assert beside.words_right == "linked\nby position\nnot aligned"
     assert "vessels lie 4.4 mm apart" in room.message.text()
     signed.key("K")
     fixed = beside.place_mm

@@ -356,7 +356,7 @@ class Images(QObject):
             return ""
         if not self.is_linked:
             return "LINK OFF"
-        return f"linked {self._linking.words}" + (f"\n{self.link_words}" if self.link_words else "")
+        return f"linked\n{self._linking.words}" + (f"\n{self.link_words}" if self.link_words else "")
 
     def _probe_words(self, view: PlaneView) -> str:
         if self.tool is not Tool.PROBE or self.shown is None or view is not self.active:
