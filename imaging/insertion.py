@@ -11,6 +11,7 @@ profile along the patient (a box of the slice thickness, smoothed), after
 Samei 2019 (Med Phys 46:e735, performance evaluation of CT systems).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,9 @@ from scipy import ndimage
 from imaging.geometry import index_of, points_mm
 from records.model import Point, Volume
 
-__all__ = ["InsertedNodule", "ScannerBlur", "draw_sites", "insert_nodules"]
+__all__ = ["InsertedNodule", "ScannerBlur", "blurred_share", "draw_sites", "insert_nodules", "nodule_share"]
+
+Floats = NDArray[np.float64]
 
 OVERSAMPLING = 3
 
@@ -79,14 +82,11 @@ def insert_nodules(
     spacing_mm = np.asarray(volume.spacing_mm)
     centres = index_of(volume, np.array([n.centre_mm for n in nodules], float).reshape(-1, 3))
     for nodule, centre in zip(nodules, centres, strict=True):
-        long_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (2 / 3)
-        reach_mm = long_mm + 3 * blur.in_plane_sigma_mm + 0.75 * blur.slice_thickness_mm
-        low = np.floor(centre - reach_mm / spacing_mm).astype(int)
-        high = np.ceil(centre + reach_mm / spacing_mm).astype(int) + 1
-        start, stop = np.maximum(low, 0), np.minimum(high, hu.shape)
+        low, size = _window(nodule, centre, spacing_mm, blur)
+        start, stop = np.maximum(low, 0), np.minimum(low + size, hu.shape)
         if np.any(start >= stop):
             continue
-        share = _filled_share(nodule, centre - low, tuple(high - low), volume, blur)
+        share, _ = nodule_share(volume, nodule, centre, blur)
         share = share[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))]
         window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
         grain = ndimage.gaussian_filter(rng.standard_normal(share.shape), (0.0, 0.7, 0.7))
@@ -98,6 +98,35 @@ def insert_nodules(
     return hu
 
 
+def nodule_share(
+    volume: Volume, nodule: InsertedNodule, centre: Floats, blur: ScannerBlur
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the share of each voxel's point-spread function inside a nodule, and the window's first index.
+
+    Parameters
+    ----------
+    volume : Volume
+        The grid.
+    nodule : InsertedNodule
+    centre : (3,) ndarray
+        Its centre as an index of the grid.
+    blur : ScannerBlur
+    """
+    low, size = _window(nodule, centre, np.asarray(volume.spacing_mm), blur)
+    return _filled_share(nodule, centre - low, tuple(size.tolist()), volume, blur), low
+
+
+def _window(
+    nodule: InsertedNodule, centre: Floats, spacing_mm: Floats, blur: ScannerBlur
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first index and the size of the window that a nodule's image needs."""
+    long_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (2 / 3)
+    reach_mm = long_mm + 3 * blur.in_plane_sigma_mm + 0.75 * blur.slice_thickness_mm
+    low = np.floor(centre - reach_mm / spacing_mm).astype(np.int64)
+    high = np.ceil(centre + reach_mm / spacing_mm).astype(np.int64) + 1
+    return low, high - low
+
+
 def _filled_share(
     nodule: InsertedNodule,
     centre: NDArray[np.float64],
@@ -107,32 +136,69 @@ def _filled_share(
 ) -> NDArray[np.float64]:
     """Return the share of each voxel's point-spread function inside the body."""
     spacing_mm = np.asarray(volume.spacing_mm)
-    # Slices are sampled at least every 0.3 mm before the profile averages them.
-    factors = np.array([max(OVERSAMPLING, int(np.ceil(spacing_mm[0] / 0.3))), OVERSAMPLING, OVERSAMPLING])
+    along = volume.axes @ np.asarray(nodule.direction)  # the long axis in array axes
+    short_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (-1 / 3)
+    long_mm = short_mm * nodule.elongation
+    # A soft edge of one fine voxel keeps the volume exact below the fine grid.
+    fine_mm = float((spacing_mm / _oversampling(spacing_mm)).max())
+
+    def body(p: Floats, r: Floats, c: Floats) -> Floats:
+        projected = p * along[0] + r * along[1] + c * along[2]
+        squared = p**2 + r**2 + c**2 - projected**2
+        distance = np.sqrt(squared / short_mm**2 + projected**2 / long_mm**2)
+        inside: Floats = np.clip(0.5 - (distance - 1.0) * short_mm / fine_mm, 0.0, 1.0)
+        return inside
+
+    return blurred_share(body, shape, centre, spacing_mm, blur)
+
+
+def _oversampling(spacing_mm: Floats) -> NDArray[np.int64]:
+    """Return fine samples a voxel; slices are sampled at least every 0.3 mm before the profile averages."""
+    return np.array([max(OVERSAMPLING, int(np.ceil(spacing_mm[0] / 0.3))), OVERSAMPLING, OVERSAMPLING])
+
+
+def blurred_share(
+    body: Callable[[Floats, Floats, Floats], Floats],
+    shape: tuple[int, ...],
+    centre: Floats,
+    spacing_mm: Floats,
+    blur: ScannerBlur,
+) -> Floats:
+    """Return the share of each voxel's point-spread function inside a body of any form.
+
+    Parameters
+    ----------
+    body : callable
+        From open grids of (plane, row, column) millimetres to the share of each place inside, 0 to 1.
+    shape : tuple of int
+        Voxels of the window.
+    centre : (3,) ndarray
+        Index in the window where the body's own millimetres begin.
+    spacing_mm : (3,) ndarray
+        Of the scan.
+    blur : ScannerBlur
+
+    Returns
+    -------
+    (planes, rows, columns) ndarray
+        Of `shape`.
+    """
+    factors = _oversampling(spacing_mm)
     axes_mm = [
         ((np.arange(n * f) + 0.5) / f - 0.5 - c) * step
         for n, f, c, step in zip(shape, factors, centre, spacing_mm, strict=True)
     ]
-    p, r, c = np.meshgrid(*axes_mm, indexing="ij", sparse=True)
-    along = volume.axes @ np.asarray(nodule.direction)  # the long axis in array axes
-    projected = p * along[0] + r * along[1] + c * along[2]
-    squared = p**2 + r**2 + c**2 - projected**2
-    short_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (-1 / 3)
-    long_mm = short_mm * nodule.elongation
-    distance = np.sqrt(squared / short_mm**2 + projected**2 / long_mm**2)
-    # A soft edge of one fine voxel keeps the volume exact below the fine grid.
-    fine_mm = float((spacing_mm / factors).max())
-    body = np.clip(0.5 - (distance - 1.0) * short_mm / fine_mm, 0.0, 1.0)
+    fine = body(*np.meshgrid(*axes_mm, indexing="ij", sparse=True))
     fine_spacing = spacing_mm / factors
     sigma = blur.in_plane_sigma_mm / fine_spacing
-    body = ndimage.gaussian_filter1d(body, sigma[1], axis=1, mode="constant")
-    body = ndimage.gaussian_filter1d(body, sigma[2], axis=2, mode="constant")
-    body = ndimage.gaussian_filter1d(body, blur.profile_sigma_mm() / fine_spacing[0], axis=0, mode="constant")
+    fine = ndimage.gaussian_filter1d(fine, sigma[1], axis=1, mode="constant")
+    fine = ndimage.gaussian_filter1d(fine, sigma[2], axis=2, mode="constant")
+    fine = ndimage.gaussian_filter1d(fine, blur.profile_sigma_mm() / fine_spacing[0], axis=0, mode="constant")
     width = max(1, round(blur.slice_thickness_mm / fine_spacing[0]))
-    body = ndimage.uniform_filter1d(body, width, axis=0, mode="constant", origin=0)
-    blocks = body.reshape(*(x for n, f in zip(shape, factors, strict=True) for x in (n, f)))
+    fine = ndimage.uniform_filter1d(fine, width, axis=0, mode="constant", origin=0)
+    blocks = fine.reshape(*(x for n, f in zip(shape, factors, strict=True) for x in (n, f)))
     # One fine sample a voxel would do after the profile; the mean over the plane is the pixel itself.
-    share: NDArray[np.float64] = blocks[:, factors[0] // 2].mean(axis=(2, 4))
+    share: Floats = blocks[:, factors[0] // 2].mean(axis=(2, 4))
     return np.clip(share, 0.0, 1.0)
 
 
