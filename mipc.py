@@ -202,6 +202,47 @@ def _asking(what: "Callable[[Nodes], Answer]", nodes: Path) -> "Answer":
         _stop("stopped; the same command goes on where this one stopped", INTERRUPTED)
 
 
+StoreOption = Annotated[str, typer.Option(help="The study database that mipc screen wrote, file or URL.")]
+
+
+@app.command()
+def explain(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID or patient ID.")],
+    store: StoreOption,
+    out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="Print the verdict for a program.")] = False,
+) -> None:
+    """Say why a study was judged as it was, and show it."""
+    from imaging.explain import explain_command
+    from records.errors import StoreError
+
+    try:
+        explain_command(study, store, out, prints_json=json)
+    except StoreError as error:
+        _stop(str(error), NOTHING_USABLE)
+
+
+@app.command()
+def rejudge(
+    store: StoreOption,
+    out: Annotated[Path, typer.Option(help="Folder for the new store, tables, report and changes.csv.")],
+    protocol: Annotated[
+        Path | None, typer.Option(show_default=False, help="Thresholds, a TOML file [those shipped].")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print who changed side for a program.")] = False,
+) -> None:
+    """Judge screened studies by other thresholds, without reading a pixel."""
+    from imaging.protocol import ProtocolError
+    from imaging.rejudge import rejudge_command
+    from records.errors import StoreError
+
+    try:
+        status = rejudge_command(store, protocol, out, prints_json=json)
+    except (ProtocolError, StoreError) as error:
+        _stop(str(error), WRONG_USAGE)
+    raise typer.Exit(status)
+
+
 @app.command()
 def respond(
     inputs: Annotated[

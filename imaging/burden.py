@@ -2,7 +2,7 @@
 
 Micronodules are what is under 10 mm: larger lesions are measured one by one (RECIST 1.1), and a single mass
 would outweigh a thousand nodules. Each scan's burden stands for what is *there*: marks, less the false ones
-the model makes, over its recall at each size, as in `imaging.pattern`.
+the model makes, over its recall at each size, as in `imaging.count`.
 
 The change is told from the nodules themselves and not from two totals: both scans look at the same lungs,
 so what the detector misses it mostly misses twice. What persists is counted in both scans with the weights
@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from imaging.count import INTERVAL, RECALL_UNCERTAINTY, Recall
 from imaging.matching import Fate, Trace
-from imaging.pattern import INTERVAL, LARGE_MM, RECALL_UNCERTAINTY, Recall
+from imaging.pattern import LARGE_MM
 from records.model import Estimate, Nodule, Side, Zone, ZoneSummary
 
 __all__ = ["Burden", "Change", "ZoneBurden", "burden_by_zone"]

@@ -1,52 +1,37 @@
 """How the nodules lie in the lungs: the quantities that the criteria are judged on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from imaging.lungs import LEFT, RIGHT, Lungs
-from records.model import Attenuation, Estimate, Nodule, Pattern, Side, Zone, ZoneSummary
+from imaging.count import Recall, estimate_count
+from imaging.lungs import Lungs
+from imaging.texture import Texture
+from imaging.zones import zone_volumes_ml
+from records.model import Arrangement, Attenuation, Estimate, Nodule, Pattern, Side, Zone, ZoneSummary
 
-__all__ = ["Recall", "describe_pattern"]
+__all__ = ["Recall", "describe_pattern", "share_at_most"]
 
 LARGE_MM = 10.0  # RECIST 1.1 measurable, and a candidate for the primary tumour
 TINY_MM = 5.0
-LEAST_RECALL = 0.25  # fewer than one in four found, and the estimate would be mostly correction
-RECALL_UNCERTAINTY = 0.15  # relative, between scanners
 INTERVAL = 0.90
 OCCUPIED_SHARE = 0.1  # of the mean density
 OCCUPIED_LEAST = 1.0  # estimated nodules
+RESAMPLES = 200
 
-
-class Recall:
-    """The share of nodules found at the operating point, by diameter.
-
-    Parameters
-    ----------
-    edges_mm : sequence of (low, high)
-        Ranges of diameter, ascending.
-    shares : sequence of float
-        Measured on simulated nodules in lungs the model had not seen.
-    false_marks : float
-        A scan, at the same operating point.
-    """
-
-    def __init__(
-        self, edges_mm: Sequence[Sequence[float]], shares: Sequence[float], false_marks: float
-    ) -> None:
-        self.middles_mm = [(low + high) / 2 for low, high in edges_mm]
-        self.shares = [max(share, LEAST_RECALL) for share in shares]
-        self.false_marks = false_marks
-
-    def at(self, diameter_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the share found at each diameter; beyond the ends as at the ends."""
-        return np.interp(diameter_mm, self.middles_mm, self.shares)
+Floats = NDArray[np.float64]
+Volumes = dict[tuple[Side, Zone], float]
 
 
 def describe_pattern(
-    nodules: Sequence[Nodule], lungs: Lungs, recall: Recall, septal_index: float, consolidation_ml: float
+    nodules: Sequence[Nodule],
+    lungs: Lungs,
+    recall: Recall,
+    texture: Texture,
+    arrangement: Arrangement | None,
+    consolidation_ml: float,
 ) -> Pattern:
     """Measure the pattern.
 
@@ -57,62 +42,54 @@ def describe_pattern(
     lungs : Lungs
     recall : Recall
         Of the model at this slice thickness.
-    septal_index, consolidation_ml : float
-        From `imaging.texture` and `imaging.lesions`.
+    texture, arrangement, consolidation_ml
+        From `imaging.texture`, `imaging.arrangement` and `imaging.lesions`.
     """
     reported = [n for n in nodules if n.reported]
+    small = [n for n in reported if n.diameter_mm.value < LARGE_MM]
     diameters = np.array([n.diameter_mm.value for n in reported])
     weights = 1.0 / recall.at(diameters) if reported else np.zeros(0)
-    volumes = _zone_volumes_ml(lungs)
-    count = _count(weights, recall.false_marks)
+    volumes = zone_volumes_ml(lungs)
+    count = estimate_count(weights, recall.false_marks)
     zones = _zones(reported, weights, volumes, count.value, recall.false_marks)
     by_side = {side: sum(z.nodule_count for z in zones if z.side is side) for side in Side}
-    ml_of = {side: sum(z.volume_ml for z in zones if z.side is side) for side in Side}
-    small = [n for n in reported if n.diameter_mm.value < LARGE_MM]
-    sizes = np.array([n.diameter_mm.value for n in small])
+
+    def spread(over: Callable[[Sequence[ZoneSummary]], float]) -> Estimate:
+        """Return a quantity of the zones, and its interval if the nodules were drawn again."""
+        again = _drawn_zones(reported, weights, volumes, count.value, recall.false_marks)
+        return _interval(over(zones), np.array([over(z) for z in again]))
+
     return Pattern(
         nodule_count=count,
         count_right=by_side[Side.RIGHT],
         count_left=by_side[Side.LEFT],
         zones=zones,
         zones_occupied=_occupied(zones),
-        fraction_le_5mm=_share(diameters <= TINY_MM) if reported else None,
+        fraction_le_5mm=share_at_most(nodules, TINY_MM),
         median_diameter_mm=float(np.median(diameters)) if reported else None,
-        diameter_cv=float(sizes.std() / sizes.mean()) if len(sizes) > 1 else None,
-        roundness=float(np.median([n.roundness for n in small])) if small else None,
-        balance=_ratio([by_side[s] / max(ml_of[s], 1.0) for s in Side]),
-        evenness=_evenness([z.density_per_l for z in zones]),
-        ground_glass_fraction=(
-            sum(n.attenuation is Attenuation.GROUND_GLASS for n in reported) / len(reported)
-            if reported
-            else 0.0
-        ),
-        septal_index=septal_index,
-        lesions_ge_10mm=sum(n.diameter_mm.value >= LARGE_MM for n in reported),
+        diameter_cv=_resampled(small, lambda d: float(d.std() / d.mean()), "diameter")
+        if len(small) > 1
+        else None,
+        roundness=_resampled(small, lambda r: float(np.median(r)), "roundness") if small else None,
+        balance=spread(_balance),
+        evenness=spread(_evenness),
+        ground_glass_fraction=_share_of(small, Attenuation.GROUND_GLASS),
+        septal_index=texture.septal_index,
+        haze_fraction=texture.haze_fraction,
+        arrangement=arrangement,
+        lesions_ge_10mm=len(reported) - len(small),
         consolidation_ml=consolidation_ml,
     )
 
 
-def _zone_volumes_ml(lungs: Lungs) -> dict[tuple[Side, Zone], float]:
-    voxel_ml = float(np.prod(lungs.coarse_spacing_mm)) / 1000
-    volumes = {}
-    for side, label in ((Side.RIGHT, RIGHT), (Side.LEFT, LEFT)):
-        areas = np.count_nonzero(lungs.coarse == label, axis=(1, 2))
-        filled = np.flatnonzero(areas)
-        low, high = int(filled[0]), int(filled[-1]) + 1
-        share = (np.arange(low, high) + 0.5 - low) / (high - low)
-        third = np.minimum((3 * share).astype(int), 2)
-        for index, zone in ((2, Zone.UPPER), (1, Zone.MIDDLE), (0, Zone.LOWER)):
-            volumes[side, zone] = float(areas[low:high][third == index].sum()) * voxel_ml
-    return volumes
+def share_at_most(nodules: Sequence[Nodule], limit_mm: float) -> Estimate | None:
+    """Return the share of the reported nodules whose diameter is at most `limit_mm`; None of none."""
+    diameters = np.array([n.diameter_mm.value for n in nodules if n.reported])
+    return _share(diameters <= limit_mm) if len(diameters) else None
 
 
 def _zones(
-    reported: Sequence[Nodule],
-    weights: NDArray[np.float64],
-    volumes: dict[tuple[Side, Zone], float],
-    count: float,
-    false_marks: float,
+    reported: Sequence[Nodule], weights: Floats, volumes: Volumes, count: float, false_marks: float
 ) -> tuple[ZoneSummary, ...]:
     """Share the estimated count out over the zones.
 
@@ -129,19 +106,35 @@ def _zones(
     return tuple(ZoneSummary(*key, volumes[key], scale * value) for key, value in left.items())
 
 
-def _count(weights: NDArray[np.float64], false_marks: float) -> Estimate:
-    """Estimate how many nodules there are, from how many were reported.
+def _drawn_zones(
+    reported: Sequence[Nodule], weights: Floats, volumes: Volumes, count: float, false_marks: float
+) -> list[tuple[ZoneSummary, ...]]:
+    """Return the zones as they might have come out: each zone's marks drawn again from a Poisson law."""
+    rng = np.random.default_rng(0)
+    total_ml = sum(volumes.values())
+    sums = []
+    for (side, zone), volume_ml in volumes.items():
+        here = np.array([n.side is side and n.zone is zone for n in reported], bool)
+        found = rng.poisson(np.count_nonzero(here), RESAMPLES)
+        weight = float(weights[here].mean()) if here.any() else 1.0
+        sums.append(np.maximum(0.0, found - false_marks * volume_ml / total_ml) * weight)
+    return [
+        tuple(ZoneSummary(*key, ml, float(n)) for (key, ml), n in zip(volumes.items(), draw, strict=True))
+        for draw in np.array(sums).T
+    ]
 
-    True and false marks are Poisson counts; each true mark stands for 1/recall nodules.
-    """
-    found = len(weights)
-    weight = float(weights.mean()) if found else 1.0
-    value = max(0.0, (found - false_marks) * weight)
-    tail = (1 - INTERVAL) / 2
-    low = stats.gamma.ppf(tail, found) if found else 0.0
-    high = stats.gamma.ppf(1 - tail, found + 1)
-    lowest = max(0.0, float(low) - false_marks) * weight / (1 + RECALL_UNCERTAINTY)
-    return Estimate(value, min(value, lowest), max(value, float(high) * weight * (1 + RECALL_UNCERTAINTY)))
+
+def _interval(value: float, again: Floats) -> Estimate:
+    low, high = np.quantile(again, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
+    return Estimate(value, min(value, float(low)), max(value, float(high)))
+
+
+def _resampled(nodules: Sequence[Nodule], over: Callable[[Floats], float], what: str) -> Estimate:
+    """Return a quantity of diameters or roundnesses with its bootstrap interval."""
+    values = np.array([n.diameter_mm.value if what == "diameter" else n.roundness for n in nodules])
+    rng = np.random.default_rng(0)
+    again = [over(values[rng.integers(len(values), size=len(values))]) for _ in range(RESAMPLES)]
+    return _interval(over(values), np.array(again))
 
 
 def _share(truths: NDArray[np.bool_]) -> Estimate:
@@ -153,17 +146,29 @@ def _share(truths: NDArray[np.bool_]) -> Estimate:
     return Estimate(hits / total, low, high)
 
 
+def _share_of(nodules: Sequence[Nodule], attenuation: Attenuation) -> Estimate:
+    if not nodules:
+        return Estimate(0.0, 0.0, 0.0)
+    return _share(np.array([n.attenuation is attenuation for n in nodules]))
+
+
 def _occupied(zones: Sequence[ZoneSummary]) -> int:
     mean = 1000 * sum(z.nodule_count for z in zones) / max(sum(z.volume_ml for z in zones), 1.0)
     return sum(z.nodule_count >= OCCUPIED_LEAST and z.density_per_l >= OCCUPIED_SHARE * mean for z in zones)
 
 
-def _ratio(densities: Sequence[float]) -> float:
+def _balance(zones: Sequence[ZoneSummary]) -> float:
+    """Return the density of the emptier lung over that of the fuller; 1 if both are empty."""
+    densities = []
+    for side in Side:
+        here = [z for z in zones if z.side is side]
+        densities.append(sum(z.nodule_count for z in here) / max(sum(z.volume_ml for z in here), 1.0))
     return min(densities) / max(densities) if max(densities) > 0 else 1.0
 
 
-def _evenness(densities: Sequence[float]) -> float:
+def _evenness(zones: Sequence[ZoneSummary]) -> float:
     """Return the entropy of the densities over its maximum (Pielou 1966, J Theor Biol 13:131)."""
+    densities = [z.density_per_l for z in zones]
     total = sum(densities)
     if total <= 0:
         return 1.0

@@ -32,9 +32,15 @@ class Protocol:
     bilateral_least_balance: float
     diffuse_least_zones: float
     diffuse_least_evenness: float
+    random_largest_clustering: float
     ground_glass_largest_fraction: float
+    ground_glass_largest_haze: float
     lymphangitic_largest_septal_index: float
     quality_largest_slice_mm: float
+    quality_largest_noise_hu: float
+    probability_offset: float
+    probability_slope: float
+    probability_prevalence: float
     sources: dict[str, str]
 
 

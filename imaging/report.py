@@ -23,8 +23,9 @@ from imaging.dicom.files import Problem
 from imaging.legible import legible
 from imaging.pictures import SLAB_MM, Pictures, Plane, Slab
 from imaging.tables import write_atomically
+from imaging.thresholds import FACTORS, tabulate, varied
 from records.errors import Reason
-from records.model import Estimate, Nodule, Provenance, Screening, VerdictLabel
+from records.model import Estimate, Finding, Nodule, Provenance, Screening, VerdictLabel
 from records.store import Store, StoredStudy
 
 __all__ = ["CohortRow", "page_name", "write_cohort_page", "write_study_page"]
@@ -61,6 +62,8 @@ class CohortRow:
     zones_occupied: int
     reason: Reason | None
     sentence: str
+    varied: tuple[VerdictLabel, ...]  # the label with each threshold moved
+    findings: tuple[Finding, ...]  # of the first study of a page: they know the thresholds
 
     @classmethod
     def of(cls, screening: Screening) -> "CohortRow":
@@ -82,6 +85,8 @@ class CohortRow:
             zones_occupied=pattern.zones_occupied if pattern else 0,
             reason=verdict.reason,
             sentence=legible(verdict.sentence, 300),
+            varied=varied(screening),
+            findings=(*verdict.criteria, *verdict.exclusions),
         )
 
     @property
@@ -127,6 +132,8 @@ def write_cohort_page(
             rows=rows,
             counts=[(label, labels[label]) for label in LABELS],
             reasons=sorted(reasons.items(), key=lambda item: (-item[1], item[0])),
+            thresholds=tabulate([row.varied for row in rows], _judged(rows)),
+            factors=FACTORS,
             problems=problems,
             other_files=other_files,
         ):
@@ -222,6 +229,11 @@ def _mark(slab: Slab, nodule: Nodule) -> Mark:
     return Mark(
         nodule.nodule_id, round(column + 0.5, 1), round(row + 0.5, 1), round(radius_mm / slab.pixel_mm, 1)
     )
+
+
+def _judged(rows: Sequence[CohortRow]) -> tuple[Finding, ...]:
+    """Return the findings of any study that was judged; none if none was."""
+    return next((row.findings for row in rows if row.findings), ())
 
 
 def _likeliest_first(row: CohortRow) -> tuple[float, int, str]:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from imaging import dicom
+from imaging.arrangement import describe_arrangement
 from imaging.candidates import build_scale_space, find_candidates
 from imaging.classifier import Model, load_model, score
 from imaging.lesions import find_lesions
@@ -14,8 +15,9 @@ from imaging.pattern import Recall, describe_pattern
 from imaging.pictures import Pictures, draw
 from imaging.protocol import Protocol, provenance
 from imaging.resolution import measure_resolution, noise_of
-from imaging.texture import septal_index
-from imaging.verdict import judge, not_evaluable
+from imaging.texture import measure_texture
+from imaging.verdict import judge, measured_for, not_evaluable
+from imaging.vessels import vessel_distance_mm
 from records.errors import ScreeningError
 from records.model import LungSummary, Nodule, Pattern, Screening, Volume
 
@@ -67,11 +69,13 @@ def find_nodules(volume: Volume, model: Model) -> Findings:
         scored = score(model, space, find_candidates(space, noise_hu), noise_hu)
         resolution, lesions = measuring.result(), finding.result()
     nodules = measure_nodules(volume, lungs, space, scored, lesions, resolution, model.operating_probability)
+    vessel_mm = vessel_distance_mm(space, lungs)
     pattern = describe_pattern(
         nodules,
         lungs,
         recall_of(model, slice_mm(volume)),
-        septal_index(space, lungs, noise_hu),
+        measure_texture(space, lungs, vessel_mm, noise_hu),
+        describe_arrangement(nodules, volume, lungs, vessel_mm),
         lesions.consolidation_ml,
     )
     summary = LungSummary(
@@ -102,7 +106,8 @@ def screen_study(study: dicom.StudyFiles, protocol: Protocol) -> Screened:
         choice, volume = _first_readable(choice)
         notes = volume.notes
         findings = find_nodules(volume, model)
-        verdict = judge(findings.pattern, protocol, slice_mm(volume))
+        pattern = measured_for(findings.pattern, findings.nodules, protocol)
+        verdict = judge(pattern, protocol, slice_mm(volume), findings.summary.noise_hu)
         pictures = draw(volume, findings.lungs.labels, findings.nodules)
     except ScreeningError as error:
         verdict = not_evaluable(error.reason, error.sentence)
@@ -112,7 +117,7 @@ def screen_study(study: dicom.StudyFiles, protocol: Protocol) -> Screened:
         choice=_choice_in_words(choice, notes),
         lungs=findings.summary if findings else None,
         nodules=findings.nodules if findings else (),
-        pattern=findings.pattern if findings else None,
+        pattern=measured_for(findings.pattern, findings.nodules, protocol) if findings else None,
         verdict=verdict,
         provenance=made,
         seconds=time.perf_counter() - began,

@@ -136,7 +136,7 @@ def study_row(screening: Screening) -> tuple[str, ...]:
         number_cell(pattern.count_left if pattern else None, 1),
         number_cell(small.value if small else None, 4),
         number_cell(pattern.median_diameter_mm if pattern else None, 2),
-        number_cell(pattern.diameter_cv if pattern else None, 3),
+        number_cell(pattern.diameter_cv.value if pattern and pattern.diameter_cv else None, 3),
         str(pattern.zones_occupied) if pattern else "",
         _holding(verdict.criteria),
         _holding(verdict.exclusions),

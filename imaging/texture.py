@@ -1,39 +1,168 @@
-"""Plates in the lung: thickened septa show as sheets, where vessels are tubes and nodules balls."""
+"""What the lung between the nodules looks like: sheets, haze, and how strong its grain is.
+
+A random but seeded sample of places is looked at. A thickened septum is a sheet: bright against both sides,
+and it goes on in every direction of its own plane, where a vessel goes on in two and a nodule in none. Ground
+glass is where even the darkest surroundings of a place are too bright for air.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
+from scipy import stats
 
-from imaging.candidates import SCALES_MM, Candidates, ScaleSpace
-from imaging.features import FEATURE_NAMES, describe_quickly
+from imaging.candidates import ScaleSpace
+from imaging.filters import in_slabs
 from imaging.lungs import Lungs
+from imaging.probes import at
+from records.model import Estimate
 
-__all__ = ["septal_index"]
+__all__ = ["Texture", "measure_texture"]
 
 SAMPLES = 20_000
 DEPTH_MM = 6.0  # from the pleura and the hilum, which are sheets themselves
 BAND = 1  # of the scales: a septum with its blur is about 2 mm thick
-LEAST_BEND_HU = 40.0
-PLATE = 0.35  # second over first curvature: 0 sheet, 1 tube
+SIDE_MM = 3.0  # a sheet is compared with what lies so far on both sides of it
+REACH_MM = (2.5, 4.5)  # and has to go on so far
+AROUND = 8  # directions in its plane
+LEAST_AROUND = 7
+LEAST_CONTRAST_HU = 45.0
+LEAST_NOISES = 2.0
+GOES_ON = 0.4  # of the contrast
+SHELL_MM = 4.0
+SHELL_RAYS = 26
+HAZE_QUANTILE = 0.2
+HAZE_HU = (-760.0, -300.0)  # ground glass is usually counted from -750 HU
+INTERVAL = 0.90
 
 
-def septal_index(space: ScaleSpace, lungs: Lungs, noise_hu: float) -> float:
-    """Return the share of the inner lung that lies in plate-like structures.
+@dataclass(frozen=True, slots=True)
+class Texture:
+    """Shares of the inner lung, and the strength of its grain at the size of small nodules."""
 
-    A random but seeded sample of places is looked at: 20,000 give the share to a tenth of itself.
+    septal_index: Estimate
+    haze_fraction: float
+    speckle_hu2: float  # mean square of the difference of Gaussians, away from vessels
+
+
+def measure_texture(
+    space: ScaleSpace, lungs: Lungs, vessel_mm: NDArray[np.float32], noise_hu: float
+) -> Texture:
+    """Measure the texture on 20,000 places, which give a share of 5 % to a tenth of itself.
+
+    Parameters
+    ----------
+    space : ScaleSpace
+    lungs : Lungs
+    vessel_mm : (p, r, c) ndarray
+        Distance to the vessels on the coarse grid.
+    noise_hu : float
+        Of the finest level.
     """
-    rng = np.random.default_rng(0)
     inside = np.argwhere(lungs.depth_mm > DEPTH_MM)
     if len(inside) == 0:
-        return 0.0
-    coarse = inside[rng.integers(len(inside), size=SAMPLES)] + rng.uniform(-0.5, 0.5, (SAMPLES, 3))
-    index = (coarse + 0.5) * np.asarray(lungs.block) - 0.5 - space.start
-    points = Candidates(index, np.full(SAMPLES, BAND), np.zeros(SAMPLES))
-    quick = describe_quickly(space, points, noise_hu)
+        return Texture(Estimate(0.0, 0.0, 0.0), 0.0, 0.0)
+    rng = np.random.default_rng(0)
+    coarse = inside[rng.integers(len(inside), size=SAMPLES)]
+    places = (coarse + rng.uniform(0, 1, (SAMPLES, 3))) * np.asarray(lungs.block) - 0.5 - space.start
+    out = np.empty((SAMPLES, 3))
+    spacing = np.asarray(space.spacing_mm)
+    least_hu = max(LEAST_CONTRAST_HU, LEAST_NOISES * noise_hu)
+    sharp, soft = space.levels[BAND], space.levels[BAND + 1]
+    rays = _shell(SHELL_RAYS)
+    in_slabs(lambda a, b: _look(sharp, soft, places, spacing, rays, least_hu, out, a, b), SAMPLES)
+    hazy = (out[:, 1] > HAZE_HU[0]) & (out[:, 1] < HAZE_HU[1])
+    apart = vessel_mm[tuple(coarse.T)] > SHELL_MM
+    speckle = float(np.mean(out[apart, 2] ** 2)) if apart.any() else 0.0
+    return Texture(_share(out[:, 0] > 0.5), float(hazy.mean()), speckle)
 
-    def column(name: str) -> NDArray[np.float32]:
-        return quick[:, FEATURE_NAMES.index(name)]
 
-    scale = SCALES_MM[BAND]
-    bend_hu = column(f"hessian_{scale}mm_strength") * np.exp(column("log_contrast"))
-    plates = (bend_hu > LEAST_BEND_HU) & (np.abs(column(f"hessian_{scale}mm_second")) < PLATE)
-    return float(plates.mean())
+def _shell(count: int) -> NDArray[np.float64]:
+    """Return unit vectors spread evenly over the sphere."""
+    k = np.arange(count)
+    height = 1 - (2 * k + 1) / count
+    turn = np.pi * (1 + 5**0.5) * k
+    width = np.sqrt(1 - height**2)
+    return np.stack([height, width * np.sin(turn), width * np.cos(turn)], axis=1)
+
+
+def _share(truths: NDArray[np.bool_]) -> Estimate:
+    """Return a share with its Jeffreys interval (Brown 2001, Stat Sci 16:101)."""
+    hits, total = int(truths.sum()), len(truths)
+    tail = (1 - INTERVAL) / 2
+    low, high = stats.beta.ppf((tail, 1 - tail), hits + 0.5, total - hits + 0.5)
+    value = hits / total
+    return Estimate(value, min(value, float(low)), max(value, float(high)))
+
+
+@njit(nogil=True, cache=True)
+def _look(sharp, soft, places, spacing_mm, rays, least_hu, out, start, stop):  # type: ignore[no-untyped-def]
+    """Write for each place: 1 if it lies in a sheet, how dark its surroundings are, and its grain."""
+    shell = np.empty(rays.shape[0])
+    for n in range(start, stop):
+        p, r, c = places[n, 0], places[n, 1], places[n, 2]
+        for ray in range(rays.shape[0]):
+            shell[ray] = at(
+                sharp,
+                p + SHELL_MM * rays[ray, 0] / spacing_mm[0],
+                r + SHELL_MM * rays[ray, 1] / spacing_mm[1],
+                c + SHELL_MM * rays[ray, 2] / spacing_mm[2],
+            )
+        shell.sort()
+        here = at(sharp, p, r, c)
+        out[n, 0] = 1.0 if _in_sheet(sharp, p, r, c, here, spacing_mm, rays, least_hu) else 0.0
+        out[n, 1] = shell[int(HAZE_QUANTILE * shell.size)]
+        out[n, 2] = here - at(soft, p, r, c)
+
+
+@njit(nogil=True, cache=True)
+def _in_sheet(image, p, r, c, here, spacing_mm, rays, least_hu):  # type: ignore[no-untyped-def]
+    """Return whether a place lies in a sheet: the direction it is darkest along is the sheet's normal."""
+    contrast = -1e9
+    normal = np.zeros(3)
+    for ray in range(rays.shape[0]):
+        dp = SIDE_MM * rays[ray, 0] / spacing_mm[0]
+        dr = SIDE_MM * rays[ray, 1] / spacing_mm[1]
+        dc = SIDE_MM * rays[ray, 2] / spacing_mm[2]
+        sides = max(at(image, p + dp, r + dr, c + dc), at(image, p - dp, r - dr, c - dc))
+        if here - sides > contrast:
+            contrast = here - sides
+            normal[:] = rays[ray]
+    if contrast < least_hu:
+        return False
+    first = np.zeros(3)
+    first[np.argmin(np.abs(normal))] = 1.0
+    first -= (first @ normal) * normal
+    first /= np.sqrt(first @ first)
+    second = np.array(
+        [
+            normal[1] * first[2] - normal[2] * first[1],
+            normal[2] * first[0] - normal[0] * first[2],
+            normal[0] * first[1] - normal[1] * first[0],
+        ]
+    )
+    goes_on = 0
+    for turn in range(AROUND):
+        angle = 2 * np.pi * turn / AROUND
+        along = np.cos(angle) * first + np.sin(angle) * second
+        whole = True
+        for reach in REACH_MM:
+            bright = -1e9
+            # A septum bends: it may lie a little off the plane.
+            for off in (-0.8, 0.0, 0.8):
+                way = reach * along + off * normal
+                bright = max(
+                    bright,
+                    at(
+                        image,
+                        p + way[0] / spacing_mm[0],
+                        r + way[1] / spacing_mm[1],
+                        c + way[2] / spacing_mm[2],
+                    ),
+                )
+            if bright - (here - contrast) < GOES_ON * contrast:
+                whole = False
+        if whole:
+            goes_on += 1
+    return goes_on >= LEAST_AROUND

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from imaging.alignment import Alignment, Quality
 from imaging.burden import ZoneBurden, burden_by_zone
+from imaging.count import Recall
 from imaging.lungs import Lungs
 from imaging.matching import Fate, Scan, Trace, match
-from imaging.pattern import Recall
 from imaging.registration import align
 from imaging.repeatability import SizeChange, size_change
 from imaging.suggestion import Reading, Suggestion, suggest

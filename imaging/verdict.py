@@ -1,24 +1,22 @@
-"""The verdict: each criterion and exclusion measured, compared and said in words.
+"""The verdict: every rule of `imaging.rules` measured, the weakest one deciding, and said in words."""
 
-The criteria are those of Wu 2013 (Eur Respir J 41:417, "MIPC image-based
-criteria"): profuse, tiny, discrete, round, uniform nodules, diffuse through both lungs, too many
-to count, most of 5 mm or less; not one-sided, not ground glass, not lymphangitic.
-"""
-
+from collections.abc import Sequence
+from dataclasses import replace
 from math import exp, log
 
+from imaging.pattern import TINY_MM, share_at_most
 from imaging.protocol import Protocol
+from imaging.rules import CRITERIA, EXCLUSIONS, Rule, find
 from records.errors import Reason
-from records.model import Estimate, Finding, Pattern, Verdict, VerdictLabel
+from records.model import Finding, Nodule, Pattern, Verdict, VerdictLabel
 
-__all__ = ["judge", "not_evaluable"]
+__all__ = ["judge", "label_of", "margin", "measured_for", "not_evaluable"]
 
-ENOUGH_NODULES = 8.0  # fewer say nothing about size, shape or spread
-PLAIN_SHARE = 3.0  # a thick scan whose upper count is this far under the cut is plainly empty
-SHARPNESS = 4.0  # of the probability about a threshold, in units of log measured over threshold
+PLAIN_SHARE = 3.0  # a poor scan whose upper count is this far under the cut is plainly empty
+FARTHEST = 3.0  # on the wrong side; beyond it makes no difference
 
 
-def judge(pattern: Pattern, protocol: Protocol, slice_mm: float) -> Verdict:
+def judge(pattern: Pattern, protocol: Protocol, slice_mm: float, noise_hu: float = 0.0) -> Verdict:
     """Judge a pattern.
 
     Parameters
@@ -29,34 +27,44 @@ def judge(pattern: Pattern, protocol: Protocol, slice_mm: float) -> Verdict:
         The thresholds.
     slice_mm : float
         The larger of slice thickness and slice spacing.
+    noise_hu : float
+        Standard deviation of fine detail in the lungs (`LungSummary`).
     """
-    criteria = _criteria(pattern, protocol)
-    exclusions = _exclusions(pattern, protocol)
-    probability = _probability(pattern, protocol)
-    failed = [f for f in criteria if f.holds is False]
-    excluded = [f for f in exclusions if f.holds]
-    unsure = [f for f in (*criteria, *exclusions) if f.holds is None]
-    too_thick = slice_mm > protocol.quality_largest_slice_mm
+    criteria = tuple(find(rule, pattern, protocol) for rule in CRITERIA)
+    exclusions = tuple(find(rule, pattern, protocol) for rule in EXCLUSIONS)
+    poor = _poor(slice_mm, noise_hu, protocol)
     plainly_few = PLAIN_SHARE * pattern.nodule_count.high < protocol.profuse_least_nodules
     reason: Reason | None = None
-    if too_thick and not plainly_few:
-        label, reason = VerdictLabel.INDETERMINATE, Reason.POOR_QUALITY
-        sentence = (
-            f"Slices of {slice_mm:.1f} mm average nodules of 5 mm or less away "
-            f"(limit {protocol.quality_largest_slice_mm:.1f} mm): a thinner reconstruction would settle it."
-        )
-    elif failed or excluded:
-        label = VerdictLabel.NOT_MIPC
-        sentence = "Not miliary carcinomatosis: " + " ".join(f.sentence for f in (*failed, *excluded))
-    elif unsure:
-        label, reason = VerdictLabel.INDETERMINATE, Reason.NEAR_THRESHOLD
-        sentence = "Too near a threshold to tell: " + " ".join(f.sentence for f in unsure)
+    label = label_of(criteria, exclusions)
+    if poor and not plainly_few:
+        label, reason, sentence = VerdictLabel.INDETERMINATE, Reason.POOR_QUALITY, poor
+    elif label is VerdictLabel.NOT_MIPC:
+        against = [*(f for f in criteria if f.holds is False), *(f for f in exclusions if f.holds)]
+        sentence = "Not miliary carcinomatosis. " + _paragraph(against)
+    elif label is VerdictLabel.INDETERMINATE:
+        unsure = [f for f in (*criteria, *exclusions) if f.holds is None]
+        reason = Reason.NEAR_THRESHOLD
+        sentence = f"Too near a threshold to tell. {_paragraph(unsure)} To settle it: {_settling(unsure)}."
     else:
-        label = VerdictLabel.MIPC
-        sentence = "Meets all image criteria of miliary carcinomatosis: " + " ".join(
-            f.sentence for f in criteria
-        )
-    return Verdict(label, probability, criteria, exclusions, reason, sentence)
+        sentence = "Meets all image criteria of miliary carcinomatosis. " + _paragraph(criteria)
+    probability = _probability(margin(pattern, protocol), protocol)
+    return Verdict(label, probability, criteria, exclusions, reason, sentence + _beside(pattern))
+
+
+def label_of(criteria: Sequence[Finding], exclusions: Sequence[Finding]) -> VerdictLabel:
+    """Return what findings add up to: one plain no decides, then one doubt, then all agree."""
+    if any(f.holds is False for f in criteria) or any(f.holds for f in exclusions):
+        return VerdictLabel.NOT_MIPC
+    if any(f.holds is None for f in (*criteria, *exclusions)):
+        return VerdictLabel.INDETERMINATE
+    return VerdictLabel.MIPC
+
+
+def measured_for(pattern: Pattern, nodules: Sequence[Nodule], protocol: Protocol) -> Pattern:
+    """Return the pattern with the share of tiny nodules as the protocol defines tiny."""
+    if protocol.tiny_largest_diameter_mm == TINY_MM:
+        return pattern
+    return replace(pattern, fraction_le_5mm=share_at_most(nodules, protocol.tiny_largest_diameter_mm))
 
 
 def not_evaluable(reason: Reason, sentence: str) -> Verdict:
@@ -64,135 +72,70 @@ def not_evaluable(reason: Reason, sentence: str) -> Verdict:
     return Verdict(VerdictLabel.NOT_EVALUABLE, None, (), (), reason, sentence)
 
 
-def _exactly(value: float) -> Estimate:
-    return Estimate(value, value, value)
+def margin(pattern: Pattern, protocol: Protocol) -> float:
+    """Return how far the weakest rule lies on the miliary side of its threshold.
+
+    Counted in steps from the threshold (0) to what plainly miliary disease measures (1); less than nothing
+    on the other side. A chain is as strong as its weakest link: what is profuse but one-sided is as far from
+    miliary disease as its balance.
+    """
+    return min(_distance(rule, pattern, protocol) for rule in (*CRITERIA, *EXCLUSIONS))
 
 
-def _at_least(value: Estimate, threshold: float) -> bool | None:
-    return True if value.low >= threshold else False if value.high < threshold else None
+def _distance(rule: Rule, pattern: Pattern, protocol: Protocol) -> float:
+    measured = rule.measure(pattern)
+    if measured is None:  # nothing to measure it on: the count says so, and stronger
+        return 1.0
+    threshold, value, plain = float(getattr(protocol, rule.threshold)), measured.value, rule.plain
+    if rule.counts:  # from 50 nodules to 200 is as far as from 50 to 12
+        threshold, value, plain = (log(max(x, 1.0)) for x in (threshold, value, plain))
+    way = plain - threshold
+    if way == 0:
+        return 1.0
+    return max(-FARTHEST, min(1.0, (value - threshold) / way))
 
 
-def _criteria(pattern: Pattern, protocol: Protocol) -> tuple[Finding, ...]:
-    count = pattern.nodule_count
-    some = count.high >= ENOUGH_NODULES
-    share, cv, roundness = pattern.fraction_le_5mm, pattern.diameter_cv, pattern.roundness
-    tiny = protocol.tiny_largest_diameter_mm
-    return (
-        Finding(
-            "profuse",
-            count,
-            protocol.profuse_least_nodules,
-            "nodules",
-            _at_least(count, protocol.profuse_least_nodules),
-            f"About {count.value:.0f} nodules ({count.low:.0f} to {count.high:.0f}), "
-            f"{protocol.profuse_least_nodules:.0f} or more are profuse.",
-            protocol.sources.get("profuse", ""),
-        ),
-        Finding(
-            "tiny",
-            share,
-            protocol.tiny_least_fraction,
-            "share",
-            None if share is None else _at_least(share, protocol.tiny_least_fraction),
-            "There is no nodule to measure."
-            if share is None
-            else f"{100 * share.value:.0f} % of the nodules are {tiny:.0f} mm or less.",
-            protocol.sources.get("tiny", ""),
-        ),
-        Finding(
-            "uniform",
-            None if cv is None else _exactly(cv),
-            protocol.uniform_largest_cv,
-            "sd/mean",
-            None if cv is None or not some else cv <= protocol.uniform_largest_cv,
-            "Too few nodules to tell whether they are uniform."
-            if cv is None
-            else f"The diameters spread by {100 * cv:.0f} % of their mean.",
-            protocol.sources.get("uniform", ""),
-        ),
-        Finding(
-            "round",
-            None if roundness is None else _exactly(roundness),
-            protocol.round_least_roundness,
-            "ratio",
-            None if roundness is None or not some else roundness >= protocol.round_least_roundness,
-            "There is no nodule whose shape could be told."
-            if roundness is None
-            else f"Shortest over longest axis is {roundness:.2f} at the median.",
-            protocol.sources.get("round", ""),
-        ),
-        Finding(
-            "diffuse",
-            _exactly(float(pattern.zones_occupied)),
-            protocol.diffuse_least_zones,
-            "of 6 zones",
-            pattern.zones_occupied >= protocol.diffuse_least_zones
-            and pattern.evenness >= protocol.diffuse_least_evenness
-            if some
-            else None,
-            f"{pattern.zones_occupied} of 6 lung zones hold nodules, evenness {pattern.evenness:.2f}.",
-            protocol.sources.get("diffuse", ""),
-        ),
-        Finding(
-            "bilateral",
-            _exactly(pattern.balance),
-            protocol.bilateral_least_balance,
-            "ratio",
-            pattern.balance >= protocol.bilateral_least_balance if some else None,
-            f"About {pattern.count_right:.0f} nodules are right, {pattern.count_left:.0f} left.",
-            protocol.sources.get("bilateral", ""),
-        ),
-    )
+def _probability(weakest: float, protocol: Protocol) -> float:
+    """Return the calibrated probability: a logistic curve over the margin, moved to the prevalence.
+
+    The curve was fitted on studies half of which are miliary (`benchmarks.patterns`), so the odds it gives
+    are multiplied by the odds of the population that is screened (Bayes).
+    """
+    odds = log(protocol.probability_prevalence / (1 - protocol.probability_prevalence))
+    logit = protocol.probability_offset + protocol.probability_slope * weakest + odds
+    return 1 / (1 + exp(-max(-30.0, min(30.0, logit))))
 
 
-def _exclusions(pattern: Pattern, protocol: Protocol) -> tuple[Finding, ...]:
-    some = pattern.nodule_count.high >= ENOUGH_NODULES
-    least_balance = protocol.bilateral_least_balance
-    return (
-        Finding(
-            "unilateral",
-            _exactly(pattern.balance),
-            least_balance,
-            "ratio",
-            some
-            and pattern.nodule_count.value >= protocol.profuse_least_nodules
-            and pattern.balance < least_balance,
-            f"The emptier lung has {100 * pattern.balance:.0f} % of the density of the fuller one.",
-            protocol.sources.get("bilateral", ""),
-        ),
-        Finding(
-            "ground_glass",
-            _exactly(pattern.ground_glass_fraction),
-            protocol.ground_glass_largest_fraction,
-            "share",
-            some and pattern.ground_glass_fraction > protocol.ground_glass_largest_fraction,
-            f"{100 * pattern.ground_glass_fraction:.0f} % of the nodules are ground glass.",
-            protocol.sources.get("ground_glass", ""),
-        ),
-        Finding(
-            "lymphangitic",
-            _exactly(pattern.septal_index),
-            protocol.lymphangitic_largest_septal_index,
-            "share",
-            pattern.septal_index > protocol.lymphangitic_largest_septal_index,
-            f"{100 * pattern.septal_index:.1f} % of the inner lung lies in plate-like structures.",
-            protocol.sources.get("lymphangitic", ""),
-        ),
-    )
+def _poor(slice_mm: float, noise_hu: float, protocol: Protocol) -> str:
+    """Return what is wrong with the scan and what would settle it, or nothing."""
+    if slice_mm > protocol.quality_largest_slice_mm:
+        return (
+            f"Slices of {slice_mm:.1f} mm average nodules of 5 mm or less away "
+            f"(limit {protocol.quality_largest_slice_mm:.1f} mm): a thinner reconstruction would settle it."
+        )
+    if noise_hu > protocol.quality_largest_noise_hu:
+        return (
+            f"Noise of {noise_hu:.0f} HU hides small nodules and looks like them (limit "
+            f"{protocol.quality_largest_noise_hu:.0f} HU): a softer kernel or a higher dose would settle it."
+        )
+    return ""
 
 
-def _probability(pattern: Pattern, protocol: Protocol) -> float:
-    """Return the product of how surely each measured quantity is on the miliary side of its threshold."""
+def _paragraph(findings: Sequence[Finding]) -> str:
+    return " ".join(dict.fromkeys(finding.sentence for finding in findings))
 
-    def over(value: float, threshold: float) -> float:
-        return 1.0 / (1.0 + exp(-SHARPNESS * log(max(value, 1e-3) / max(threshold, 1e-3))))
 
-    share = pattern.fraction_le_5mm.value if pattern.fraction_le_5mm else 0.0
-    product = over(pattern.nodule_count.value, protocol.profuse_least_nodules)
-    product *= over(share, protocol.tiny_least_fraction)
-    product *= over(pattern.balance, protocol.bilateral_least_balance)
-    product *= over(pattern.zones_occupied, protocol.diffuse_least_zones - 1)
-    product *= over(pattern.roundness or 0.0, protocol.round_least_roundness / 1.5)
-    product *= over(protocol.ground_glass_largest_fraction, max(pattern.ground_glass_fraction, 0.05))
-    product *= over(protocol.lymphangitic_largest_septal_index, max(pattern.septal_index, 0.01))
-    return product
+def _settling(unsure: list[Finding]) -> str:
+    return "; ".join(dict.fromkeys(finding.settled_by for finding in unsure))
+
+
+def _beside(pattern: Pattern) -> str:
+    """Name what lies beside the micronodules and does not decide: masses, airless lung."""
+    words = ""
+    if pattern.lesions_ge_10mm:
+        one = pattern.lesions_ge_10mm == 1
+        words += (
+            f" {pattern.lesions_ge_10mm} {'lesion' if one else 'lesions'} of 10 mm or more "
+            f"{'is a candidate' if one else 'are candidates'} for the primary tumour (RECIST-measurable)."
+        )
+    return words

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from records.errors import Reason
 
 __all__ = [
+    "Arrangement",
     "Attenuation",
+    "CountSource",
     "Estimate",
     "Finding",
     "LungSummary",
@@ -189,6 +191,26 @@ class ZoneSummary:
         return 1000.0 * self.nodule_count / self.volume_ml if self.volume_ml > 0 else 0.0
 
 
+class CountSource(StrEnum):
+    """What the number of nodules was estimated from."""
+
+    MARKS = "marks"  # what was found, corrected for what is missed
+    TEXTURE = "texture"  # nodules merge: the strength of the lung's texture at their size
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """How nodules lie to each other, to the pleura and to vessels, against chance in these lungs.
+
+    Each is a ratio to what as many places drawn at random show, zone by zone: 1 is chance.
+    """
+
+    nearest: Estimate  # mean distance to the nearest neighbour (Clark and Evans 1954)
+    clustering: Estimate  # pairs within 10 mm, farther where nodules are few (Ripley 1977)
+    pleural: Estimate  # nodules within 5 mm of the pleura
+    vascular: Estimate  # nodules within 3 mm of a vessel
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """How the nodules of one scan are spread: what the criteria are judged on."""
@@ -200,14 +222,17 @@ class Pattern:
     zones_occupied: int
     fraction_le_5mm: Estimate | None  # None: no nodule to take a share of
     median_diameter_mm: float | None
-    diameter_cv: float | None
-    roundness: float | None
-    balance: float  # density of the emptier lung over density of the fuller; 1 is even
-    evenness: float  # entropy of the six zone densities over its maximum; 1 is even
-    ground_glass_fraction: float
-    septal_index: float  # share of lung in plate-like structures beyond the normal
+    diameter_cv: Estimate | None
+    roundness: Estimate | None
+    balance: Estimate  # density of the emptier lung over density of the fuller; 1 is even
+    evenness: Estimate  # entropy of the six zone densities over its maximum; 1 is even
+    ground_glass_fraction: Estimate  # of the nodules
+    septal_index: Estimate  # share of the inner lung in sheets
+    haze_fraction: float  # share of the lungs in ground glass
+    arrangement: Arrangement | None  # None: too few nodules to tell
     lesions_ge_10mm: int
     consolidation_ml: float
+    count_source: CountSource = CountSource.MARKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +246,7 @@ class Finding:
     holds: bool | None  # None: cannot be told
     sentence: str
     source: str
+    settled_by: str = ""  # where it cannot be told: the measurement that would
 
 
 @dataclass(frozen=True, slots=True)

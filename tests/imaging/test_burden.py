@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from imaging.burden import burden_by_zone
+from imaging.count import Recall
 from imaging.matching import Doubt, Fate, Trace
-from imaging.pattern import Recall
 from imaging.repeatability import size_change
 from imaging.suggestion import Reading, least_new, suggest
 from records.model import Estimate, Side, Zone, ZoneSummary

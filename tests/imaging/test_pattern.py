@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imaging.count import Recall
 from imaging.lungs import Lungs
-from imaging.pattern import Recall, describe_pattern
+from imaging.pattern import describe_pattern, share_at_most
+from imaging.texture import Texture
 from records.model import Attenuation, Estimate, Nodule, Pattern, Side, Zone
 
 PERFECT = Recall([(1.0, 2.0), (2.0, 8.0)], [1.0, 1.0], 0.0)
@@ -40,7 +42,8 @@ def nodule(side=Side.RIGHT, zone=Zone.UPPER, diameter_mm=3.0, *, reported=True, 
 
 
 def described(nodules, recall=PERFECT) -> Pattern:
-    return describe_pattern(nodules, lungs(), recall, septal_index=0.05, consolidation_ml=0.0)
+    texture = Texture(Estimate(0.01, 0.009, 0.011), 0.0, 0.0)
+    return describe_pattern(nodules, lungs(), recall, texture, None, consolidation_ml=0.0)
 
 
 def everywhere(each: int) -> list[Nodule]:
@@ -50,8 +53,8 @@ def everywhere(each: int) -> list[Nodule]:
 def test_nodules_in_every_zone_are_even_and_balanced():
     pattern = described(everywhere(10))
     assert pattern.zones_occupied == 6
-    assert pattern.evenness == pytest.approx(1.0)
-    assert pattern.balance == pytest.approx(1.0)
+    assert pattern.evenness.value == pytest.approx(1.0)
+    assert pattern.balance.value == pytest.approx(1.0)
     assert pattern.nodule_count.value == pytest.approx(60)
     assert pattern.count_right == pytest.approx(30)
 
@@ -59,8 +62,8 @@ def test_nodules_in_every_zone_are_even_and_balanced():
 def test_one_zone_alone_has_no_evenness():
     pattern = described([nodule()] * 20)
     assert pattern.zones_occupied == 1
-    assert pattern.evenness == pytest.approx(0.0, abs=1e-12)
-    assert pattern.balance == 0.0
+    assert pattern.evenness.value == pytest.approx(0.0, abs=1e-12)
+    assert pattern.balance.value == 0.0
 
 
 def test_zones_are_thirds_of_the_height():
@@ -96,7 +99,7 @@ def test_the_zones_add_up_to_the_count():
 def test_the_count_interval_of_none_seen_is_three():
     # Rule of three's 90 % cousin: with nothing seen the upper 95 % limit of a Poisson mean is -ln(0.05).
     high = described([]).nodule_count.high
-    assert high == pytest.approx(-np.log(0.05) * 1.15, rel=1e-6)
+    assert high == pytest.approx(-np.log(0.05) * 1.15, rel=1e-6)  # times the spread between scanners
 
 
 def test_share_of_tiny_counts_five_millimetres_as_tiny():
@@ -105,10 +108,23 @@ def test_share_of_tiny_counts_five_millimetres_as_tiny():
     assert pattern.fraction_le_5mm.value == 0.75
 
 
+def test_another_diameter_can_be_called_tiny():
+    share = share_at_most([nodule(diameter_mm=3.0)] * 3 + [nodule(diameter_mm=4.5)], 4.0)
+    assert share is not None
+    assert share.value == 0.75
+
+
+def test_few_nodules_leave_the_balance_uncertain_and_many_do_not():
+    few = described([nodule(Side.RIGHT)] * 6 + [nodule(Side.LEFT)] * 3).balance
+    many = described([nodule(Side.RIGHT)] * 600 + [nodule(Side.LEFT)] * 300).balance
+    assert few.value == pytest.approx(many.value)
+    assert few.low < 0.25 < many.low
+
+
 def test_large_lesions_count_apart_and_do_not_spread_the_sizes():
     pattern = described([*everywhere(5), nodule(diameter_mm=32.0)])
     assert pattern.lesions_ge_10mm == 1
-    assert pattern.diameter_cv == pytest.approx(0.0)
+    assert pattern.diameter_cv.value == pytest.approx(0.0)
 
 
 def test_nothing_found_measures_nothing():
@@ -121,8 +137,8 @@ def test_nothing_found_measures_nothing():
 @given(st.lists(st.tuples(st.sampled_from(Side), st.sampled_from(Zone), st.floats(1.0, 9.0)), max_size=40))
 def test_shares_stay_shares_and_intervals_hold_their_value(spread):
     pattern = described([nodule(side, zone, d) for side, zone, d in spread])
-    assert 0 <= pattern.balance <= 1
-    assert -1e-12 <= pattern.evenness <= 1 + 1e-12
+    for part in (pattern.balance, pattern.evenness, pattern.ground_glass_fraction):
+        assert -1e-12 <= part.low <= part.value <= part.high <= 1 + 1e-12
     count = pattern.nodule_count
     assert count.low <= count.value <= count.high
     if pattern.fraction_le_5mm:

@@ -1,11 +1,13 @@
 """The image criteria of Wu 2013 (Eur Respir J 41:417), both sides of each boundary."""
 
+from dataclasses import replace
+
 import pytest
 
 from imaging.protocol import load_protocol
-from imaging.verdict import judge, not_evaluable
+from imaging.verdict import judge, margin, not_evaluable
 from records.errors import Reason
-from records.model import Estimate, VerdictLabel
+from records.model import Arrangement, Estimate, VerdictLabel
 from tests.imaging.patterns import miliary
 
 PROTOCOL = load_protocol()
@@ -16,27 +18,82 @@ def exactly(value):
 
 
 MIPC, NOT, UNSURE = VerdictLabel.MIPC, VerdictLabel.NOT_MIPC, VerdictLabel.INDETERMINATE
+
+
+def at(value, reach=0.0):
+    return Estimate(value, value - reach, value + reach)
+
+
+def arranged(clustering):
+    chance = Estimate(1.0, 0.9, 1.1)
+    return Arrangement(chance, clustering, chance, chance)
+
+
 RULES = [
     pytest.param({}, MIPC, id="plainly-miliary"),
-    pytest.param({"nodule_count": exactly(50.0)}, MIPC, id="fifty-is-profuse"),
-    pytest.param({"nodule_count": exactly(49.9)}, NOT, id="under-fifty-is-not"),
+    pytest.param({"nodule_count": at(50.0)}, MIPC, id="fifty-is-profuse"),
+    pytest.param({"nodule_count": at(49.9)}, NOT, id="under-fifty-is-not"),
     pytest.param({"nodule_count": Estimate(60.0, 45.0, 80.0)}, UNSURE, id="interval-astride-fifty"),
-    pytest.param({"fraction_le_5mm": exactly(0.5)}, MIPC, id="half-are-tiny"),
-    pytest.param({"fraction_le_5mm": exactly(0.49)}, NOT, id="fewer-than-half-are-tiny"),
-    pytest.param({"fraction_le_5mm": Estimate(0.5, 0.4, 0.6)}, UNSURE, id="share-of-tiny-uncertain"),
-    pytest.param({"diameter_cv": 0.61}, NOT, id="sizes-all-over-the-place"),
-    pytest.param({"roundness": 0.39}, NOT, id="branching-not-round"),
+    pytest.param({"fraction_le_5mm": at(0.5)}, MIPC, id="half-are-tiny"),
+    pytest.param({"fraction_le_5mm": at(0.49)}, NOT, id="fewer-than-half-are-tiny"),
+    pytest.param({"fraction_le_5mm": at(0.5, 0.1)}, UNSURE, id="share-of-tiny-uncertain"),
+    pytest.param({"diameter_cv": at(0.61)}, NOT, id="sizes-all-over-the-place"),
+    pytest.param({"diameter_cv": at(0.6, 0.02)}, UNSURE, id="spread-of-sizes-uncertain"),
+    pytest.param({"roundness": at(0.39)}, NOT, id="branching-not-round"),
     pytest.param({"zones_occupied": 5}, MIPC, id="five-zones-are-diffuse"),
     pytest.param({"zones_occupied": 4}, NOT, id="four-zones-are-not"),
-    pytest.param({"evenness": 0.74}, NOT, id="crowded-in-one-zone"),
-    pytest.param({"balance": 0.24}, NOT, id="one-sided"),
-    pytest.param({"balance": 0.25}, MIPC, id="a-quarter-of-the-density-on-the-other-side"),
-    pytest.param({"ground_glass_fraction": 0.51}, NOT, id="multifocal-ground-glass"),
-    pytest.param({"ground_glass_fraction": 0.50}, MIPC, id="half-ground-glass"),
-    pytest.param({"septal_index": 0.16}, NOT, id="lymphangitic"),
-    pytest.param({"septal_index": 0.15}, MIPC, id="septa-at-the-limit"),
+    pytest.param({"evenness": at(0.74)}, NOT, id="crowded-in-one-zone"),
+    pytest.param({"balance": at(0.24)}, NOT, id="one-sided"),
+    pytest.param({"balance": at(0.25)}, MIPC, id="a-quarter-of-the-density-on-the-other-side"),
+    pytest.param({"balance": at(0.25, 0.05)}, UNSURE, id="one-sidedness-uncertain"),
+    pytest.param({"ground_glass_fraction": at(0.51)}, NOT, id="multifocal-ground-glass"),
+    pytest.param({"ground_glass_fraction": at(0.50)}, MIPC, id="half-ground-glass"),
+    pytest.param({"arrangement": arranged(Estimate(2.2, 1.9, 2.5))}, NOT, id="in-clusters"),
+    pytest.param({"arrangement": arranged(Estimate(1.6, 1.3, 1.9))}, UNSURE, id="clusters-uncertain"),
     pytest.param({"lesions_ge_10mm": 1, "consolidation_ml": 40.0}, MIPC, id="primary-tumour-beside-it"),
 ]
+
+
+def test_thickened_septa_on_both_sides_of_the_limit():
+    limit = PROTOCOL.lymphangitic_largest_septal_index
+    assert judge(miliary(septal_index=at(limit)), PROTOCOL, 1.25).label is MIPC
+    assert judge(miliary(septal_index=at(1.01 * limit)), PROTOCOL, 1.25).label is NOT
+
+
+def test_hazy_lungs_on_both_sides_of_the_limit():
+    limit = PROTOCOL.ground_glass_largest_haze
+    assert judge(miliary(haze_fraction=limit), PROTOCOL, 1.25).label is MIPC
+    assert judge(miliary(haze_fraction=1.01 * limit), PROTOCOL, 1.25).label is NOT
+
+
+def test_a_doubtful_answer_names_what_would_settle_it():
+    verdict = judge(miliary(nodule_count=Estimate(60.0, 45.0, 80.0)), PROTOCOL, 1.25)
+    assert verdict.reason is Reason.NEAR_THRESHOLD
+    assert "To settle it: a reconstruction of 1.25 mm or less" in verdict.sentence
+    (profuse,) = (f for f in verdict.criteria if f.holds is None)
+    assert profuse.settled_by
+
+
+def test_a_noisy_scan_is_indeterminate_unless_it_is_plainly_empty():
+    noisy = PROTOCOL.quality_largest_noise_hu + 1
+    assert judge(miliary(), PROTOCOL, 1.25, noisy).reason is Reason.POOR_QUALITY
+    assert judge(miliary(nodule_count=at(0.0)), PROTOCOL, 1.25, noisy).label is NOT
+
+
+def test_the_probability_is_moved_to_the_prevalence_by_bayes():
+    rare = judge(miliary(), PROTOCOL, 1.25).probability
+    even = judge(miliary(), replace(PROTOCOL, probability_prevalence=0.5), 1.25).probability
+    prior = PROTOCOL.probability_prevalence
+    assert rare / (1 - rare) == pytest.approx(even / (1 - even) * prior / (1 - prior), rel=1e-6)
+
+
+def test_the_margin_is_that_of_the_weakest_rule():
+    # Steps from the threshold to what plainly miliary disease measures: 0.25 to 1 for the balance, 50 to 200
+    # nodules (a factor, so 25 is half a step down) for the count.
+    assert margin(miliary(balance=at(0.25)), PROTOCOL) == pytest.approx(0.0)
+    assert margin(miliary(balance=at(0.1)), PROTOCOL) == pytest.approx(-0.2)
+    assert margin(miliary(nodule_count=at(25.0)), PROTOCOL) == pytest.approx(-0.5)
+    assert margin(miliary(nodule_count=at(0.0)), PROTOCOL) < -2
 
 
 @pytest.mark.parametrize(("changed", "label"), RULES)
@@ -51,6 +108,7 @@ def test_an_empty_scan_is_negative_and_says_so():
         median_diameter_mm=None,
         diameter_cv=None,
         roundness=None,
+        arrangement=None,
     )
     verdict = judge(empty, PROTOCOL, 1.25)
     assert verdict.label is VerdictLabel.NOT_MIPC
@@ -76,7 +134,7 @@ def test_thick_slices_answer_with_care(slice_mm, count, label):
 def test_every_finding_names_its_source_and_a_sentence():
     verdict = judge(miliary(), PROTOCOL, 1.25)
     for finding in (*verdict.criteria, *verdict.exclusions):
-        assert "Wu 2013" in finding.source
+        assert "Wu 2013" in finding.source, finding.name
         assert finding.sentence.endswith(".")
     assert {f.name for f in verdict.criteria} == {
         "profuse",
@@ -84,16 +142,18 @@ def test_every_finding_names_its_source_and_a_sentence():
         "uniform",
         "round",
         "diffuse",
+        "even",
         "bilateral",
+        "random",
     }
-    assert {f.name for f in verdict.exclusions} == {"unilateral", "ground_glass", "lymphangitic"}
+    assert {f.name for f in verdict.exclusions} == {"unilateral", "ground_glass", "haze", "lymphangitic"}
 
 
 def test_probability_ranks_the_plain_case_over_the_doubtful_over_the_negative():
     plain = judge(miliary(), PROTOCOL, 1.25).probability
     doubtful = judge(miliary(nodule_count=Estimate(60.0, 45.0, 80.0)), PROTOCOL, 1.25).probability
     negative = judge(miliary(nodule_count=exactly(5.0)), PROTOCOL, 1.25).probability
-    assert plain > 0.5 > doubtful > negative
+    assert plain > doubtful > negative
 
 
 def test_what_cannot_be_judged_carries_its_code_and_sentence():

@@ -6,6 +6,7 @@ import numpy as np
 
 from records.errors import Reason
 from records.model import (
+    Arrangement,
     Attenuation,
     Estimate,
     Finding,
@@ -97,12 +98,19 @@ def pattern():
         zones_occupied=6,
         fraction_le_5mm=Estimate(0.94, 0.9, 0.97),
         median_diameter_mm=3.2,
-        diameter_cv=0.28,
-        roundness=0.88,
-        balance=0.91,
-        evenness=0.97,
-        ground_glass_fraction=0.02,
-        septal_index=0.01,
+        diameter_cv=Estimate(0.28, 0.25, 0.31),
+        roundness=Estimate(0.88, 0.86, 0.9),
+        balance=Estimate(0.91, 0.8, 0.98),
+        evenness=Estimate(0.97, 0.95, 0.99),
+        ground_glass_fraction=Estimate(0.02, 0.01, 0.04),
+        septal_index=Estimate(0.01, 0.009, 0.012),
+        haze_fraction=0.01,
+        arrangement=Arrangement(
+            Estimate(1.01, 0.98, 1.04),
+            Estimate(0.97, 0.8, 1.14),
+            Estimate(0.9, 0.8, 1.0),
+            Estimate(0.75, 0.6, 0.9),
+        ),
         lesions_ge_10mm=1,
         consolidation_ml=4.0,
     )

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from records.errors import Reason
 from records.model import (
+    Arrangement,
     Attenuation,
     Estimate,
     Finding,
@@ -77,6 +78,7 @@ zone_summaries = st.builds(
     volume_ml=numbers,
     nodule_count=numbers,
 )
+arrangements = estimates.map(lambda one: Arrangement(one, one, one, one))  # few draws for many numbers
 patterns = st.builds(
     Pattern,
     nodule_count=estimates,
@@ -85,12 +87,14 @@ patterns = st.builds(
     zones=_tuples(zone_summaries),
     fraction_le_5mm=_maybe(estimates),
     median_diameter_mm=_maybe(numbers),
-    diameter_cv=_maybe(numbers),
-    roundness=_maybe(numbers),
-    balance=shares,
-    evenness=shares,
-    ground_glass_fraction=shares,
-    septal_index=shares,
+    diameter_cv=_maybe(estimates),
+    roundness=_maybe(estimates),
+    balance=estimates,
+    evenness=estimates,
+    ground_glass_fraction=estimates,
+    septal_index=estimates,
+    haze_fraction=shares,
+    arrangement=_maybe(arrangements),
     consolidation_ml=numbers,
 )
 findings = st.builds(

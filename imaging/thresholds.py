@@ -1,0 +1,100 @@
+"""How the verdicts of a cohort would move with each threshold: judged again from what was found.
+
+A finding keeps what was measured and its interval, so no pixel and no protocol is needed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from imaging.rules import CRITERIA, EXCLUSIONS, Rule, compare
+from imaging.verdict import label_of
+from records.errors import Reason
+from records.model import Finding, Pattern, Screening, VerdictLabel
+
+__all__ = ["FACTORS", "ThresholdRow", "tabulate", "varied"]
+
+FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)
+RULES: tuple[Rule, ...] = (*CRITERIA, *EXCLUSIONS)
+THRESHOLDS = tuple(dict.fromkeys(rule.threshold for rule in RULES))
+
+Labels = tuple[VerdictLabel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRow:
+    """One threshold: its value, and how many studies are miliary or indeterminate with it moved.
+
+    Attributes
+    ----------
+    name : str
+        As the protocol calls it.
+    values : tuple of float
+        The threshold times each of `FACTORS`.
+    miliary, indeterminate : tuple of int
+        Studies, in the same order.
+    """
+
+    name: str
+    unit: str
+    values: tuple[float, ...]
+    miliary: tuple[int, ...]
+    indeterminate: tuple[int, ...]
+
+
+def varied(screening: Screening) -> Labels:
+    """Return the labels of a study with each threshold in turn times each of `FACTORS`.
+
+    What is wrong with the scan stays wrong: a poor scan keeps its label, and so does one not evaluable.
+    """
+    verdict, pattern = screening.verdict, screening.pattern
+    if pattern is None or not verdict.criteria or verdict.reason is Reason.POOR_QUALITY:
+        return (verdict.label,) * (len(THRESHOLDS) * len(FACTORS))
+    return tuple(
+        label_of(
+            _moved(CRITERIA, verdict.criteria, threshold, factor, pattern),
+            _moved(EXCLUSIONS, verdict.exclusions, threshold, factor, pattern),
+        )
+        for threshold in THRESHOLDS
+        for factor in FACTORS
+    )
+
+
+def _moved(
+    rules: Sequence[Rule], findings: Sequence[Finding], threshold: str, factor: float, pattern: Pattern
+) -> list[Finding]:
+    """Return the findings, those of one threshold judged again with it moved."""
+    of = {rule.name: rule for rule in rules if rule.threshold == threshold}
+    return [
+        replace(f, holds=compare(of[f.name], f.value, factor * f.threshold, pattern)) if f.name in of else f
+        for f in findings
+    ]
+
+
+def tabulate(labels: Sequence[Labels], examples: Sequence[Finding]) -> list[ThresholdRow]:
+    """Return a row a threshold.
+
+    Parameters
+    ----------
+    labels : sequence of tuple
+        From `varied`, one a study.
+    examples : sequence of Finding
+        Of one study: they know the thresholds and their units.
+    """
+    known = {f.name: f for f in examples}
+    rows = []
+    for number, threshold in enumerate(THRESHOLDS):
+        names = [rule.name for rule in RULES if rule.threshold == threshold and rule.name in known]
+        if not names:
+            continue
+        places = range(number * len(FACTORS), (number + 1) * len(FACTORS))
+        columns = [[of_study[place] for of_study in labels] for place in places]
+        rows.append(
+            ThresholdRow(
+                threshold,
+                known[names[0]].unit,
+                tuple(factor * known[names[0]].threshold for factor in FACTORS),
+                tuple(column.count(VerdictLabel.MIPC) for column in columns),
+                tuple(column.count(VerdictLabel.INDETERMINATE) for column in columns),
+            )
+        )
+    return rows

@@ -1,0 +1,151 @@
+"""A cohort judged again, a verdict explained, thresholds moved: all from the store, with no image at hand."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from imaging.explain import as_text
+from imaging.pictures import draw
+from imaging.protocol import PROTOCOL_FILE, load_protocol
+from imaging.rejudge import rejudge
+from imaging.thresholds import FACTORS, tabulate, varied
+from imaging.verdict import judge
+from mipc import app
+from records.model import Estimate, VerdictLabel
+from records.store import StoredStudy, open_store
+from tests.imaging.patterns import miliary
+from tests.imaging.test_pictures import chest
+from tests.records import examples
+
+PROTOCOL = load_protocol()
+
+
+def screened(uid, **changed):
+    """Return a screening judged by the shipped protocol."""
+    pattern = miliary(**changed)
+    series = replace(examples.series(), slice_thickness_mm=1.25, slice_spacing_mm=1.25)
+    screening = replace(examples.miliary_screening(uid), series=series, pattern=pattern)
+    lungs = replace(screening.lungs, noise_hu=12.0)
+    return replace(screening, lungs=lungs, verdict=judge(pattern, PROTOCOL, 1.25, 12.0))
+
+
+COHORT = [
+    screened("1.1"),
+    screened("1.2", nodule_count=Estimate(90.0, 70.0, 120.0)),
+    screened("1.3", nodule_count=Estimate(10.0, 6.0, 16.0)),
+]
+
+
+@pytest.fixture
+def store(tmp_path):
+    where = tmp_path / "mipc.db"
+    with open_store(where) as database:
+        for screening in COHORT:
+            database.save(StoredStudy.of(screening, "images"))
+    return where
+
+
+@pytest.fixture
+def stricter(tmp_path):
+    file = tmp_path / "strict.toml"
+    text = PROTOCOL_FILE.read_text().replace("least_nodules = 50.0", "least_nodules = 150.0")
+    file.write_text(text.replace('name = "mipc-default"', 'name = "strict"'))
+    return file
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_same_protocol_gives_the_same_verdicts():
+    for screening in COHORT:
+        assert rejudge(screening, PROTOCOL) == replace(
+            screening, provenance=rejudge(screening, PROTOCOL).provenance
+        )
+
+
+def test_a_stricter_protocol_moves_the_one_between_and_says_why(store, stricter, tmp_path):
+    out = tmp_path / "again"
+    done = run("rejudge", "--store", store, "--protocol", stricter, "--out", out, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.output)
+    (change,) = told["changes"]
+    assert (change["study_uid"], change["before"], change["after"]) == ("1.2", "mipc", "not_mipc")
+    assert "profuse: yes by 50, no by 150" in change["why"]
+    assert told["verdicts"] == {"mipc": 1, "not_mipc": 2}
+    assert (out / "changes.csv").read_text().count("\n") == 2
+    with open_store(out / "mipc.db") as again, open_store(store) as before:
+        labels = {s.study.uid: s.verdict.label for s in again.all_screenings()}
+        assert labels["1.2"] is VerdictLabel.NOT_MIPC
+        assert {s.provenance.protocol_name for s in again.all_screenings()} == {"strict"}
+        kept = {s.study.uid: s.verdict.label for s in before.all_screenings()}
+        assert kept["1.2"] is VerdictLabel.MIPC  # the old store is as it was
+
+
+def test_another_limit_of_tiny_is_taken_from_the_nodules(tmp_path):
+    file = tmp_path / "tiny.toml"
+    file.write_text(
+        PROTOCOL_FILE.read_text().replace("largest_diameter_mm = 5.0", "largest_diameter_mm = 2.0")
+    )
+    again = rejudge(COHORT[0], load_protocol(file))
+    reported = [n for n in COHORT[0].nodules if n.reported]
+    share = sum(n.diameter_mm.value <= 2.0 for n in reported) / len(reported)
+    assert again.pattern.fraction_le_5mm.value == pytest.approx(share)
+
+
+def test_a_store_is_not_judged_into_itself(store):
+    done = run("rejudge", "--store", store, "--out", store.parent)
+    assert done.exit_code == 2
+    assert "another folder" in done.output
+
+
+def test_explain_prints_the_paragraph_every_finding_and_what_made_it(store, tmp_path):
+    done = run("explain", "1.2", "--store", store, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    for finding in (*COHORT[1].verdict.criteria, *COHORT[1].verdict.exclusions):
+        assert f"  {finding.name} " in done.output
+    assert COHORT[1].verdict.sentence[:60] in done.output
+    assert "times what chance gives" in done.output
+    assert "There is no picture of it." in done.output
+
+
+def test_explain_draws_the_picture(store, tmp_path):
+    volume, lungs = chest([((0.0, 0.0, 0.0), 4.0)])
+    volume.hu[:] += np.random.default_rng(3).integers(-120, 120, volume.hu.shape, dtype=np.int16)
+    with open_store(store) as database:
+        pictures = draw(volume, lungs, COHORT[0].nodules).to_bytes()
+        database.save(StoredStudy.of(COHORT[0], "images", pictures))
+    told = json.loads(run("explain", "1.1", "--store", store, "--out", tmp_path, "--json").output)
+    with Image.open(told["picture"]) as picture:
+        assert picture.width > picture.height
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 20
+    assert told["paragraph"] == COHORT[0].verdict.sentence
+    assert told["criteria"][0]["threshold"] == 50.0
+
+
+def test_explain_asks_for_more_where_several_fit(store):
+    done = run("explain", "1.", "--store", store)
+    assert done.exit_code == 1
+    assert "3 studies fit" in done.output
+
+
+def test_the_text_names_larger_lesions_as_candidates_for_the_primary():
+    large = replace(COHORT[0].nodules[0], diameter_mm=Estimate(24.0, 22.0, 26.0), reported=True)
+    text = as_text(replace(COHORT[0], nodules=(large,)))
+    assert "candidates for the primary tumour" in text
+    assert "24 mm" in text
+
+
+def test_moving_a_threshold_counts_who_would_change():
+    rows = tabulate([varied(s) for s in COHORT], COHORT[0].verdict.criteria + COHORT[0].verdict.exclusions)
+    profuse = next(row for row in rows if row.name == "profuse_least_nodules")
+    assert profuse.values == tuple(50.0 * factor for factor in FACTORS)
+    # 90 (70 to 120) nodules: profuse by 25, 37.5, 50 and 62.5, and astride 75.
+    assert profuse.miliary == (2, 2, 2, 2, 1)
+    assert profuse.indeterminate == (0, 0, 0, 0, 1)
+    unmoved = FACTORS.index(1.0)
+    assert {row.miliary[unmoved] for row in rows} == {2}
