@@ -29,8 +29,8 @@ DRAWS = 500
 FEWEST = 5  # nodules in both scans together; a change of fewer is told one by one
 NORMAL_90 = 1.645
 
-# Repeatability of a total, as a log ratio: two scans without change differ by less in 95 of 100 pairs.
-# Measured by `python -m benchmarks.tracking --zero`; see docs/tracking.md.
+# Repeatability of a total, as a log ratio: chosen wide, three pairs without change differed by 3 % at most
+# (docs/tracking.md); `python -m benchmarks.tracking --zero` measures it.
 REPEATABILITY = 0.10
 
 

@@ -16,7 +16,7 @@ from records.model import Estimate, Nodule
 __all__ = ["REPEATABILITY_MM", "SizeChange", "size_change"]
 
 NORMAL_90, NORMAL_95 = 1.645, 1.960
-FIT_FACTOR = 0.7  # on the error of both fits together: holds the largest of 1,100 unchanged nodules
+FIT_FACTOR = 0.7  # on the error of both fits together: holds the largest of 872 unchanged nodules
 FLOOR_MM = 0.12  # kernel, noise, place on the grid: standard deviation of a difference
 REPEATABILITY_MM = 0.3  # 95 % of differences of unchanged nodules of 2 to 5 mm are smaller
 FALSE_ALARMS = 0.05  # a pair of scans without change shows any real change of size as rarely as this

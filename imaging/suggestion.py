@@ -17,7 +17,7 @@ __all__ = ["Reading", "Suggestion", "suggest"]
 
 # An increase of a fifth in diameter is one of 73 % in volume (RECIST 1.1, 4.3.4 on unequivocal progression).
 UNEQUIVOCAL_INCREASE = 1.2**3 - 1
-NEW_BY_CHANCE = 0.5  # new marks a pair of scans without change shows; docs/tracking.md
+NEW_BY_CHANCE = 0.5  # new marks a pair of scans without change may show; chosen, three pairs showed none
 CHANCE = 0.01  # so many new marks are seen by chance in at most one pair in a hundred
 
 
