@@ -96,9 +96,9 @@ def _distance(rule: Rule, pattern: Pattern, protocol: Protocol) -> float:
 
 
 def _probability(weakest: float, protocol: Protocol) -> float:
-    """Return the calibrated probability: a logistic curve over the margin, moved to the prevalence.
+    """Return the probability: a logistic curve over the margin, moved to the prevalence.
 
-    The curve was fitted on studies half of which are miliary (`benchmarks.patterns`), so the odds it gives
+    The curve stands for studies half of which are miliary (`benchmarks.patterns --fit`), so the odds it gives
     are multiplied by the odds of the population that is screened (Bayes).
     """
     odds = log(protocol.probability_prevalence / (1 - protocol.probability_prevalence))
