@@ -1,8 +1,9 @@
 """How long a reader waits: python -m benchmarks.viewer [FOLDER...], under a screen or xvfb-run.
 
 Without folders, two synthetic scans of 300 x 512 x 512. Prints the opening of a
-case, of one that was read ahead, a slice step with all three planes redrawn, and
-the memory of the whole program.
+case, of one that was read ahead, a slice step until the plane that is read is drawn (the
+crosshairs of the other planes follow within 60 ms, and are not waited for), and the memory
+of the whole program.
 """
 
 import statistics
