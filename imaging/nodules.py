@@ -19,6 +19,7 @@ from records.model import Attenuation, Estimate, Nodule, Side, Volume, Zone
 __all__ = ["LEAST_PROBABILITY", "measure_nodules", "zone_of"]
 
 LEAST_PROBABILITY = 0.005  # rows below this would tell a curve nothing
+LEAST_ROWS = 60  # but so many are told: in a nearly clean lung all probabilities are low, and still rank
 FIT_HU = (-1000.0, 300.0)
 WALL_HU = 100.0  # a voxel that lost so much with the wall says nothing of a nodule
 START_RADIUS_MM = (0.6, 6.0)
@@ -47,14 +48,15 @@ def measure_nodules(
     resolution: Resolution,
     operating_probability: float,
 ) -> tuple[Nodule, ...]:
-    """Measure every candidate down to `LEAST_PROBABILITY` and every large lesion.
+    """Measure every candidate down to `LEAST_PROBABILITY`, at least `LEAST_ROWS`, and every large lesion.
 
     Returns
     -------
     tuple of Nodule
         Most probable first, numbered from 1; lesions of 8 mm and more before them.
     """
-    kept = scored[scored.probability >= LEAST_PROBABILITY]
+    first = np.arange(len(scored.probability)) < LEAST_ROWS
+    kept = scored[first | (scored.probability >= LEAST_PROBABILITY)]
     fits = _fit(space, kept, resolution)
     in_lesion = lungs.sample(lesions.labels != 0, kept.candidates.index + space.start, order=0) > 0.5
     alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
