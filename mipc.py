@@ -260,33 +260,46 @@ def respond(
             exists=True, show_default=False, help="Dates of the patients, CSV, for times to events."
         ),
     ] = None,
-    confirmation_days: Annotated[int, typer.Option(min=0, help="From a response to its confirmation.")] = 28,
-    stable_days: Annotated[int, typer.Option(min=0, help="Stable disease has to last so long.")] = 42,
+    protocol: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, show_default=False, help="The study's choices, TOML."),
+    ] = None,
+    confirmation_days: Annotated[
+        int | None, typer.Option(min=0, help="From a response to its confirmation (28).", show_default=False)
+    ] = None,
+    stable_days: Annotated[
+        int | None, typer.Option(min=0, help="Stable disease has to last so long (42).", show_default=False)
+    ] = None,
     scan_days: Annotated[int, typer.Option(min=1, help="From one scan to the next that is due.")] = 42,
     scan_window: Annotated[int, typer.Option(min=0, help="Days a scan may be early or late.")] = 7,
     irecist: Annotated[bool, typer.Option("--irecist", help="Judge by iRECIST as well.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
 ) -> None:
     """Judge responses by RECIST 1.1, with the rule that decided each."""
+    from dataclasses import replace
     from json import dumps
 
     from analysis.endpoints import Schedule
     from analysis.errors import AnalysisError
-    from analysis.recist.protocol import ResponseProtocol
+    from analysis.recist.protocol import read_response_protocol
     from analysis.respond import find_inputs
     from analysis.respond import respond as judge_study
 
-    protocol = ResponseProtocol(confirmation_days=confirmation_days, minimum_stable_days=stable_days)
     try:
+        choices = read_response_protocol("" if protocol is None else protocol.read_text(encoding="utf-8"))
+        if confirmation_days is not None:
+            choices = replace(choices, confirmation_days=confirmation_days)
+        if stable_days is not None:
+            choices = replace(choices, minimum_stable_days=stable_days)
         done = judge_study(
             find_inputs(inputs),
             out,
             subjects_file=subjects,
-            protocol=protocol,
+            protocol=choices,
             schedule=Schedule(((scan_days, None),), scan_window),
             irecist=irecist,
         )
-    except (AnalysisError, OSError) as error:
+    except (AnalysisError, OSError, UnicodeDecodeError) as error:
         _stop(str(error), NOTHING_USABLE)
     words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items())
     typer.echo(dumps(done) if json else f"{words}; tables in {out}")

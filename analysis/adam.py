@@ -10,7 +10,7 @@ from datetime import date
 
 from analysis.endpoints import Parameter, TimeToEvent
 from analysis.recist.dates import parse_date
-from analysis.recist.results import Best, TimePoint
+from analysis.recist.results import Best, Source, TimePoint
 from analysis.recist.words import number
 from records.reads import Response
 
@@ -72,9 +72,11 @@ def adrs_rows(points: Iterable[TimePoint], best: Iterable[Best]) -> list[tuple[s
     EVALTYPE is READER, ACCEPTED or ADJUDICATED, CAMEFROM the reader.
     """
     rows: list[tuple[str, ...]] = []
-    progressed: set[tuple[str, str, str]] = set()
+    progressed: set[tuple[str, bool, str]] = set()
     for point in points:
-        key = (point.subject_id, point.source, "" if point.source != "READER" else point.evaluator.label)
+        # Accepted and adjudicated time points are one series: the one that counts.
+        evaluator = point.evaluator.label if point.source is Source.READER else Source.ACCEPTED.value
+        key = (point.subject_id, point.source is Source.READER, evaluator)
         flag = "" if key in progressed else "Y"
         if point.overall_response is Response.PD:
             progressed.add(key)
@@ -89,7 +91,7 @@ def adrs_rows(points: Iterable[TimePoint], best: Iterable[Best]) -> list[tuple[s
                 parse_date(point.date_text).missing,
                 point.overall_response,
                 AVAL.get(point.overall_response, ""),
-                point.evaluator.label if point.source == "READER" else point.source,
+                evaluator,
                 point.source,
                 point.evaluator.label,
                 flag,

@@ -2,22 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
+from analysis.recist.protocol import NotEvaluable
 from records.reads import Response
 
-__all__ = ["NotEvaluable", "Rate", "disease_control_rate", "objective_response_rate"]
+__all__ = ["NotEvaluable", "Rate", "disease_control_rate", "eligible", "objective_response_rate"]
 
 RESPONDED = (Response.CR, Response.PR)
 CONTROLLED = (Response.CR, Response.PR, Response.SD, Response.NON_CR_NON_PD)
 NOT_EVALUABLE = (Response.NE, Response.MISSING)
-
-
-class NotEvaluable(StrEnum):
-    """What a patient without an evaluable response counts as."""
-
-    FAILURE = "failure"  # RECIST 1.1, 4.7: all eligible patients
-    LEFT_OUT = "left_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +27,14 @@ class Rate:
     def value(self) -> float:
         """The share."""
         return self.count / self.patients
+
+
+def eligible(best: Iterable[Response], not_evaluable: NotEvaluable) -> list[Response]:
+    """Return the best responses of the patients that count."""
+    responses = list(best)
+    if not_evaluable is NotEvaluable.LEFT_OUT:
+        return [response for response in responses if response not in NOT_EVALUABLE]
+    return responses
 
 
 def objective_response_rate(
@@ -73,9 +74,7 @@ def _rate(
 ) -> Rate:
     from analysis.comparisons import clopper_pearson
 
-    responses = list(best)
-    if policy is NotEvaluable.LEFT_OUT:
-        responses = [response for response in responses if response not in NOT_EVALUABLE]
+    responses = eligible(best, policy)
     count = sum(response in counted for response in responses)
     interval = clopper_pearson(count, len(responses), level=confidence)
     return Rate(count, len(responses), interval.low, interval.high, confidence)

@@ -10,10 +10,10 @@ from analysis.adam import ADRS_COLUMNS, ADTTE_COLUMNS, adrs_rows, adtte_rows
 from analysis.csvtable import read_table
 from analysis.endpoints import Schedule
 from analysis.errors import AnalysisError, Problem
-from analysis.rates import Rate, disease_control_rate, objective_response_rate
+from analysis.rates import Rate, disease_control_rate, eligible, objective_response_rate
 from analysis.recist.checks import InputError, ProblemCode, RowProblem
 from analysis.recist.irecist import follow_immune
-from analysis.recist.protocol import ResponseProtocol
+from analysis.recist.protocol import NotEvaluable, ResponseProtocol
 from analysis.recist.results import Best
 from analysis.recist.words import number
 from analysis.response import (
@@ -26,7 +26,7 @@ from analysis.response import (
 )
 from analysis.sdtm import StatedResponse, read_rs, read_sdtm
 from analysis.sdtm_reads import Course
-from analysis.subjects import Subject, read_subjects
+from analysis.subjects import Subject, find_scans_after_death, read_subjects
 from records.reads import Read, Response, reads_from_json
 
 __all__ = ["Inputs", "find_inputs", "respond"]
@@ -137,7 +137,7 @@ def respond(
     courses, subjects, stated = _read(inputs, subjects_file)
     judgement = judge(courses, subjects, protocol=protocol, schedule=schedule)
     out.mkdir(parents=True, exist_ok=True)
-    _write_judgement(out, judgement)
+    _write_judgement(out, judgement, protocol or ResponseProtocol())
     if irecist:
         _write(out / "irecist.csv", IRECIST_COLUMNS, _immune_rows(courses, protocol))
     summary = _summary(courses, judgement)
@@ -149,10 +149,10 @@ def respond(
     return summary
 
 
-def _write_judgement(out: Path, judgement: Judgement) -> None:
+def _write_judgement(out: Path, judgement: Judgement, protocol: ResponseProtocol) -> None:
     _write(out / "responses.csv", RESPONSE_COLUMNS, response_rows(judgement.points))
     _write(out / "best_response.csv", BEST_COLUMNS, map(_best_row, judgement.best))
-    _write(out / "rates.csv", RATE_COLUMNS, _rate_rows(judgement.best))
+    _write(out / "rates.csv", RATE_COLUMNS, _rate_rows(judgement.best, protocol.not_evaluable))
     responses = adrs_rows((*judgement.points, *judgement.accepted), judgement.best)
     _write(out / "adrs.csv", ADRS_COLUMNS, responses)
     _write(out / "adtte.csv", ADTTE_COLUMNS, adtte_rows(judgement.times))
@@ -183,6 +183,7 @@ def _read(
             subjects = read_subjects(subjects_file)
     except InputError as error:
         problems += error.problems
+    problems += find_scans_after_death(courses, subjects)
     if problems:
         raise InputError(problems)
     if inputs.rs is not None:
@@ -230,18 +231,20 @@ def _best_row(best: Best) -> tuple[str, ...]:
     )
 
 
-def _rate_rows(best: Sequence[Best]) -> list[tuple[str, ...]]:
-    """Return response and disease control rates by evaluator, NE as non-responders."""
+def _rate_rows(best: Sequence[Best], not_evaluable: NotEvaluable) -> list[tuple[str, ...]]:
+    """Return response and disease control rates by evaluator."""
     groups: dict[tuple[str, bool], list[Response]] = {}
     for one in best:
         groups.setdefault((one.evaluator, one.confirmed), []).append(one.response)
     rows = []
     for (evaluator, confirmed), responses in groups.items():
-        for name, rate in (
-            ("objective response", objective_response_rate(responses)),
-            ("disease control", disease_control_rate(responses)),
+        counted = eligible(responses, not_evaluable)
+        for name, rate_of in (
+            ("objective response", objective_response_rate),
+            ("disease control", disease_control_rate),
         ):
-            rows.append((evaluator, "required" if confirmed else "not required", name, *_rate_cells(rate)))
+            cells = _rate_cells(rate_of(counted)) if counted else ("0", "0", "", "", "")
+            rows.append((evaluator, "required" if confirmed else "not required", name, *cells))
     return rows
 
 

@@ -31,6 +31,7 @@ from analysis.recist.checks import (
     RowProblem,
     find_departures,
     find_problems,
+    find_problems_between_readers,
 )
 from analysis.recist.course import Baseline, baseline_of, follow
 from analysis.recist.irecist import (
@@ -159,6 +160,7 @@ def courses_of(reads: Iterable[Read]) -> tuple[Course, ...]:
         evaluator = read.evaluator
         by_course.setdefault((read.subject_id, evaluator.role, evaluator.identifier), []).append(read)
     problems = [problem for of_one in by_course.values() for problem in find_problems(of_one)]
+    problems += find_problems_between_readers(read for of_one in by_course.values() for read in of_one)
     if problems:
         raise InputError(problems)
     return tuple(
@@ -185,6 +187,7 @@ def judge(
     courses : sequence of Course
         Checked: from `read_sdtm` or `courses_of`.
     subjects : mapping of str to Subject, optional
+        All patients of the study: one without any read is never assessed, by every evaluator.
         Without it the minimum duration of SD counts from the baseline scan and there are no times.
     protocol : ResponseProtocol, optional
     schedule : Schedule, optional
@@ -221,12 +224,24 @@ def _judge(
         scans = replace(follow_up(of_one), came_from=label)
         times += _times(subject, scans, _first_response(of_one, subject, protocol), schedule)
     starts = _starts(courses, subjects)
-    for subject_id, group in groupby(accepted, key=lambda point: point.subject_id):
+    by_patient = groupby(accepted, key=lambda point: point.subject_id)
+    series = {subject_id: tuple(group) for subject_id, group in by_patient}
+    for subject_id in starts if series else ():  # a patient of whom nothing was accepted counts as well
         subject = subjects.get(subject_id, Subject(subject_id))
-        of_one = tuple(group)
-        best += _both(of_one, subject, Source.ACCEPTED.value, starts[subject_id], protocol)
+        of_one = series.get(subject_id, ())
+        both = _both(of_one, subject, Source.ACCEPTED.value, starts[subject_id], protocol)
+        best += both if of_one else [replace(one, source=Source.ACCEPTED) for one in both]
         scans = replace(follow_up(of_one), came_from=Source.ACCEPTED.value)
         times += _times(subject, scans, _first_response(of_one, subject, protocol), schedule)
+    labels = dict.fromkeys(course.evaluator.label for course in courses)
+    if series:
+        labels[Source.ACCEPTED.value] = None
+    for subject in subjects.values():
+        if subject.subject_id not in starts:
+            for label in labels:
+                best += _both((), subject, label, subject.treatment_start or date.max, protocol)
+                scans = replace(follow_up((), has_baseline=False), came_from=label)
+                times += _times(subject, scans, None, schedule)
     return Judgement(points, accepted, tuple(best), tuple(times), tuple(departures))
 
 

@@ -12,6 +12,7 @@ __all__ = ["with_responses"]
 ACCEPTED = "ACCEPTED"
 CONFIRMATION = {False: "not required", True: "required"}
 NONPROGRESSIVE = ("NON-CR/NON-PD", "NON-PD")  # only lesions that cannot be measured: the paper's NPD
+NEVER_ASSESSED = ("no adequate scan after the start", "no baseline scan")  # a time of 0 that says nothing
 ENDPOINTS = {"PFS": ("pfs_months", "pfs_event"), "OS": ("os_months", "os_event")}
 
 
@@ -47,6 +48,7 @@ def with_responses(
     best = tables["best_response"]
     reader = _evaluator(best, evaluator)
     mine = best[(best["evaluator"] == reader) & (best["confirmation"] == CONFIRMATION[confirmed])]
+    mine = mine[mine["best_response"] != "MISSING"]  # never read: what the table knows of him stays
     said = mine.set_index("USUBJID")["best_response"].replace(dict.fromkeys(NONPROGRESSIVE, "NPD"))
     frame = clinical.frame.copy()
     patients = frame["patient_id"].astype(str)
@@ -87,7 +89,11 @@ def _endpoint(
     frame: pd.DataFrame, times: pd.DataFrame, code: str, reader: str, months: str, event: str
 ) -> pd.DataFrame:
     """Take an endpoint over where it was worked out; other patients keep what they had."""
-    mine = times[(times["PARAMCD"] == code) & times["EVALUATR"].isin([reader, ""])].set_index("USUBJID")
+    mine = times[
+        (times["PARAMCD"] == code)
+        & times["EVALUATR"].isin([reader, ""])
+        & ~times["EVNTDESC"].isin(NEVER_ASSESSED)
+    ].set_index("USUBJID")
     if mine.empty:
         return frame
     if not mine.index.is_unique:

@@ -13,9 +13,17 @@ from itertools import groupby
 from pathlib import Path
 
 from analysis.csvtable import Table, paused_collection, read_table
-from analysis.recist.checks import InputError, ProblemCode, RowProblem, find_problems
+from analysis.recist.checks import (
+    LARGEST_MM,
+    InputError,
+    ProblemCode,
+    RowProblem,
+    find_problems,
+    find_problems_between_readers,
+)
 from analysis.recist.dates import parse_date
-from analysis.sdtm_drafts import Files, LesionDraft, parts_of
+from analysis.recist.words import number as plain
+from analysis.sdtm_drafts import Files, Key, LesionDraft, parts_of
 from analysis.sdtm_reads import Course, make_course
 from analysis.sdtm_words import (
     FLAGS,
@@ -52,7 +60,6 @@ TR_COLUMNS = tuple(
     "TRSTRESN TRSTRESU TRSTAT TRREASND TRDTC TRACPTFL".split()
 )
 RS_COLUMNS = tuple("USUBJID RSEVAL RSEVALID VISITNUM RSTESTCD RSORRES RSACPTFL".split())
-LARGEST_MM = Decimal(1000)  # no lesion is a metre long: a unit must be wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,7 @@ def _read_sdtm(tu: Path, tr: Path, rs: Path | None) -> tuple[Course, ...]:
         _take_accepted(files, stated)
     courses = [make_course(files, key) for key in files.visits]
     files.problems += [problem for course in courses for problem in find_problems(course.reads)]
+    files.problems += find_problems_between_readers(read for course in courses for read in course.reads)
     if files.problems:
         raise InputError(_in_order(files.problems))
     return tuple(sorted(courses, key=lambda course: course.subject_id))
@@ -287,12 +295,41 @@ def _stated(table: Table) -> tuple[list[StatedResponse], list[RowProblem]]:
 
 
 def _take_accepted(files: Files, stated: list[StatedResponse]) -> None:
-    """Mark the visits whose overall response RS accepts."""
+    """Mark the visits whose overall response RS accepts.
+
+    An evaluator who measured nothing is an adjudicator: he chooses the reader who stated his response.
+    """
+    overall = [row for row in stated if row.test == "OVRLRESP"]
+    by_visit: dict[tuple[str, Decimal], list[StatedResponse]] = {}
+    for row in overall:
+        by_visit.setdefault((row.subject_id, row.visit_number), []).append(row)
+    for row in overall:
+        if not row.accepted:
+            continue
+        if own := files.visits.get(_key(row)):
+            if draft := own.get(row.visit_number):
+                draft.accepted = True
+        else:
+            _take_choice(files, row, by_visit[row.subject_id, row.visit_number])
+
+
+def _take_choice(files: Files, choice: StatedResponse, stated: list[StatedResponse]) -> None:
+    """Mark the first independent reader who stated what the adjudicator chose."""
     for row in stated:
-        key = (row.subject_id, row.evaluator.role, row.evaluator.identifier)
-        draft = files.visits.get(key, {}).get(row.visit_number)
-        if draft is not None and row.accepted and row.test == "OVRLRESP":
-            draft.accepted = True
+        draft = files.visits.get(_key(row), {}).get(row.visit_number)
+        if draft and row.response == choice.response and row.evaluator.role != "INVESTIGATOR":
+            draft.accepted = draft.adjudicated = True
+            return
+    readers = ", ".join(f"{row.evaluator.label} {row.response}" for row in stated if row is not choice)
+    sentence = (
+        f"{choice.subject_id}, visit {plain(choice.visit_number)}: {choice.evaluator.label} measured nothing "
+        f"and chose {choice.response}, which no independent reader stated ({readers or 'none did'})"
+    )
+    files.refuse(choice.source, ProblemCode.CONTRADICTION, sentence)
+
+
+def _key(row: StatedResponse) -> Key:
+    return (row.subject_id, row.evaluator.role, row.evaluator.identifier)
 
 
 def _refuse_missing(files: Files, where: str, **values: str) -> None:

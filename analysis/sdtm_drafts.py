@@ -33,6 +33,7 @@ class VisitDraft:
     source: str
     dates: set[str] = field(default_factory=set)
     accepted: bool = False
+    adjudicated: bool = False
     lesions: dict[str, LesionDraft] = field(default_factory=dict)
     named: list[Lesion] = field(default_factory=list)
 

@@ -9,7 +9,7 @@ from analysis.recist.checks import ProblemCode
 from analysis.recist.dates import parse_date
 from analysis.recist.targets import NORMAL_NODE_MM, TOO_SMALL_MM
 from analysis.sdtm_drafts import Files, Key, LesionDraft, VisitDraft, parts_of
-from analysis.sdtm_words import NEW_LESION_STATES, NODE_STATES, NON_TARGET_STATES, any_of
+from analysis.sdtm_words import NEW_LESION_STATES, NODE_STATES, NON_TARGET_STATES, TOO_SMALL_WORDS, any_of
 from records.reads import (
     Certainty,
     Evaluator,
@@ -86,7 +86,7 @@ def _read(
                 ProblemCode.UNKNOWN_LESION,
                 f"{subject}, {evaluator.label}: {link} is measured, but not named in TU for this reader",
             )
-    measurements += [_split(link, rows) for link, rows in pieces.items()]
+    measurements += [_split(lesions[link], rows) for link, rows in pieces.items()]
     assessed = {finding.lesion_id for finding in new_lesions} | draft.lesions.keys()
     new_lesions += [
         NewLesionFinding(
@@ -110,6 +110,7 @@ def _read(
         non_targets=tuple(non_targets),
         new_lesions=tuple(new_lesions),
         accepted=draft.accepted,
+        adjudicated=draft.adjudicated,
         source=draft.source,
     )
 
@@ -132,17 +133,15 @@ def _measurement(lesion: Lesion, rows: LesionDraft) -> Measurement:
     )
 
 
-def _split(link: str, pieces: list[LesionDraft]) -> Measurement:
+def _split(lesion: Lesion, pieces: list[LesionDraft]) -> Measurement:
     """Join the pieces of a lesion; if one of them was not measured, the lesion was not."""
     found = {Seen.TOO_SMALL: TOO_SMALL_MM, Seen.ABSENT: Decimal(0)}
-    sizes = [
-        piece.long_axis if isinstance(piece.long_axis, Decimal) else found.get(piece.long_axis or Seen.MERGED)
-        for piece in pieces
-    ]
+    axes = [piece.short_axis if lesion.is_node else piece.long_axis for piece in pieces]
+    sizes = [axis if isinstance(axis, Decimal) else found.get(axis or Seen.MERGED) for axis in axes]
     known = tuple(size for size in sizes if size is not None)
     complete = len(known) == len(pieces)
     return Measurement(
-        lesion_id=link,
+        lesion_id=lesion.lesion_id,
         seen=Seen.MEASURED if complete else Seen.NOT_ASSESSED,
         fragments_mm=known if complete else (),
         date=pieces[0].date,
@@ -173,6 +172,7 @@ def _length(axis: Decimal | Seen | None) -> Decimal | None:
 def _non_target(files: Files, lesion: Lesion, rows: LesionDraft) -> NonTargetFinding:
     state = rows.state
     counts = rows.short_axis if lesion.is_node else rows.long_axis
+    faint = lesion.is_node and (counts is Seen.TOO_SMALL or state in TOO_SMALL_WORDS)
     status: NonTargetStatus | None = None
     if state:
         status = NON_TARGET_STATES.get(state) or NODE_STATES.get(state)
@@ -192,7 +192,7 @@ def _non_target(files: Files, lesion: Lesion, rows: LesionDraft) -> NonTargetFin
     return NonTargetFinding(
         lesion_id=lesion.lesion_id,
         status=status or NonTargetStatus.NOT_ASSESSED,
-        short_axis_mm=_length(rows.short_axis) if lesion.is_node else None,
+        short_axis_mm=TOO_SMALL_MM if faint else _length(rows.short_axis) if lesion.is_node else None,
         grew_since_last=state == "INCREASED",
         date=rows.date,
         reason=rows.reason,

@@ -1,5 +1,6 @@
 """The dates of a patient that no scan tells: diagnosis, treatment, progression at the bedside, death."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 from analysis.csvtable import Table, read_table
 from analysis.recist.checks import InputError, ProblemCode, RowProblem
 from analysis.recist.dates import parse_date
+from analysis.sdtm_reads import Course
 
-__all__ = ["Subject", "read_subjects"]
+__all__ = ["Subject", "find_scans_after_death", "read_subjects"]
 
 COLUMNS = {  # field -> columns it may stand in, as ADSL or a registry names them
     "diagnosis": ("DIAGDT", "DIAGNOSIS_DATE"),
@@ -88,6 +90,23 @@ def read_subjects(path: Path) -> dict[str, Subject]:
     if problems:
         raise InputError(problems)
     return subjects
+
+
+def find_scans_after_death(
+    courses: Iterable[Course], subjects: Mapping[str, Subject]
+) -> Iterator[RowProblem]:
+    """Yield the reads of scans that are dated after their patient's death."""
+    for course in courses:
+        subject = subjects.get(course.subject_id)
+        if subject is None or subject.death is None:
+            continue
+        for read in course.reads:
+            if parse_date(read.date).first > subject.death:
+                sentence = (
+                    f"{course.subject_id}, {course.evaluator.label}: {read.visit or read.visit_number} of "
+                    f"{read.date} comes after the death, {subject.death}"
+                )
+                yield RowProblem(read.source, ProblemCode.DATES_OUT_OF_ORDER, sentence)
 
 
 def _dates(table: Table, columns: tuple[str, ...], problems: list[RowProblem]) -> list[date | None]:

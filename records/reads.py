@@ -253,6 +253,7 @@ class Read:
     markers_normal: bool | None = None  # None: no tumour marker is followed
     slice_thickness_mm: Decimal | None = None
     accepted: bool = False  # this reader's response is the one that counts
+    adjudicated: bool = False  # because an adjudicator chose it
     source: str = ""
 
 

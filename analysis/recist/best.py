@@ -24,11 +24,16 @@ ORDER = (  # best first
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A response and its day: all that the best response needs to know."""
+    """A response and its day: all that the best response needs to know.
+
+    `shows_disease` is False where no lesion was seen: after a CR such a PR is no return of disease, but a
+    scan on which not everything was assessed, or a raised marker.
+    """
 
     day: date
     response: Response
     name: str = ""
+    shows_disease: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +51,14 @@ def visits_of(points: Sequence[TimePoint], *, until: date | None = None) -> tupl
     """
     visits: list[Visit] = []
     for point in points:
-        if until is not None and point.day > until:
-            break
         if point.overall_response is Response.PD:
             progression_day = point.progression_day or point.day
-            visits = [visit for visit in visits if visit.day < progression_day]
-            visits.append(Visit(progression_day, Response.PD, point.visit))
+            if until is None or progression_day <= until:
+                visits = [visit for visit in visits if visit.day < progression_day]
+                visits.append(Visit(progression_day, Response.PD, point.visit))
             break
-        visits.append(Visit(point.day, point.overall_response, point.visit))
+        if until is None or point.day <= until:
+            visits.append(Visit(point.day, point.overall_response, point.visit, point.shows_disease))
     return tuple(visits)
 
 
@@ -102,9 +107,15 @@ def best_of_course(
         day=visit.day if visit else None,
         visit=visit.name if visit else "",
         rule=rule,
-        source=points[0].source if points else Source.READER,
+        source=_source(points),
         came_from=", ".join(dict.fromkeys(point.evaluator.label for point in points)) or evaluator,
     )
+
+
+def _source(points: Sequence[TimePoint]) -> Source:
+    """Return whose word a series is: adjudicated if one of its time points is."""
+    found = {point.source for point in points} or {Source.READER}
+    return next(source for source in (Source.ADJUDICATED, Source.ACCEPTED, Source.READER) if source in found)
 
 
 def best_response(
@@ -176,6 +187,9 @@ def _until_progression(visits: Sequence[Visit], protocol: ResponseProtocol) -> t
     kept: list[Visit] = []
     for visit in visits:
         had_complete = any(earlier.response is Response.CR for earlier in kept)
+        if visit.response is Response.PR and had_complete and not visit.shows_disease:
+            kept.append(Visit(visit.day, Response.NE, visit.name, shows_disease=False))
+            continue
         if visit.response is Response.PR and had_complete:
             if protocol.after_complete_response is AfterCompleteResponse.PROGRESSION:
                 kept.append(Visit(visit.day, Response.PD, visit.name))

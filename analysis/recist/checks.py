@@ -15,7 +15,7 @@ from analysis.errors import AnalysisError, Problem
 from analysis.recist.dates import PartialDate, parse_date
 from analysis.recist.measurability import NODE_PATHOLOGICAL_MM, judge_measurability
 from analysis.recist.protocol import ResponseProtocol
-from analysis.recist.targets import lesion_size_mm
+from analysis.recist.targets import TOO_SMALL_MM, lesion_size_mm
 from analysis.recist.words import mm, number
 from records.reads import (
     Lesion,
@@ -28,8 +28,17 @@ from records.reads import (
     Seen,
 )
 
-__all__ = ["InputError", "ProblemCode", "RowProblem", "find_departures", "find_problems"]
+__all__ = [
+    "LARGEST_MM",
+    "InputError",
+    "ProblemCode",
+    "RowProblem",
+    "find_departures",
+    "find_problems",
+    "find_problems_between_readers",
+]
 
+LARGEST_MM = Decimal(1000)  # no lesion is a metre long: a unit must be wrong
 MAX_TARGETS = 5  # RECIST 1.1, 3.2
 MAX_TARGETS_PER_ORGAN = 2
 
@@ -100,9 +109,19 @@ def find_problems(reads: Iterable[Read]) -> list[RowProblem]:
     list of RowProblem
         Empty if `follow` can judge them.
     """
-    ordered = sorted(reads, key=lambda read: read.visit_number)
-    if not ordered:
-        return []
+    reads = list(reads)
+    nameless = [
+        RowProblem(
+            read.source, ProblemCode.NOT_A_NUMBER, f"{read.subject_id}: {read.visit_number} numbers no visit"
+        )
+        for read in reads
+        if not read.visit_number.is_finite()
+    ]
+    ordered = sorted(
+        (read for read in reads if read.visit_number.is_finite()), key=lambda read: read.visit_number
+    )
+    if nameless or not ordered:
+        return nameless
     problems = [
         *_visits_out_of_order(ordered),
         *_bad_baseline(ordered[0]),
@@ -113,8 +132,30 @@ def find_problems(reads: Iterable[Read]) -> list[RowProblem]:
         lesion.lesion_id: lesion for lesion in ordered[0].lesions if lesion.role is LesionRole.NON_TARGET
     }
     for read in ordered:
+        problems += _bad_dates(read)
         problems += _bad_measurements(read, targets)
+        problems += _bad_merges(read)
         problems += _bad_findings(read, nontargets, targets)
+    return problems
+
+
+def find_problems_between_readers(reads: Iterable[Read]) -> list[RowProblem]:
+    """Return where two readers of one patient both stand accepted at one visit.
+
+    Parameters
+    ----------
+    reads : iterable of Read
+        Of any patients, by any evaluators.
+    """
+    accepted: dict[tuple[str, Decimal], Read] = {}
+    problems = []
+    for read in reads:
+        if not read.accepted:
+            continue
+        other = accepted.setdefault((read.subject_id, read.visit_number), read)
+        if other.evaluator != read.evaluator:
+            sentence = f"{_who(read)} is accepted, and so is {other.evaluator.label}; one response can count"
+            problems.append(RowProblem(read.source, ProblemCode.CONTRADICTION, sentence))
     return problems
 
 
@@ -201,6 +242,9 @@ def _visits_out_of_order(ordered: Sequence[Read]) -> Iterator[RowProblem]:
 
 
 def _bad_baseline(baseline: Read) -> Iterator[RowProblem]:
+    for new in baseline.new_lesions:
+        words = "is new at the first visit: what is there at baseline is target or non-target"
+        yield _refusal(baseline, new, ProblemCode.CONTRADICTION, words)
     targets = [lesion for lesion in baseline.lesions if lesion.role is LesionRole.TARGET]
     who = f"{baseline.subject_id}, {baseline.evaluator.label}"
     if len(targets) > MAX_TARGETS:
@@ -265,6 +309,52 @@ def _lesions_after_baseline(ordered: Sequence[Read]) -> Iterator[RowProblem]:
                 )
 
 
+def _bad_dates(read: Read) -> Iterator[RowProblem]:
+    parts: tuple[Measurement | NonTargetFinding | NewLesionFinding, ...] = (
+        *read.measurements,
+        *read.non_targets,
+        *read.new_lesions,
+    )
+    for part in parts:
+        if part.date:
+            try:
+                parse_date(part.date)
+            except ValueError as error:
+                yield _refusal(read, part, ProblemCode.BAD_DATE, f"has a date that is none: {error}")
+
+
+def _bad_merges(read: Read) -> Iterator[RowProblem]:
+    """Follow each merged lesion to the one that stands for both; in a circle every one would count 0."""
+    measured = {measurement.lesion_id: measurement for measurement in read.measurements}
+    for measurement in read.measurements:
+        passed: set[str] = set()
+        at: Measurement | None = measurement
+        while at is not None and at.seen is Seen.MERGED and at.lesion_id not in passed:
+            passed.add(at.lesion_id)
+            at = measured.get(at.merged_into)
+        if at is None or measurement.seen is not Seen.MERGED:
+            continue
+        if at.seen is Seen.MERGED and at.merged_into != at.lesion_id:
+            words = f"merged with {measurement.merged_into}, and that with it: no lesion has the size of both"
+            yield _refusal(read, measurement, ProblemCode.CONTRADICTION, words)
+        elif at.seen is Seen.ABSENT:
+            words = f"merged with {at.lesion_id}, which is absent"
+            yield _refusal(read, measurement, ProblemCode.CONTRADICTION, words)
+
+
+def _bad_size(size_mm: Decimal | None) -> tuple[ProblemCode, str] | None:
+    """Return what is wrong with a size whatever it is of, or None."""
+    if size_mm is None:
+        return None
+    if not size_mm.is_finite():
+        return ProblemCode.NOT_A_NUMBER, f"has a size of {size_mm}, which is no number"
+    if size_mm < 0:
+        return ProblemCode.NEGATIVE_SIZE, f"has a size of {mm(size_mm)}"
+    if size_mm > LARGEST_MM:
+        return ProblemCode.IMPLAUSIBLE_SIZE, f"has a size of {mm(size_mm)}, more than a metre"
+    return None
+
+
 def _bad_measurements(read: Read, targets: dict[str, Lesion]) -> Iterator[RowProblem]:
     seen: set[str] = set()
     for measurement in read.measurements:
@@ -277,14 +367,19 @@ def _bad_measurements(read: Read, targets: dict[str, Lesion]) -> Iterator[RowPro
             sentence = f"{_who(read)}, {lesion_id} is measured but is no target at baseline"
             yield RowProblem(measurement.source, ProblemCode.UNKNOWN_LESION, sentence)
             continue
-        yield from _contradictions(read, measurement, targets)
+        wrong = list(filter(None, map(_bad_size, _sizes_of(measurement))))
+        for code, words in wrong:
+            yield _refusal(read, measurement, code, words)
+        if not any(code is ProblemCode.NOT_A_NUMBER for code, _ in wrong):
+            yield from _contradictions(read, measurement, targets)
+
+
+def _sizes_of(measurement: Measurement) -> tuple[Decimal | None, ...]:
+    return (measurement.long_axis_mm, measurement.short_axis_mm, *measurement.fragments_mm)
 
 
 def _contradictions(read: Read, measurement: Measurement, targets: dict[str, Lesion]) -> Iterator[RowProblem]:
     long_mm, short_mm = measurement.long_axis_mm, measurement.short_axis_mm
-    for size_mm in (long_mm, short_mm, *measurement.fragments_mm):
-        if size_mm is not None and size_mm < 0:
-            yield _refusal(read, measurement, ProblemCode.NEGATIVE_SIZE, f"has a size of {mm(size_mm)}")
     if long_mm is not None and short_mm is not None and short_mm > long_mm:
         words = f"has a short axis, {mm(short_mm)}, longer than its longest diameter, {mm(long_mm)}"
         yield _refusal(read, measurement, ProblemCode.SHORT_AXIS_LONGER, words)
@@ -293,8 +388,12 @@ def _contradictions(read: Read, measurement: Measurement, targets: dict[str, Les
     ):
         words = f"merged with {measurement.merged_into or 'nothing'}, which is no other target"
         yield _refusal(read, measurement, ProblemCode.UNKNOWN_LESION, words)
-    if measurement.seen is Seen.ABSENT and (long_mm or short_mm):
-        words = f"is absent, and measured at {mm(long_mm or short_mm or Decimal(0))}"
+    if measurement.seen is Seen.ABSENT and any(_sizes_of(measurement)):
+        words = f"is absent, and measured at {mm(next(filter(None, _sizes_of(measurement))))}"
+        yield _refusal(read, measurement, ProblemCode.CONTRADICTION, words)
+    counts = short_mm if targets[measurement.lesion_id].is_node else long_mm
+    if measurement.seen is Seen.TOO_SMALL and counts is not None and counts > TOO_SMALL_MM:
+        words = f"is too small to measure, and measured at {mm(counts)}"
         yield _refusal(read, measurement, ProblemCode.CONTRADICTION, words)
 
 
@@ -319,18 +418,23 @@ def _bad_findings(
         if finding.lesion_id not in nontargets:
             words = "is assessed but is no non-target at baseline"
             yield _refusal(read, finding, ProblemCode.UNKNOWN_LESION, words)
-        if size_mm is not None and size_mm < 0:
-            yield _refusal(read, finding, ProblemCode.NEGATIVE_SIZE, f"has a size of {mm(size_mm)}")
+        if wrong := _bad_size(size_mm):
+            yield _refusal(read, finding, *wrong)
+            continue
         is_absent = finding.status is NonTargetStatus.ABSENT
         if is_absent and size_mm is not None and size_mm >= NODE_PATHOLOGICAL_MM:
             words = f"is absent, and its short axis is {mm(size_mm)}"
             yield _refusal(read, finding, ProblemCode.CONTRADICTION, words)
+    named: set[str] = set()
     for new in read.new_lesions:
+        if new.lesion_id in named:
+            yield _refusal(read, new, ProblemCode.DUPLICATE_MEASUREMENT, "is told of twice")
+        named.add(new.lesion_id)
         if new.lesion_id in targets or new.lesion_id in nontargets:
             yield _refusal(read, new, ProblemCode.CONTRADICTION, "is new here, and was there at baseline")
         for size in (new.long_axis_mm, new.short_axis_mm):
-            if size is not None and size < 0:
-                yield _refusal(read, new, ProblemCode.NEGATIVE_SIZE, f"has a size of {mm(size)}")
+            if wrong := _bad_size(size):
+                yield _refusal(read, new, *wrong)
 
 
 def _visit(read: Read) -> str:

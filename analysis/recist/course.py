@@ -6,11 +6,11 @@ from datetime import date
 from decimal import Decimal
 
 from analysis.recist.dates import parse_date
-from analysis.recist.newlesions import judge_new_lesions
+from analysis.recist.newlesions import judge_new_lesion, judge_new_lesions
 from analysis.recist.nontargets import is_still_diseased, judge_nontargets
 from analysis.recist.overall import overall_response
 from analysis.recist.protocol import ProgressionDate, ResponseProtocol
-from analysis.recist.results import TimePoint
+from analysis.recist.results import NewLesion, TimePoint
 from analysis.recist.targets import Reference, TargetState, judge_targets, measure_targets
 from records.reads import (
     Certainty,
@@ -98,7 +98,8 @@ def _judge(read: Read, baseline: Baseline, memory: _Memory, protocol: ResponsePr
     new_lesion, new_words, proven = judge_new_lesions(read.new_lesions)
     overall, table = overall_response(target, nontarget, new_lesion)
 
-    returned = _returned(read, baseline, state) if memory.had_complete_response else ()
+    diseased = _diseased(read, baseline, state)
+    returned = diseased if memory.had_complete_response else ()
     if returned and overall is not Response.PD:
         overall, table = Response.PD, f"disease is back after a complete response: {', '.join(returned)}"
 
@@ -125,6 +126,8 @@ def _judge(read: Read, baseline: Baseline, memory: _Memory, protocol: ResponsePr
         last_scan_day=_last_scan_day(read, day),
         progression_day=progression_day,
         accepted=read.accepted,
+        adjudicated=read.adjudicated,
+        shows_disease=bool(diseased) or new_lesion is NewLesion.YES,
     )
     _remember(memory, read, point, state, protocol)
     return point
@@ -143,11 +146,12 @@ def _remember(
         memory.had_complete_response = False
     memory.last_day = point.day
     for finding in read.new_lesions:
-        memory.first_seen.setdefault(finding.lesion_id, _day_of(finding.date, point.day))
+        if judge_new_lesion(finding)[0] is not NewLesion.NO:  # a node that was normal was not seen first then
+            memory.first_seen.setdefault(finding.lesion_id, _day_of(finding.date, point.day))
 
 
-def _returned(read: Read, baseline: Baseline, state: TargetState) -> tuple[str, ...]:
-    """Name the lesions that show disease; after a complete response any of them is progression."""
+def _diseased(read: Read, baseline: Baseline, state: TargetState) -> tuple[str, ...]:
+    """Name the lesions of the baseline that show disease; after a complete response any is progression."""
     findings = {finding.lesion_id: finding for finding in read.non_targets}
     nontargets = tuple(
         lesion.lesion_id

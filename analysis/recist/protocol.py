@@ -1,9 +1,21 @@
 """What RECIST 1.1 leaves to the protocol of a study, with the usual answers."""
 
-from dataclasses import dataclass
+import tomllib
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
-__all__ = ["AfterCompleteResponse", "EarlyDeath", "ProgressionDate", "ResponseProtocol", "StayingResponse"]
+from analysis.errors import AnalysisError, Problem
+
+__all__ = [
+    "AfterCompleteResponse",
+    "EarlyDeath",
+    "NotEvaluable",
+    "ProgressionDate",
+    "ResponseProtocol",
+    "StayingResponse",
+    "read_response_protocol",
+]
 
 
 class AfterCompleteResponse(StrEnum):
@@ -36,6 +48,13 @@ class ProgressionDate(StrEnum):
     FIRST_SCAN = "first_scan"  # the first scan of the time point that shows it
 
 
+class NotEvaluable(StrEnum):
+    """What a patient without an evaluable response counts as in a rate."""
+
+    FAILURE = "failure"  # RECIST 1.1, 4.7: all eligible patients
+    LEFT_OUT = "left_out"
+
+
 @dataclass(frozen=True, slots=True)
 class ResponseProtocol:
     """The choices of a study; the defaults are those of RECIST 1.1 and its clarifications.
@@ -54,6 +73,8 @@ class ResponseProtocol:
         Days before the start of treatment that a baseline may lie (4 weeks; 3.2).
     double_slice_for_nodes : bool
         Whether slices over 5 mm ask twice their thickness of nodes, too (EORTC leaves it open).
+    not_evaluable : NotEvaluable
+        What NE and patients without a time point are in rates.
     """
 
     confirmation_days: int = 28
@@ -66,3 +87,44 @@ class ResponseProtocol:
     progression_date: ProgressionDate = ProgressionDate.LAST_TARGET_SCAN
     baseline_days: int = 28
     double_slice_for_nodes: bool = False
+    not_evaluable: NotEvaluable = NotEvaluable.FAILURE
+
+
+def read_response_protocol(text: str) -> ResponseProtocol:
+    """Read a protocol from TOML: a line a choice, by the names of `ResponseProtocol`; the rest as usual.
+
+    Raises
+    ------
+    AnalysisError
+        If the text is no TOML, or with everything in it that is no choice, or no answer to one.
+
+    Examples
+    --------
+    >>> read_response_protocol('early_death = "progression"').early_death
+    <EarlyDeath.PROGRESSION: 'progression'>
+    """
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise AnalysisError(Problem.BAD_PLAN, f"the response protocol is not TOML: {error}") from error
+    usual: dict[str, Any] = {field.name: field.default for field in fields(ResponseProtocol)}
+    chosen: dict[str, Any] = {}
+    problems = []
+    for name, value in given.items():
+        if name not in usual:
+            problems.append(f"{name}: no such choice, expected one of {', '.join(usual)}")
+            continue
+        kind = type(usual[name])
+        if issubclass(kind, StrEnum):
+            if value in list(kind):
+                chosen[name] = kind(value)
+            else:
+                problems.append(f"{name} = {value!r}, expected one of {', '.join(kind)}")
+        elif type(value) is not kind or (kind is int and value < 0):
+            wanted = "true or false" if kind is bool else "a whole number from 0"
+            problems.append(f"{name} = {value!r}, expected {wanted}")
+        else:
+            chosen[name] = value
+    if problems:
+        raise AnalysisError(Problem.BAD_PLAN, "the response protocol: " + "; ".join(problems))
+    return ResponseProtocol(**chosen)

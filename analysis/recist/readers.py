@@ -62,12 +62,16 @@ class DiscrepancyRates:
 
 
 def accepted_points(points: Iterable[TimePoint]) -> tuple[TimePoint, ...]:
-    """Return the time points whose reader the data mark as accepted.
+    """Return the time points whose reader the data mark as accepted, or an adjudicator chose.
 
     Every response keeps the reader it was computed from: his own baseline and
     nadir, never a mixture of two readers' millimetres.
     """
-    chosen = [replace(point, source=Source.ACCEPTED) for point in points if point.accepted]
+    chosen = [
+        replace(point, source=Source.ADJUDICATED if point.adjudicated else Source.ACCEPTED)
+        for point in points
+        if point.accepted
+    ]
     return tuple(sorted(chosen, key=lambda point: (point.subject_id, point.visit_number)))
 
 

@@ -47,6 +47,8 @@ class TimePoint:
         The smallest earlier complete sum, baseline included, and the baseline sum.
     rule : str
         The sentence with the numbers that decided.
+    shows_disease : bool
+        Some lesion was seen. Without, a PR after a CR is a scan that was not complete or a raised marker.
     """
 
     subject_id: str
@@ -66,7 +68,9 @@ class TimePoint:
     last_scan_day: date
     progression_day: date | None = None
     accepted: bool = False
+    adjudicated: bool = False  # accepted because an adjudicator chose it
     source: Source = Source.READER
+    shows_disease: bool = True
 
     @property
     def is_adequate(self) -> bool:

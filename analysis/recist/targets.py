@@ -118,7 +118,8 @@ def measure_targets(targets: Sequence[Lesion], measurements: Sequence[Measuremen
             missing.append(f"{lesion.lesion_id} ({reason})")
             continue
         sizes_mm[lesion.lesion_id] = size_mm
-        if size_mm >= NORMAL_NODE_MM or (size_mm > 0 and not lesion.is_node):
+        largest_mm = max(measurement.fragments_mm, default=size_mm) if measurement else size_mm
+        if largest_mm >= NORMAL_NODE_MM or (size_mm > 0 and not lesion.is_node):
             diseased.append(lesion.lesion_id)
     return TargetState(sizes_mm, tuple(missing), sum(sizes_mm.values(), Decimal(0)), tuple(diseased))
 

@@ -1,5 +1,6 @@
 """Times to events: each rule that can end one, both sides of its boundary."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -377,6 +378,24 @@ def test_not_evaluable_patients_count_as_the_protocol_says():
 def test_rate_of_nobody_is_refused():
     with pytest.raises(AnalysisError):
         objective_response_rate([])
+
+
+def test_patient_without_any_read_is_never_assessed_and_no_responder():
+    """RECIST 1.1, 4.7: all patients of the study count. FDA 2018, table A: censored at the start."""
+    patients = {
+        "P1": subject(death=300),
+        "P2": replace(subject(last_known_alive=200), subject_id="P2"),
+        "P3": replace(subject(death=60), subject_id="P3"),
+    }
+    judged = judge(courses_of(sums(100, 60, 60, 90)), patients)
+    confirmed = {one.subject_id: one.response for one in judged.best if one.confirmed}
+    assert confirmed == {"P1": Response.PR, "P2": Response.MISSING, "P3": Response.NE}
+    rate = objective_response_rate(confirmed.values())
+    assert (rate.count, rate.patients) == (1, 3)
+    times = {(time.subject_id, time.parameter.value): outcome(time) for time in judged.times}
+    assert times["P2", "OS"] == (230, False, EndRule.ALIVE)
+    assert times["P2", "PFSFDA"] == (0, False, EndRule.NO_BASELINE)
+    assert times["P3", "PFSFDA"] == (60, True, EndRule.DEATH)
 
 
 # The table of patients

@@ -263,11 +263,79 @@ def test_dates(second, third, expected):
         pytest.param(
             Measurement("T09", Seen.MEASURED, Decimal(10)), ProblemCode.UNKNOWN_LESION, id="unknown-target"
         ),
+        pytest.param(
+            Measurement("T01", Seen.ABSENT, fragments_mm=(Decimal(3),)),
+            ProblemCode.CONTRADICTION,
+            id="absent-with-a-piece-of-3-mm",
+        ),
+        pytest.param(
+            Measurement("T01", Seen.TOO_SMALL, Decimal("5.1")),
+            ProblemCode.CONTRADICTION,
+            id="too-small-at-5.1-mm",
+        ),
+        pytest.param(
+            Measurement("T01", Seen.MEASURED, Decimal("NaN")), ProblemCode.NOT_A_NUMBER, id="not-a-number"
+        ),
+        pytest.param(
+            Measurement("T01", Seen.MEASURED, Decimal("Infinity")), ProblemCode.NOT_A_NUMBER, id="infinite"
+        ),
+        pytest.param(
+            Measurement("T01", Seen.MEASURED, Decimal("1000.1")),
+            ProblemCode.IMPLAUSIBLE_SIZE,
+            id="over-a-metre",
+        ),
+        pytest.param(
+            Measurement("T01", Seen.MEASURED, Decimal(20), date="soon"),
+            ProblemCode.BAD_DATE,
+            id="date-of-its-own-is-none",
+        ),
     ],
 )
 def test_measurements_that_contradict(measurement, expected):
     lesion = target(measurement.lesion_id)
     assert codes([*sums(20), read(1, sizes={lesion: measurement})]) == [expected]
+
+
+def test_too_small_may_be_recorded_as_its_5_mm():
+    lesion = target("T01")
+    assert codes([*sums(20), read(1, sizes={lesion: Measurement("T01", Seen.TOO_SMALL, Decimal(5))})]) == []
+
+
+@pytest.mark.parametrize(
+    ("second", "third", "expected"),
+    [
+        pytest.param(20, ("T02", Seen.MERGED), [], id="one-into-the-other"),
+        pytest.param(
+            ("T03", Seen.MERGED), ("T02", Seen.MERGED), [ProblemCode.CONTRADICTION] * 2, id="circle"
+        ),
+        pytest.param(Seen.ABSENT, ("T02", Seen.MERGED), [ProblemCode.CONTRADICTION], id="into-what-is-gone"),
+    ],
+)
+def test_merged_lesions_need_one_that_stands_for_both(second, third, expected):
+    """Two lesions merged into each other would both count 0: a complete response out of nothing."""
+    one, other = target("T02"), target("T03")
+
+    def found(lesion, size):
+        return (
+            Measurement(lesion.lesion_id, size[1], merged_into=size[0]) if isinstance(size, tuple) else size
+        )
+
+    first = read(0, lesions=[one, other], sizes={one: 20, other: 20})
+    later = read(1, sizes={one: found(one, second), other: found(other, third)})
+    assert codes([first, later]) == expected
+
+
+def test_new_lesion_at_the_first_visit_is_refused():
+    lesion = target("T01")
+    new = NewLesionFinding("N1", Certainty.UNEQUIVOCAL)
+    first = read(0, lesions=[lesion], sizes={lesion: 20}, new=[new])
+    assert codes([first, read(1, sizes={lesion: 20})]) == [ProblemCode.CONTRADICTION]
+
+
+def test_visit_without_a_number_is_refused():
+    first, second = sums(20, 20)
+    nameless = type(second)(**{**_fields(second), "visit_number": Decimal("NaN")})
+    assert codes([first, nameless]) == [ProblemCode.NOT_A_NUMBER]
 
 
 def test_visits_and_lesions_that_contradict():
@@ -295,6 +363,8 @@ def test_findings_that_contradict():
     assert codes([first, read(1, non_targets=[shrunk])]) == [ProblemCode.NEGATIVE_SIZE]
     new = NewLesionFinding("N1", Certainty.UNEQUIVOCAL, long_axis_mm=Decimal(-1))
     assert codes([first, read(1, new=[new])]) == [ProblemCode.NEGATIVE_SIZE]
+    twice = [NewLesionFinding("N1", word) for word in Certainty]
+    assert codes([first, read(1, new=twice)]) == [ProblemCode.DUPLICATE_MEASUREMENT]
 
 
 def test_all_problems_are_told_at_once():

@@ -16,8 +16,8 @@ from analysis.response import (
     follow,
     visits_of,
 )
-from records.reads import Certainty, NewLesionFinding, Response
-from tests.analysis.recist_cases import START, read, sums, target
+from records.reads import Certainty, LesionKind, NewLesionFinding, NonTargetStatus, Response
+from tests.analysis.recist_cases import START, non_target, read, status, sums, target
 
 CR, PR, SD, PD, NE = Response.CR, Response.PR, Response.SD, Response.PD, Response.NE
 NON = Response.NON_CR_NON_PD
@@ -179,6 +179,51 @@ def test_a_visit_whose_equivocal_lesion_was_proven_counts_as_progression():
         ]
     )
     assert visits_of(points) == (Visit(points[0].day, PD, "WEEK 12"),)
+
+
+MASS, EFFUSION = target("T01"), non_target("NT01", LesionKind.EFFUSION, "PLEURA")
+
+
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        pytest.param((0, NonTargetStatus.NOT_ASSESSED, None), CR, id="non-target-not-assessed"),
+        pytest.param((0, NonTargetStatus.ABSENT, False), CR, id="marker-above-normal"),
+        pytest.param((4, NonTargetStatus.ABSENT, None), SD, id="a-target-of-4-mm-is-back"),
+        pytest.param((0, NonTargetStatus.PRESENT, None), SD, id="the-effusion-is-back"),
+    ],
+)
+def test_scan_that_shows_no_disease_is_no_end_of_a_complete_response(between, expected):
+    """Table 3, footnote a, speaks of disease that is seen; table 1 calls CR with NE, or with a marker, PR."""
+    visits = [(0, NonTargetStatus.ABSENT, None), between, (0, NonTargetStatus.ABSENT, None)]
+    reads = [read(0, lesions=[MASS, EFFUSION], sizes={MASS: 30})]
+    reads += [
+        read(number, sizes={MASS: size}, non_targets=[status("NT01", word)], markers_normal=markers)
+        for number, (size, word, markers) in enumerate(visits, start=1)
+    ]
+    points = follow(reads)
+    assert points[1].overall_response is (PR if expected is CR else PD)
+    assert best_response(visits_of(points), START, confirmed=True)[0] is expected
+
+
+@pytest.mark.parametrize(
+    ("therapy_day", "expected"),
+    [
+        pytest.param(41, [], id="before-the-lesion-was-first-seen"),
+        pytest.param(42, [PD], id="on-that-day"),
+        pytest.param(60, [PD], id="between-first-seen-and-proof"),
+    ],
+)
+def test_progression_dated_before_another_therapy_counts_though_proven_later(therapy_day, expected):
+    points = follow(
+        [
+            read(0, lesions=[MASS], sizes={MASS: 30}),
+            read(1, sizes={MASS: 30}, new=[NewLesionFinding("N1", Certainty.EQUIVOCAL)]),
+            read(2, sizes={MASS: 30}, new=[NewLesionFinding("N1", Certainty.UNEQUIVOCAL)]),
+        ]
+    )
+    until = START + timedelta(days=therapy_day)
+    assert [visit.response for visit in visits_of(points, until=until)] == expected
 
 
 ADMIRAL_START = {

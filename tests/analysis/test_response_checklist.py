@@ -20,6 +20,7 @@ CHECKLIST = SHARED / "reference" / "RECIST11_CHECKLIST.md"
 TARGETS, OVERALL, BEST = "test_response_targets", "test_response_overall", "test_response_best"
 BASELINE, IRECIST, READERS = "test_response_baseline", "test_response_irecist", "test_response_readers"
 ENDPOINTS, AGREEMENT, SDTM = "test_endpoints", "test_agreement", "test_sdtm"
+SECOND, COMMAND = "test_response_second_opinion", "test_response_command"
 
 COVERED: dict[str, dict[str, list[str]]] = {
     "1": {
@@ -126,6 +127,10 @@ COVERED: dict[str, dict[str, list[str]]] = {
             f"{TARGETS}::test_complete_response[node-too-small-counts-5-mm-and-is-normal]",
             f"{TARGETS}::test_complete_response[too-small-to-measure-is-not-gone]",
         ],
+        "a measurable size is not too small": [
+            f"{BASELINE}::test_too_small_may_be_recorded_as_its_5_mm",
+            f"{BASELINE}::test_measurements_that_contradict[too-small-at-5.1-mm]",
+        ],
         "0 if gone": [f"{TARGETS}::test_small_lesions_count[gone-counts-0]"],
         "the original result is kept": [f"{SDTM}::test_how_a_target_was_found[too-small]"],
     },
@@ -134,11 +139,17 @@ COVERED: dict[str, dict[str, list[str]]] = {
             f"{TARGETS}::test_split_lesion_counts_the_sum_of_its_pieces",
             f"{SDTM}::test_split_lesion_is_joined",
             f"{SDTM}::test_split_lesion_with_a_missing_piece_is_not_assessed",
+            f"{TARGETS}::test_node_in_pieces_is_judged_piece_by_piece[each-under-10-mm-is-normal]",
+            f"{TARGETS}::test_node_in_pieces_is_judged_piece_by_piece[one-of-10-mm-is-disease]",
+            f"{SDTM}::test_node_in_pieces_is_followed_by_their_short_axes",
         ],
         "merged": [
             f"{TARGETS}::test_merged_lesions_count_the_whole_once",
             f"{TARGETS}::test_touching_lesions_with_a_plane_between_them_are_measured_each",
             f"{SDTM}::test_merged_lesions_are_counted_once",
+            f"{BASELINE}::test_merged_lesions_need_one_that_stands_for_both[one-into-the-other]",
+            f"{BASELINE}::test_merged_lesions_need_one_that_stands_for_both[circle]",
+            f"{BASELINE}::test_merged_lesions_need_one_that_stands_for_both[into-what-is-gone]",
         ],
     },
     "9": {
@@ -148,6 +159,7 @@ COVERED: dict[str, dict[str, list[str]]] = {
             f"{TARGETS}::test_complete_response[node-of-9.9-mm]",
             f"{TARGETS}::test_complete_response[node-of-10-mm]",
             f"{TARGETS}::test_complete_response_of_mixed_targets_keeps_the_size_of_normal_nodes",
+            f"{SECOND}::test_two_readings_of_the_paper_agree_at_every_visit",
         ],
     },
     "10": {
@@ -172,8 +184,12 @@ COVERED: dict[str, dict[str, list[str]]] = {
             f"{TARGETS}::test_target_response[progression-counts-from-the-nadir]",
             f"{TARGETS}::test_target_response[nadir-is-the-smallest-not-the-last]",
             f"{TARGETS}::test_incomplete_sum_is_no_nadir",
+            f"{SECOND}::test_nadir_and_baseline_in_the_table_are_those_of_the_raw_measurements",
         ],
-        "nadir of 0": [f"{TARGETS}::test_target_response[back-at-5-mm-after-all-gone]"],
+        "nadir of 0": [
+            f"{TARGETS}::test_target_response[back-at-5-mm-after-all-gone]",
+            f"{TARGETS}::test_target_response[back-at-4.9-mm-after-all-gone]",
+        ],
         "reappearance": [
             f"{TARGETS}::test_one_target_back_is_no_progression_while_others_persisted",
             f"{TARGETS}::test_targets_gone_and_back_while_a_non_target_persisted_follow_the_sum",
@@ -214,6 +230,8 @@ COVERED: dict[str, dict[str, list[str]]] = {
             f"{OVERALL}::test_non_target_response[all-gone]",
             f"{OVERALL}::test_non_target_response[node-of-9.9-mm-is-normal]",
             f"{OVERALL}::test_non_target_response[node-of-10-mm-persists]",
+            f"{SDTM}::test_non_target_too_small_to_measure[a-node-of-5-mm-is-normal]",
+            f"{SDTM}::test_non_target_too_small_to_measure[a-mass-is-still-there]",
         ],
         "markers": [
             f"{OVERALL}::test_non_target_response[markers-normal]",
@@ -244,6 +262,8 @@ COVERED: dict[str, dict[str, list[str]]] = {
             f"{OVERALL}::test_new_lesion[node-10-mm]",
             f"{OVERALL}::test_new_lesion[node-9.9-mm]",
             f"{OVERALL}::test_small_new_node_asks_to_look_again",
+            f"{OVERALL}::test_new_node_dates_from_when_it_was_disease[normal-at-9.9-mm]",
+            f"{OVERALL}::test_new_node_dates_from_when_it_was_disease[equivocal-at-10-mm]",
         ],
         "region not scanned": [f"{OVERALL}::test_new_lesion[region-not-scanned-before]"],
         "FDG-PET": [
@@ -298,7 +318,13 @@ COVERED: dict[str, dict[str, list[str]]] = {
             f"{BEST}::test_unconfirmed_best[CR-after-PD-does-not-count]",
             f"{BEST}::test_what_comes_after_progression_changes_nothing",
         ],
-        "until another therapy": [f"{BEST}::test_responses_under_another_therapy_do_not_count"],
+        "until another therapy": [
+            f"{BEST}::test_responses_under_another_therapy_do_not_count",
+            f"{BEST}::test_progression_dated_before_another_therapy_counts_though_proven_later"
+            "[between-first-seen-and-proof]",
+            f"{BEST}::test_progression_dated_before_another_therapy_counts_though_proven_later"
+            "[before-the-lesion-was-first-seen]",
+        ],
         "order": [
             f"{BEST}::test_unconfirmed_best[non-progression-beats-progression]",
             f"{BEST}::test_unconfirmed_best[PD-beats-NE]",
@@ -324,6 +350,15 @@ COVERED: dict[str, dict[str, list[str]]] = {
                 "PR-PD",
                 "PR-NE",
                 "NE-NE",
+            )
+        ],
+        "CR, then a scan that shows no disease": [
+            f"{BEST}::test_scan_that_shows_no_disease_is_no_end_of_a_complete_response[{row}]"
+            for row in (
+                "non-target-not-assessed",
+                "marker-above-normal",
+                "a-target-of-4-mm-is-back",
+                "the-effusion-is-back",
             )
         ],
         "CR then PR revised": [f"{BEST}::test_confirmed_best[CR-was-a-PR-all-along]"],
@@ -359,6 +394,8 @@ COVERED: dict[str, dict[str, list[str]]] = {
             f"{ENDPOINTS}::test_rates_of_the_paper",
             f"{ENDPOINTS}::test_rates_have_exact_intervals[papers-tki-30-of-43]",
             f"{ENDPOINTS}::test_not_evaluable_patients_count_as_the_protocol_says",
+            f"{ENDPOINTS}::test_patient_without_any_read_is_never_assessed_and_no_responder",
+            f"{COMMAND}::test_protocol_file_says_what_recist_leaves_open",
         ],
     },
     "22": {
@@ -453,11 +490,15 @@ COVERED: dict[str, dict[str, list[str]]] = {
             f"{READERS}::test_adjudicator_chooses_one_reader_for_the_date_of_progression",
             f"{READERS}::test_agreement_needs_no_adjudicator",
             f"{READERS}::test_adjudication_that_cannot_be_done[third-opinion]",
+            f"{SDTM}::test_adjudicator_of_a_trial_chooses_a_reader",
+            f"{SDTM}::test_adjudication_that_cannot_stand_is_refused[third-opinion]",
+            f"{READERS}::test_two_accepted_readers_of_one_visit_are_refused",
         ],
         "adjudication rate": [f"{READERS}::test_adjudication_rate"],
         "each response keeps where it came from": [
             f"{READERS}::test_accepted_response_keeps_the_reader_it_came_from",
             f"{SDTM}::test_sample_accepts_one_reader_a_visit",
+            f"{READERS}::test_patient_of_whom_nothing_was_accepted_counts_in_the_accepted_series",
         ],
         "kappa, PABAK, AC1": [
             f"{AGREEMENT}::test_kappa_agrees_with_r",

@@ -75,6 +75,46 @@ def test_protocol_days_can_be_chosen(folder):
     assert best["required"] == "PD"
 
 
+def test_protocol_file_says_what_recist_leaves_open(folder):
+    (folder / "more.txt").write_text(SUBJECTS + "P2,2024-01-01,2024-01-05,\n")
+    (folder / "respond.toml").write_text('not_evaluable = "left_out"\nminimum_stable_days = 43\n')
+    for options, patients in (((), "2"), (("--protocol", folder / "respond.toml"), "1")):
+        done = run(folder, "--out", folder / "out", "--subjects", folder / "more.txt", *options)
+        assert done.exit_code == 0, done.output
+        rates = {
+            (row["evaluator"], row["confirmation"], row["rate"]): row
+            for row in table(folder / "out" / "rates.csv")
+        }
+        assert rates["INVESTIGATOR", "not required", "objective response"]["patients"] == patients
+    best = {
+        (row["USUBJID"], row["confirmation"]): row["best_response"]
+        for row in table(folder / "out" / "best_response.csv")
+        if row["evaluator"] == "INVESTIGATOR"
+    }
+    assert best == {
+        ("P1", "required"): "PD",
+        ("P1", "not required"): "PR",
+        ("P2", "required"): "MISSING",
+        ("P2", "not required"): "MISSING",
+    }
+
+
+def test_protocol_file_tells_all_that_is_wrong_with_it(folder):
+    (folder / "respond.toml").write_text('early_death = "soon"\nstable = 3\nbaseline_days = -1\n')
+    done = run(folder, "--out", folder / "out", "--protocol", folder / "respond.toml")
+    assert done.exit_code == 1
+    for words in ("early_death = 'soon'", "stable: no such choice", "baseline_days = -1"):
+        assert words in done.stderr
+    assert not (folder / "out").exists()
+
+
+def test_scan_after_death_is_refused(folder):
+    (folder / "people.txt").write_text(SUBJECTS.replace("2024-06-01", "2024-03-24"))
+    done = run(folder, "--out", folder / "out", "--subjects", folder / "people.txt")
+    assert done.exit_code == 1
+    assert "WEEK 12 of 2024-03-25 comes after the death, 2024-03-24" in done.stderr
+
+
 def test_bad_rows_are_told_together_and_nothing_is_written(folder):
     (folder / "tr.csv").write_text(TR + "P1,4,WEEK 18,T01,LDIAM,-5,mm,2024-02-01\n")
     (folder / "people.txt").write_text(SUBJECTS + "P1,,,\n")

@@ -277,6 +277,27 @@ def test_equivocal_lesion_proven_later_dates_from_when_it_was_first_seen():
     assert str(before.day) in after.rule
 
 
+@pytest.mark.parametrize(
+    ("first_mm", "week"),
+    [
+        pytest.param("9.9", 12, id="normal-at-9.9-mm"),
+        pytest.param("10", 6, id="equivocal-at-10-mm"),
+    ],
+)
+def test_new_node_dates_from_when_it_was_disease(first_mm, week):
+    """EORTC: a node under 10 mm is normal, so progression can't date from the scan that showed it small."""
+    lesion = target("T01")
+    node = [
+        new_lesion(certainty, kind=LesionKind.LYMPH_NODE, short_axis_mm=Decimal(size))
+        for certainty, size in ((Certainty.EQUIVOCAL, first_mm), (Certainty.UNEQUIVOCAL, "12"))
+    ]
+    reads = [read(0, lesions=[lesion], sizes={lesion: 30})]
+    reads += [read(number, sizes={lesion: 30}, new=[one]) for number, one in enumerate(node, start=1)]
+    before, after = follow(reads)
+    assert (before.overall_response, after.overall_response) == (SD, PD)
+    assert after.progression_day == {6: before, 12: after}[week].day
+
+
 def test_equivocal_lesion_that_stays_equivocal_is_no_progression():
     assert [point.overall_response for point in equivocal_then(Certainty.EQUIVOCAL)] == [PR, PR]
 

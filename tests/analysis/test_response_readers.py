@@ -1,5 +1,6 @@
 """Several readers: whose response counts, and where each came from."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ from analysis.errors import AnalysisError
 from analysis.response import (
     Adjudication,
     Basis,
+    InputError,
     Source,
     accepted_points,
     adjudicate,
@@ -66,6 +68,23 @@ def test_accepted_response_keeps_the_reader_it_came_from():
     best = [one for one in judged.best if one.source is Source.ACCEPTED]
     assert [one.response for one in best] == [Response.PR, Response.SD]
     assert best[0].came_from == "READER 1, READER 2"
+
+
+def test_two_accepted_readers_of_one_visit_are_refused():
+    reads = reads_by(ONE, 100, 60, accepted=(1,)) + reads_by(TWO, 80, 70, accepted=(1,))
+    with pytest.raises(InputError, match="READER 2, WEEK 6 is accepted, and so is READER 1"):
+        courses_of(reads)
+
+
+def test_patient_of_whom_nothing_was_accepted_counts_in_the_accepted_series():
+    unread = [replace(one, subject_id="P2") for one in reads_by(ONE, 100)]
+    judged = judge(courses_of(reads_by(ONE, 100, 60, accepted=(1,)) + unread))
+    best = {
+        one.subject_id: (one.response, one.source)
+        for one in judged.best
+        if one.evaluator == "ACCEPTED" and not one.confirmed
+    }
+    assert best == {"P1": (Response.PR, Source.ACCEPTED), "P2": (Response.MISSING, Source.ACCEPTED)}
 
 
 def test_nothing_accepted_gives_no_accepted_series():

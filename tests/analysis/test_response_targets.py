@@ -46,6 +46,7 @@ CR, PR, SD, PD, NE = Response.CR, Response.PR, Response.SD, Response.PD, Respons
         pytest.param((165, 63, 65), PR, id="eortc-165-63-65-goes-on-as-pr"),
         # nadir of zero
         pytest.param((20, 0, 5), PD, id="back-at-5-mm-after-all-gone"),
+        pytest.param((20, 0, "4.9"), PR, id="back-at-4.9-mm-after-all-gone"),
         # only complete sums make a nadir
         pytest.param((50, None, 61), PD, id="nadir-passes-over-a-missed-measurement"),
     ],
@@ -105,6 +106,22 @@ def test_split_lesion_counts_the_sum_of_its_pieces():
     pieces = Measurement("T01", Seen.MEASURED, fragments_mm=(millimetres(12), millimetres("9.5")))
     reads = [read(0, lesions=[lesion], sizes={lesion: 20}), read(1, sizes={lesion: pieces})]
     assert last(reads).sum_mm == Decimal("21.5")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        pytest.param(("9.9", "8"), CR, id="each-under-10-mm-is-normal"),
+        pytest.param((10, 3), SD, id="one-of-10-mm-is-disease"),
+    ],
+)
+def test_node_in_pieces_is_judged_piece_by_piece(pieces, expected):
+    """Appendix II adds the pieces up; each is a node, normal under 10 mm."""
+    node = target("T01", node=True)
+    found = Measurement("T01", Seen.MEASURED, fragments_mm=tuple(millimetres(size) for size in pieces))
+    point = last([read(0, lesions=[node], sizes={node: 16}), read(1, sizes={node: found})])
+    assert point.sum_mm == sum(millimetres(size) for size in pieces)
+    assert point.target_response is expected
 
 
 def test_merged_lesions_count_the_whole_once():

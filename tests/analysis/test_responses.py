@@ -19,7 +19,7 @@ SDTM = Path(os.environ.get("MIPC_SHARED", Path(__file__).parents[3] / "shared"))
 def write(folder, best, points="", times=""):
     (folder / "best_response.csv").write_text("USUBJID,evaluator,confirmation,best_response\n" + best)
     (folder / "responses.csv").write_text("USUBJID,evaluator,sum_mm,baseline_mm\n" + points)
-    (folder / "adtte.csv").write_text("USUBJID,PARAMCD,AVALM,CNSR,EVALUATR\n" + times)
+    (folder / "adtte.csv").write_text("USUBJID,PARAMCD,AVALM,CNSR,EVALUATR,EVNTDESC\n" + times)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_responses_changes_and_endpoints_are_entered(tmp_path, patients):
         tmp_path,
         "a,R1,not required,PR\na,R1,required,SD\nb,R1,not required,NON-CR/NON-PD\nz,R1,not required,PD\n",
         "a,R1,50,50\na,R1,30,50\na,R1,,50\na,R1,45,50\n",
-        "a,PFS,4.5,0,R1\nb,PFS,6.0,1,R1\na,PFS,3.0,0,R2\n",
+        "a,PFS,4.5,0,R1,death\nb,PFS,6.0,1,R1,no event\na,PFS,3.0,0,R2,death\n",
     )
     found = with_responses(patients, tmp_path)
     frame = found.frame.set_index("patient_id")

@@ -156,12 +156,36 @@ def test_merged_lesions_are_counted_once(study):
         pytest.param("LNSTATE", "PATHOLOGICAL", NonTargetStatus.PRESENT, id="pathological-node"),
         pytest.param("LPERP", "10", NonTargetStatus.PRESENT, id="node-10-mm"),
         pytest.param("LPERP", "9.9", NonTargetStatus.ABSENT, id="node-9.9-mm"),
+        pytest.param("TUMSTATE", "TOO SMALL TO MEASURE", NonTargetStatus.PRESENT, id="faint"),
     ],
 )
 def test_non_target_states(study, test, word, expected):
     named = [tu("NT01", "NON-TARGET", "LYMPH NODE")]
     course = study(named, [tr(size="PRESENT", link="NT01", test="TUMSTATE"), tr("2", word, "NT01", test)])[0]
     assert course.reads[1].non_targets[0].status is expected
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        pytest.param("LYMPH NODE", Response.CR, id="a-node-of-5-mm-is-normal"),
+        pytest.param("LIVER", Response.NON_CR_NON_PD, id="a-mass-is-still-there"),
+    ],
+)
+@pytest.mark.parametrize("test", ["TUMSTATE", "LPERP"])
+def test_non_target_too_small_to_measure(study, location, expected, test):
+    """As for targets: what is too faint counts 5 mm, and a node of 5 mm is normal."""
+    if location == "LIVER" and test == "LPERP":
+        test = "LDIAM"
+    named = [tu("NT01", "NON-TARGET", location)]
+    rows = [tr(size="PRESENT", link="NT01", test="TUMSTATE"), tr("2", "TOO SMALL TO MEASURE", "NT01", test)]
+    assert responses(study(named, rows)) == [expected]
+
+
+def test_node_in_pieces_is_followed_by_their_short_axes(study):
+    pieces = [tr("2", size, f"T01.{n}", "LPERP") for n, size in enumerate(("9", "8"), start=1)]
+    course = study([tu(location="LYMPH NODE")], [tr(size="20", test="LPERP"), *pieces])[0]
+    assert (responses([course]), follow(course.reads)[0].sum_mm) == ([Response.CR], 17)
 
 
 def test_miliary_patient_is_non_progressive(study):
@@ -285,6 +309,9 @@ def test_sums_in_the_file_are_left_to_the_engine(study):
         pytest.param([tu(), tu()], [tr()], Code.DUPLICATE_ROW, "tu.csv row 3", id="named-twice"),
         pytest.param([tu()], [tr(), tr("two")], Code.NOT_A_NUMBER, "tr.csv row 3", id="visit-not-a-number"),
         pytest.param([tu()], [tr(), tr("")], Code.MISSING_VALUE, "tr.csv row 3", id="no-visit"),
+        pytest.param(
+            [tu(), tu("N01", "NEW")], [tr()], Code.CONTRADICTION, "tu.csv row 3", id="new-at-baseline"
+        ),
     ],
 )
 def test_refusals_name_the_row(study, tu_rows, tr_rows, code, place):
@@ -339,6 +366,52 @@ def test_unknown_response_in_rs_is_refused(tmp_path):
     with pytest.raises(InputError) as refused:
         read_rs(tmp_path / "rs.csv")
     assert [problem.where for problem in refused.value.problems] == ["rs.csv row 2", "rs.csv row 3"]
+
+
+ADJUDICATOR = {"RSEVAL": "ADJUDICATOR", "RSEVALID": ""}
+
+
+def trial_with_adjudicator(folder, chosen, flags=("", "", "Y")):
+    """Write two readers, PR and SD at the second visit, and the choice of one who measured nothing."""
+    who = [{"EVAL": "INDEPENDENT ASSESSOR", "EVALID": f"RADIOLOGIST {n}"} for n in (1, 2)]
+
+    def by(reader, domain):
+        return {domain + name: value for name, value in reader.items()}
+
+    rows = [tr(**by(reader, "TR")) for reader in who]
+    rows += [tr("2", size, **by(reader, "TR")) for reader, size in zip(who, ("14", "16"), strict=True)]
+    write_study(folder, [tu(**by(reader, "TU")) for reader in who], rows)
+    stated = [(by(who[0], "RS"), "PR"), (by(who[1], "RS"), "SD"), (ADJUDICATOR, chosen)]
+    with (folder / "rs.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["USUBJID", "VISITNUM", "RSTESTCD", "RSORRES", "RSEVAL", "RSEVALID", "RSACPTFL"])
+        for (reader, response), flag in zip(stated, flags, strict=True):
+            table.writerow(["P1", "2", "OVRLRESP", response, reader["RSEVAL"], reader["RSEVALID"], flag])
+    return read_sdtm(folder / "tu.csv", folder / "tr.csv", folder / "rs.csv")
+
+
+@pytest.mark.parametrize(("chosen", "reader"), [("PR", "RADIOLOGIST 1"), ("SD", "RADIOLOGIST 2")])
+def test_adjudicator_of_a_trial_chooses_a_reader(tmp_path, chosen, reader):
+    judged = judge(trial_with_adjudicator(tmp_path, chosen))
+    (point,) = judged.accepted
+    assert (point.overall_response, point.evaluator.label) == (chosen, reader)
+    assert point.source is Source.ADJUDICATED
+    row = dict(zip(ADRS_COLUMNS, adrs_rows([point], [])[0], strict=True))
+    assert (row["EVALUATR"], row["EVALTYPE"], row["CAMEFROM"]) == ("ACCEPTED", "ADJUDICATED", reader)
+    best = [one for one in judged.best if one.evaluator == "ACCEPTED"]
+    assert {(one.source, one.came_from) for one in best} == {(Source.ADJUDICATED, reader)}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "flags", "words"),
+    [
+        pytest.param("PD", ("", "", "Y"), "chose PD, which no independent reader stated", id="third-opinion"),
+        pytest.param("PR", ("", "Y", "Y"), "one response can count", id="a-reader-is-accepted-as-well"),
+    ],
+)
+def test_adjudication_that_cannot_stand_is_refused(tmp_path, chosen, flags, words):
+    with pytest.raises(InputError, match=words):
+        trial_with_adjudicator(tmp_path, chosen, flags)
 
 
 @settings(max_examples=25)
