@@ -62,6 +62,7 @@ ACTIONS = (
     Action("place_point", ("Return", "Enter"), "Measure", "Put an end of the ruler at the crosshair"),
     Action("take_value", ("V",), "Measure", "Write the ruler's millimetres into the field last used"),
     Action("remove_ruler", ("Del",), "Measure", "Remove the last ruler"),
+    Action("find_lesion", ("J",), "Measure", "Jump to where the field's lesion was measured, now or before"),
     Action("probe", ("P",), "Measure", "HU at the crosshair, mean of 2 mm"),
     Action("leave", ("Esc",), "Measure", "Leave the tool or the text field; back to the images"),
     Action("beside", ("F",), "Compare", "Earlier or next scan beside this one, or away"),

@@ -129,7 +129,8 @@ def _without_names(
             read = reads[reader, time_point]
             said = {"label": read.label} if read.label else {}
             answers = {**said, **read.form.answers, **dict(_lesions_in_words(read.form))}
-            yield ShownRead(f"Reader {number}", answers, time_point)
+            marks = tuple(replace(mark, slice_uid="") for mark in read.form.marks if mark.name)
+            yield ShownRead(f"Reader {number}", answers, time_point, marks)
 
 
 def _lesions_in_words(form: Form) -> Iterator[tuple[str, str]]:

@@ -8,15 +8,26 @@ from enum import StrEnum
 from pathlib import Path
 
 from records.ledger import Check, Entry, Head, Ledger, LedgerError, verify_ledger
+from records.model import VerdictLabel
 from records.reads import Evaluator, Read
-from viewer.desk import AMEND, LEDGER_FILE, SECOND_LOOK, SIGN
+from viewer.desk import LEDGER_FILE
 from viewer.lesions import recist_read
 from viewer.pack import Pack, PackError, load_pack
 from viewer.packs import digest_of_images
-from viewer.reading import Form, form_from_json
+from viewer.reading import Form, differences, form_from_json
+from viewer.signing import AMEND, SECOND_LOOK, SHOW_MARKS, SIGN, problems_of_signatures
 from viewer.studykey import COORDINATOR, KeyCase, PackKey, StudyKey, load_key
 
-__all__ = ["Basis", "Collection", "FinalLabel", "SignedRead", "collect", "evaluator_of", "verify_pack"]
+__all__ = [
+    "Basis",
+    "Collection",
+    "FinalLabel",
+    "SignedRead",
+    "collect",
+    "evaluator_of",
+    "heads_collected",
+    "verify_pack",
+]
 
 COLLECT = "collect"
 
@@ -33,8 +44,10 @@ class SignedRead:
         1, and one more for each amendment.
     hash : str
         Of the ledger entry that holds it.
-    changed_mind_to : str
-        The label of the second look, after the machine's marks were shown; "" without one.
+    saw_marks : bool
+        The machine's marks of this patient had been shown, under another code, before this was signed.
+    second : Form or None
+        The second look, after the machine's marks were shown.
     """
 
     reader: str
@@ -50,7 +63,18 @@ class SignedRead:
     form: Form
     signed_at: str
     hash: str
-    changed_mind_to: str = ""
+    saw_marks: bool = False
+    second: Form | None = None
+
+    @property
+    def changed_mind_to(self) -> str:
+        """The label of the second look at baseline; "" without one."""
+        return (self.second.label or "") if self.second else ""
+
+    @property
+    def changed_by_marks(self) -> tuple[str, ...]:
+        """What the second look says otherwise: questions and lesions."""
+        return () if self.second is None else tuple(differences(self.form, self.second))
 
     @property
     def label(self) -> str:
@@ -122,6 +146,7 @@ def verify_pack(folder: Path, known: tuple[Head, ...] = ()) -> Check:
         problems.append(f"{LEDGER_FILE} does not begin with the opening of this pack")
     else:
         problems += _against_opening(folder, pack, check.entries[0])
+        problems += (f"{LEDGER_FILE}: {said}" for said in problems_of_signatures(pack, check.entries))
     return Check(check.entries, tuple(problems), check.notes)
 
 
@@ -159,7 +184,7 @@ def collect(packs: Path, returned: Sequence[Path] = ()) -> Collection:
         If a pack is foreign, was changed, or its history was rewritten since it was last collected.
     """
     key = load_key(packs)
-    ledger = Ledger(packs / COORDINATOR / "ledger.jsonl")
+    known = heads_collected(packs)
     came_back = {load_pack(folder).pack_id: folder for folder in returned}
     foreign = set(came_back) - {pack.pack_id for pack in key.packs}
     if foreign:
@@ -168,13 +193,9 @@ def collect(packs: Path, returned: Sequence[Path] = ()) -> Collection:
     missing: dict[str, int] = {}
     heads = {}
     asks_recist = False
-    try:
-        earlier = ledger.entries()
-    except LedgerError as error:
-        raise PackError(f"the coordinator's own ledger does not verify: {error}") from error
     for pack in key.packs:
         folder = came_back.get(pack.pack_id, packs / pack.reader)
-        check = verify_pack(folder, (Head(1, pack.first_hash), *_known_heads(earlier, pack.reader)))
+        check = verify_pack(folder, known[pack.reader])
         if check.problems:
             raise PackError(f"the pack of reader {pack.reader} does not verify: {check.problems[0]}")
         heads[pack.reader] = {"count": check.head.count, "hash": check.head.hash}
@@ -183,8 +204,26 @@ def collect(packs: Path, returned: Sequence[Path] = ()) -> Collection:
         blinded = load_pack(folder)
         missing[pack.reader] = len(blinded.asked) - len(own)
         asks_recist = asks_recist or blinded.protocol.asks_recist
-    ledger.append(who="coordinator", action=COLLECT, after=heads)
+    Ledger(packs / COORDINATOR / "ledger.jsonl").append(who="coordinator", action=COLLECT, after=heads)
     return Collection(key, tuple(reads), missing, asks_recist)
+
+
+def heads_collected(packs: Path) -> dict[str, tuple[Head, ...]]:
+    """Return how far each reader's ledger had come at each collection, for `verify_pack`.
+
+    Raises
+    ------
+    PackError
+        If the coordinator's own records are damaged.
+    """
+    try:
+        entries = Ledger(packs / COORDINATOR / "ledger.jsonl").entries()
+    except LedgerError as error:
+        raise PackError(f"the coordinator's own ledger does not verify: {error}") from error
+    return {
+        pack.reader: (Head(1, pack.first_hash), *_known_heads(entries, pack.reader))
+        for pack in load_key(packs).packs
+    }
 
 
 def _known_heads(entries: Sequence[Entry], reader: str) -> tuple[Head, ...]:
@@ -196,19 +235,24 @@ def _signed_reads(pack: PackKey, entries: Sequence[Entry]) -> Iterator[SignedRea
     """Yield the latest version of each signed read of a pack."""
     cases = {case.code: case for case in pack.cases}
     versions: dict[str, list[Entry]] = {}
-    second: dict[str, str] = {}
+    second: dict[str, Form] = {}
+    shown: dict[str, int] = {}  # by patient, the entry with which marks were shown first
     for entry in entries:
         if entry.action in (SIGN, AMEND):
             versions.setdefault(entry.subject, []).append(entry)
         elif entry.action == SECOND_LOOK:
-            second[entry.subject] = entry.after["label"] or ""
+            second[entry.subject] = form_from_json(entry.after["form"])
+        elif entry.action == SHOW_MARKS:
+            shown.setdefault(cases[entry.subject.split("/")[0]].patient_id, entry.number)
     for subject, signed in versions.items():
         code, number = subject.split("/")
         case = cases[code]
-        yield _signed_read(pack, case, int(number), signed, second.get(subject, ""))
+        read = _signed_read(pack, case, int(number), signed)
+        saw_marks = shown.get(case.patient_id, signed[0].number) < signed[0].number
+        yield replace(read, second=second.get(subject), saw_marks=saw_marks)
 
 
-def _signed_read(pack: PackKey, case: KeyCase, number: int, signed: list[Entry], second: str) -> SignedRead:
+def _signed_read(pack: PackKey, case: KeyCase, number: int, signed: list[Entry]) -> SignedRead:
     point = next(point for point in case.time_points if point.number == number)
     return SignedRead(
         reader=pack.reader,
@@ -224,7 +268,6 @@ def _signed_read(pack: PackKey, case: KeyCase, number: int, signed: list[Entry],
         form=form_from_json(signed[-1].after["form"]),
         signed_at=signed[-1].at,
         hash=signed[-1].hash,
-        changed_mind_to=second,
     )
 
 
@@ -250,10 +293,17 @@ def _final_labels(key: StudyKey, reads: Sequence[SignedRead]) -> Iterator[FinalL
 
 
 def _recist_reads(collection: Collection, accepted: Mapping[str, str]) -> Iterator[Read]:
-    """Yield the reads of each patient and independent reader; an adjudicator measures nothing."""
+    """Yield the reads of each patient and independent reader; an adjudicator measures nothing.
+
+    Nothing can be compared with a baseline that cannot be judged, so there is no read then.
+    """
+    without = {
+        (read.patient_id, read.reader) for read in collection.reads
+        if read.time_point == 1 and not read.repeat_of and read.form.label is VerdictLabel.NOT_EVALUABLE
+    }  # fmt: skip
     final = {label.patient_id: label for label in collection.labels()}
     for read in sorted(collection.reads, key=lambda one: (one.patient_id, one.reader, one.time_point)):
-        if read.repeat_of or read.is_adjudicator:
+        if read.repeat_of or read.is_adjudicator or (read.patient_id, read.reader) in without:
             continue
         point = recist_read(
             read.form,

@@ -17,20 +17,16 @@ from typing import Any
 import cattrs
 
 from records.files import replace_file
-from records.ledger import Entry, Ledger, LedgerError
+from records.ledger import Entry, Head, Ledger, LedgerError, verify_ledger
 from viewer.lesions import follow_up_form, problems_of_lesions
 from viewer.pack import BlindedCase, Pack, PackError, TimePoint, load_pack
-from viewer.passphrase import hash_passphrase, is_passphrase
+from viewer.passphrase import new_key, secret_of
 from viewer.reading import Form, Problem, can_sign, form_from_json, form_to_json, problems_of_answers
+from viewer.signature import sign
+from viewer.signing import AMEND, OPEN, PASSPHRASE, REFUSED, SECOND_LOOK, SHOW_MARKS, SIGN, message
 
 __all__ = [
-    "AMEND",
     "LEDGER_FILE",
-    "OPEN",
-    "PASSPHRASE",
-    "REFUSED",
-    "SECOND_LOOK",
-    "SIGN",
     "Desk",
     "Item",
     "State",
@@ -38,8 +34,7 @@ __all__ = [
 ]
 
 LEDGER_FILE = "reads.jsonl"
-OPEN, SIGN, AMEND, SECOND_LOOK = "open pack", "sign", "amend", "second look"
-PASSPHRASE, REFUSED = "set passphrase", "refuse signature"
+DRAFTS = {SIGN: "", AMEND: "-amendment", SECOND_LOOK: "-second"}  # in the names of draft files
 
 MEANING = (
     "I am reader {reader}. I read {subject} myself, from its images alone, and this is my final read. "
@@ -115,6 +110,13 @@ class Desk:
         if not entries or entries[0].action != OPEN or entries[0].subject != self.pack.pack_id:
             raise PackError(f"{folder / LEDGER_FILE} does not belong to this pack; ask for the pack again")
         self._signed = signed_forms(entries)
+        self._second = {
+            entry.subject: form_from_json(entry.after["form"])
+            for entry in entries
+            if entry.action == SECOND_LOOK
+        }
+        self._saw_marks = {entry.subject for entry in entries if entry.action == SHOW_MARKS}
+        self._head = Head(len(entries), entries[-1].hash)
         self._passphrase = next((one for one in reversed(entries) if one.action == PASSPHRASE), None)
 
     def state(self, item: Item) -> State:
@@ -175,17 +177,35 @@ class Desk:
             found += problems_of_lesions(form, item.time_point.averaged_mm)
         return tuple(found)
 
-    def save_draft(self, item: Item, form: Form) -> None:
+    def save_draft(self, item: Item, form: Form, action: str = SIGN) -> None:
         """Keep a form that is not signed; it is on the disk when this returns.
+
+        Parameters
+        ----------
+        action : str
+            What it is to become: a read, an amendment of it, or a second look.
 
         Raises
         ------
         PackError
             If the read is signed: a signed read is changed by an amendment.
         """
-        if item.subject in self._signed:
+        if action == SIGN and item.subject in self._signed:
             raise PackError(f"{item.title} is signed; change it by an amendment")
-        replace_file(self._draft_path(item), json.dumps(form_to_json(form)).encode())
+        replace_file(self._draft_path(item, action), json.dumps(form_to_json(form)).encode())
+
+    def begun(self, item: Item, action: str) -> Form | None:
+        """Return an amendment or a second look that was begun and not signed."""
+        path = self._draft_path(item, action)
+        return _read_draft(path) if path.exists() else None
+
+    def has_begun(self, item: Item, action: str) -> bool:
+        """Whether an amendment or a second look was begun and not signed."""
+        return self._draft_path(item, action).exists()
+
+    def second(self, item: Item) -> Form | None:
+        """Return the second look as it was signed last."""
+        return self._second.get(item.subject)
 
     def meaning(self, item: Item) -> str:
         """Return what signing this read says."""
@@ -198,7 +218,7 @@ class Desk:
         return self.pack.protocol.asks_passphrase and self._passphrase is None
 
     def set_passphrase(self, text: str) -> Entry:
-        """Take the reader's passphrase; its hash goes into the ledger, and it is not changed later.
+        """Take the reader's passphrase; the public key it makes goes into the ledger, and stays.
 
         Raises
         ------
@@ -207,26 +227,28 @@ class Desk:
         """
         if self._passphrase is not None:
             raise PackError("this pack has its passphrase already")
-        self._passphrase = self._ledger.append(
+        self._passphrase = self._write(
             who=self.pack.reader,
             action=PASSPHRASE,
             subject=self.pack.pack_id,
-            after={"scrypt": hash_passphrase(text)},
+            after={"key": new_key(text)},
             why=MEANING_PASSPHRASE.format(reader=self.pack.reader),
         )
         return self._passphrase
 
-    def _check_identity(self, item: Item, passphrase: str) -> None:
-        """Refuse a signature without the right passphrase, and keep that it was tried."""
+    def _secret(self, item: Item, passphrase: str) -> bytes | None:
+        """Return the secret that signs; refuse a wrong passphrase, and keep that it was tried."""
         if not self.pack.protocol.asks_passphrase:
-            return
+            return None
         if self._passphrase is None:
             raise PackError("choose the passphrase first with which you sign")
-        if not is_passphrase(passphrase, self._passphrase.after["scrypt"]):
-            self._ledger.append(
+        secret = secret_of(passphrase, self._passphrase.after["key"])
+        if secret is None:
+            self._write(
                 who="unknown", action=REFUSED, subject=item.subject, why="a wrong passphrase was typed"
             )
             raise PackError("this is not the passphrase of this pack; nothing was signed")
+        return secret
 
     def sign(self, item: Item, form: Form, *, passphrase: str = "") -> Entry:
         """Lock a read.
@@ -243,11 +265,9 @@ class Desk:
             raise PackError(f"{item.title} is read after the time point before it is signed")
         if self.state(item) is State.TO_SEE:
             raise PackError(f"{item.title} asks nothing; the decision is made at another scan of the case")
+        form = form.as_asked()
         self._check(item, form)
-        self._check_identity(item, passphrase)
-        entry = self._append(SIGN, item, None, form, self.meaning(item))
-        self._draft_path(item).unlink(missing_ok=True)
-        return entry
+        return self._append(SIGN, item, None, form, self.meaning(item), self._secret(item, passphrase))
 
     def amend(self, item: Item, form: Form, reason: str, *, passphrase: str = "") -> Entry:
         """Sign a new version of a signed read.
@@ -255,19 +275,64 @@ class Desk:
         Raises
         ------
         PackError
-            If nothing was signed or changed, no reason is given, or the new version is not complete.
+            If nothing was signed or changed, no reason is given, the new version is not complete, or
+            the machine's marks were shown: what was read with them never replaces what was read without.
         """
         before = self._signed.get(item.subject)
+        form = form.as_asked()
         if before is None:
             raise PackError(f"{item.title} is not signed yet; there is nothing to amend")
+        self.check_amendable(item)
         if not reason.strip():
             raise PackError("an amendment needs its reason")
         if before == form:
             raise PackError("nothing was changed")
         self._check(item, form)
-        self._check_identity(item, passphrase)
+        secret = self._secret(item, passphrase)
         meaning = MEANING_AMENDED.format(reader=self.pack.reader, subject=item.title, reason=reason.strip())
-        return self._append(AMEND, item, before, form, meaning)
+        return self._append(AMEND, item, before, form, meaning, secret)
+
+    def check_amendable(self, item: Item) -> None:
+        """Refuse to amend a read of a case whose marks were shown.
+
+        Raises
+        ------
+        PackError
+        """
+        if any(self.saw_marks(one) for one in self.items if one.case == item.case):
+            raise PackError(
+                f"the machine's marks of {item.case.code} were shown, so its reads stand; "
+                "a change is a second read (Ctrl+M)"
+            )
+
+    def saw_marks(self, item: Item) -> bool:
+        """Whether the machine's marks on this scan were shown."""
+        return item.subject in self._saw_marks
+
+    def show_marks(self, item: Item) -> None:
+        """Note that the machine's marks are shown from now on.
+
+        Raises
+        ------
+        PackError
+            If the protocol does not allow it, or a read of the case is not signed yet: a later scan
+            would be read with the marks of an earlier one in mind.
+        """
+        self._check_marks(item)
+        if not self.saw_marks(item):
+            self._write(who=self.pack.reader, action=SHOW_MARKS, subject=item.subject)
+            self._saw_marks.add(item.subject)
+
+    def _check_marks(self, item: Item) -> None:
+        if not self.pack.protocol.shows_marks:
+            raise PackError("the protocol of this pack shows no marks")
+        if item.subject not in self._signed:
+            raise PackError(f"{item.title} is not signed yet; marks are shown after signing")
+        waiting = [one for one in self.items if one.case == item.case and one.subject not in self._signed]
+        if waiting:
+            raise PackError(
+                f"marks are shown when every scan of the case is signed; {waiting[0].title} is not"
+            )
 
     def second_look(self, item: Item, form: Form, *, passphrase: str = "") -> Entry:
         """Sign what the reader says once the machine's marks were shown; the first read stays.
@@ -275,22 +340,16 @@ class Desk:
         Raises
         ------
         PackError
-            If the protocol does not allow it, or the read is not signed yet.
+            If the protocol does not allow it, or the marks were not shown.
         """
-        if not self.pack.protocol.shows_marks:
-            raise PackError("the protocol of this pack shows no marks")
-        before = self._signed.get(item.subject)
-        if before is None:
-            raise PackError(f"{item.title} is not signed yet; marks are shown after signing")
+        self._check_marks(item)
+        if not self.saw_marks(item):
+            raise PackError(f"the marks of {item.title} were not shown")
+        before, form = self._signed[item.subject], form.as_asked()
         self._check(item, form)
-        self._check_identity(item, passphrase)
-        return self._append(
-            SECOND_LOOK,
-            item,
-            before,
-            form,
-            MEANING_SECOND.format(reader=self.pack.reader, subject=item.title),
-        )
+        secret = self._secret(item, passphrase)
+        meaning = MEANING_SECOND.format(reader=self.pack.reader, subject=item.title)
+        return self._append(SECOND_LOOK, item, before, form, meaning, secret)
 
     def _check(self, item: Item, form: Form) -> None:
         problems = self.problems(item, form)
@@ -300,25 +359,49 @@ class Desk:
                 f"{item.title} is not complete: {first.field.replace('_', ' ')}: {first.sentence}"
             )
 
-    def _append(self, action: str, item: Item, before: Form | None, form: Form, meaning: str) -> Entry:
-        entry = self._ledger.append(
-            who=self.pack.reader,
-            action=action,
-            subject=item.subject,
-            before=before and _signed_values(before),
-            after={**_signed_values(form), **self._signed_with()},
-            why=meaning,
-        )
-        if action != SECOND_LOOK:
-            self._signed[item.subject] = form
+    def _append(
+        self, action: str, item: Item, before: Form | None, form: Form, meaning: str, secret: bytes | None
+    ) -> Entry:
+        after = _signed_values(form)
+        values = {
+            "who": self.pack.reader,
+            "action": action,
+            "subject": item.subject,
+            "before": before and _signed_values(before),
+            "after": after,
+            "why": meaning,
+        }
+        if secret is not None and self._passphrase is not None:
+            after["passphrase_entry"] = self._passphrase.number
+            signed = message(self.pack.pack_id, self._head.count + 1, self._head.hash, values)
+            after["signature"] = sign(secret, signed).hex()
+        entry = self._write(**values)
+        kept = self._second if action == SECOND_LOOK else self._signed
+        kept[item.subject] = form
+        self._draft_path(item, action).unlink(missing_ok=True)
         return entry
 
-    def _signed_with(self) -> dict[str, int]:
-        """Name the ledger entry of the passphrase that was typed."""
-        return {"passphrase_entry": self._passphrase.number} if self._passphrase else {}
+    def _write(self, **values: Any) -> Entry:
+        """Add an entry to the ledger, as long as it is the one that was opened.
 
-    def _draft_path(self, item: Item) -> Path:
-        return self.folder / "drafts" / f"{item.case.code}-{item.time_point.number}.json"
+        Raises
+        ------
+        PackError
+            If another window wrote to it meanwhile, or it was changed.
+        """
+        try:
+            if verify_ledger(self._ledger.path).head != self._head:
+                raise PackError("this pack was signed in another window meanwhile; close this one")
+            entry = self._ledger.append(**values)
+        except LedgerError as error:
+            raise PackError(
+                f"the reads of this pack were changed outside the reading room: {error}"
+            ) from error
+        self._head = Head(entry.number, entry.hash)
+        return entry
+
+    def _draft_path(self, item: Item, action: str = SIGN) -> Path:
+        return self.folder / "drafts" / f"{item.case.code}-{item.time_point.number}{DRAFTS[action]}.json"
 
 
 def signed_forms(entries: tuple[Entry, ...]) -> dict[str, Form]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from records.files import replace_file
 from records.reads import reads_to_json
 from records.responses import ReaderResponse
-from viewer.collecting import Collection, evaluator_of
+from viewer.collecting import Collection, SignedRead, evaluator_of
 from viewer.outcomes import final_responses, standing
 from viewer.questions import BASELINE
 
@@ -17,7 +17,9 @@ __all__ = ["write_collection"]
 LABELS = ("patient_id", "study_uid", "verdict", "basis")  # as studies.csv has them: `mipc analyse --labels`
 HISTORY = tuple("patient_id reader is_adjudicator version label after_marks signed_at ledger_hash".split())
 RESPONSES = tuple("patient_id reader best_response responded progressed basis stands disputed".split())
-READS = tuple("reader code patient_id study_uid time_point repeat_of version label".split())
+READS = tuple(
+    "reader code patient_id study_uid time_point repeat_of version label after_marks changed_by_marks".split()
+)
 
 
 def write_collection(collection: Collection, out: Path, responses: Iterable[ReaderResponse]) -> None:
@@ -55,7 +57,8 @@ def write_collection(collection: Collection, out: Path, responses: Iterable[Read
         (*READS, *questions),
         (
             (read.reader, read.code, read.patient_id, read.study_uid, read.time_point, read.repeat_of,
-             read.version, read.label, *(read.form.answer(name) for name in questions))
+             read.version, read.label, _after_marks(read), "; ".join(read.changed_by_marks),
+             *(read.form.answer(name) for name in questions))
             for read in collection.reads
         ),
     )  # fmt: skip
@@ -70,6 +73,13 @@ def write_collection(collection: Collection, out: Path, responses: Iterable[Read
             for one in final.responses
         ),
     )  # fmt: skip
+
+
+def _after_marks(read: SignedRead) -> str:
+    """Say whether the reader changed his mind once he saw the machine's marks; "" if he was not shown any."""
+    if read.second is None:
+        return ""
+    return "changed" if read.changed_by_marks else "unchanged"
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[object, ...]]) -> None:

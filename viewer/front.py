@@ -106,9 +106,13 @@ def run_adjudicate(packs: Path, reader: str, seed: int, respond: Respond) -> str
 
 
 def run_verify(folder: Path) -> tuple[str, bool]:
-    """Check a pack, or all packs below a folder; return what was found, and whether all is well."""
-    from viewer.collecting import verify_pack
+    """Check a pack, or all packs below a folder; return what was found, and whether all is well.
+
+    Where the coordinator's folder lies beside the packs, they are also checked against what it knows.
+    """
+    from viewer.collecting import heads_collected, verify_pack
     from viewer.pack import PACK_FILE
+    from viewer.studykey import COORDINATOR
 
     folders = (
         [folder]
@@ -117,9 +121,11 @@ def run_verify(folder: Path) -> tuple[str, bool]:
     )
     if not folders:
         raise PackError(f"{folder} is no pack and holds none")
+    packs = folders[0].parent
+    known = heads_collected(packs) if (packs / COORDINATOR).is_dir() else {}
     lines, is_well = [], True
     for one in folders:
-        check = verify_pack(one)
+        check = verify_pack(one, known.get(one.name, ()))
         is_well = is_well and not check.problems
         head = f"{check.head.count} entries, last {check.head.hash[:16]}"
         lines.append(f"{one}: " + ("; ".join(check.problems) if check.problems else f"verifies ({head})"))

@@ -24,7 +24,7 @@ from records.reads import (
     Read,
     Seen,
 )
-from viewer.reading import Fault, Form, Problem
+from viewer.reading import LARGEST_MM, Fault, Form, Problem
 
 __all__ = [
     "add_lesion",
@@ -131,7 +131,10 @@ def problems_of_lesions(form: Form, slice_thickness_mm: Decimal | None) -> Itera
     found = {one.lesion_id: one for one in form.measurements}
     targets = [lesion for lesion in form.lesions if lesion.role is LesionRole.TARGET]
     for lesion in targets:
-        yield from _of_target(lesion, found.get(lesion.lesion_id), form.is_baseline, slice_thickness_mm)
+        measurement = found.get(lesion.lesion_id)
+        yield from _of_target(lesion, measurement, form.is_baseline, slice_thickness_mm)
+        if measurement is not None and measurement.seen is Seen.MERGED:
+            yield from _of_merger(measurement, targets)
     judged = {one.lesion_id: one for one in form.non_targets}
     for lesion in form.lesions:
         if lesion.role is LesionRole.NON_TARGET:
@@ -167,6 +170,13 @@ def _counted_organ(lesion: Lesion) -> str:
     return "lymph nodes" if lesion.is_node else lesion.organ
 
 
+def _as_counted(lesion: Lesion) -> Lesion:
+    """Return a lesion in the engine's words: the organ that counts, and where a node lies as its place."""
+    if not lesion.is_node:
+        return lesion
+    return replace(lesion, organ=_counted_organ(lesion), location=lesion.location or lesion.organ)
+
+
 def _of_target(
     lesion: Lesion, found: Measurement | None, is_baseline: bool, slice_thickness_mm: Decimal | None
 ) -> Iterator[Problem]:
@@ -183,12 +193,20 @@ def _of_target(
         return
     if found.seen is Seen.NOT_ASSESSED and not found.reason:
         yield Problem(name, Fault.MISSING, "why it was not assessed")
-    if found.seen is Seen.MERGED and not found.merged_into:
-        yield Problem(name, Fault.MISSING, "the lesion it grew together with is named")
     if is_baseline and found.seen is not Seen.MEASURED:
         yield Problem(name, Fault.INVALID, "a target is measured at baseline")
     if found.seen is Seen.MEASURED:
         yield from _of_lengths(lesion, found, is_baseline, slice_thickness_mm)
+
+
+def _of_merger(found: Measurement, targets: list[Lesion]) -> Iterator[Problem]:
+    """Yield what is wrong with the name of the lesion that stands for both."""
+    others = [lesion.lesion_id for lesion in targets if lesion.lesion_id != found.lesion_id]
+    if not found.merged_into:
+        yield Problem(found.lesion_id, Fault.MISSING, "the lesion it grew together with is named")
+    elif found.merged_into not in others:
+        sentence = f"{found.merged_into} is no other target; there is {', '.join(others) or 'none'}"
+        yield Problem(found.lesion_id, Fault.INVALID, sentence)
 
 
 def _of_lengths(
@@ -201,6 +219,9 @@ def _of_lengths(
     if counted is None:
         axis = "short axis of a node" if lesion.is_node else "long axis"
         yield Problem(name, Fault.MISSING, f"the {axis} is measured")
+        return
+    if not 0 < counted <= LARGEST_MM or (long_mm is not None and long_mm > LARGEST_MM):
+        yield Problem(name, Fault.INVALID, f"a length in mm, over 0 and up to {LARGEST_MM}")
         return
     if not is_baseline:
         return
@@ -253,10 +274,10 @@ def recist_read(
         visit_number=Decimal(number),
         visit=visit,
         date=date,
-        lesions=form.lesions if form.is_baseline else (),
+        lesions=tuple(map(_as_counted, form.lesions)) if form.is_baseline else (),
         measurements=measurements,
         non_targets=non_targets,
-        new_lesions=form.new_lesions,
+        new_lesions=() if not_evaluable else form.new_lesions,  # carried on, not seen
         slice_thickness_mm=slice_thickness_mm,
         source=source,
     )

@@ -8,8 +8,9 @@ import numpy as np
 
 from records.model import Point
 from viewer.layers import Display, Plane
+from viewer.reading import Mark
 
-__all__ = ["Probe", "Ruler", "perpendicular", "probe"]
+__all__ = ["Probe", "Ruler", "perpendicular", "probe", "ruler_of"]
 
 PROBE_RADIUS_MM = 2.0
 
@@ -24,10 +25,13 @@ class Ruler:
         One to four places: the ends of the long axis, the ends of the short one.
     plane : Plane
         Where it was drawn.
+    name : str
+        The field it was written into, "" for none.
     """
 
     plane: Plane
     points_mm: tuple[Point, ...]
+    name: str = ""
 
     @property
     def long_axis_mm(self) -> Decimal | None:
@@ -38,6 +42,12 @@ class Ruler:
     def short_axis_mm(self) -> Decimal | None:
         """Length of the second line, to 0.1 mm."""
         return _length_mm(self.points_mm[2:4])
+
+    @property
+    def middle_mm(self) -> Point:
+        """The middle of the long axis."""
+        p, r, c = (sum(values) / 2 for values in zip(*self.points_mm[:2], strict=True))
+        return p, r, c
 
     @property
     def is_complete(self) -> bool:
@@ -51,11 +61,21 @@ class Ruler:
         """
         if len(self.points_mm) == 3:
             place_mm = perpendicular(self.points_mm[0], self.points_mm[1], self.points_mm[2], place_mm)
-        return Ruler(self.plane, (*self.points_mm[:3], place_mm))
+        return Ruler(self.plane, (*self.points_mm[:3], place_mm), self.name)
 
     def with_last(self, place_mm: Point) -> "Ruler":
         """Return the ruler with its last end moved."""
-        return Ruler(self.plane, self.points_mm[:-1]).with_point(place_mm)
+        return Ruler(self.plane, self.points_mm[:-1], self.name).with_point(place_mm)
+
+    def mark(self, shown: Display) -> Mark:
+        """Return the ruler as a read keeps it: in the patient, whatever way the scan is hung."""
+        points_mm = tuple(shown.point_mm(place) for place in self.points_mm)
+        return Mark(self.name, points_mm, shown.slice_uid(self.points_mm[0]), self.plane)
+
+
+def ruler_of(mark: Mark, shown: Display) -> Ruler:
+    """Return the ruler that a read kept, on a scan as it is hung."""
+    return Ruler(Plane(mark.plane), tuple(shown.place_mm(point) for point in mark.points_mm), mark.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ them, and never shows them to a reader.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from records.reads import Response
 from records.responses import Disputed, ReaderResponse, disputes
 from viewer.collecting import Basis, Collection, evaluator_of
 from viewer.studykey import KeyCase
@@ -66,7 +67,11 @@ def _final_response(
     signed = [read.reader for read in collection.reads if read.patient_id == patient and not read.repeat_of]
     if any(signed.count(reader) < len(case.time_points) for reader in readers):
         return FinalResponse(patient, Basis.INCOMPLETE, "", (), ())
-    own = tuple(known[patient, evaluator_of(reader).label] for reader in readers)
+    labels = [evaluator_of(reader).label for reader in readers]
+    # A reader whose baseline could not be judged has no reads to compare, and so no response.
+    own = tuple(
+        known.get((patient, label)) or ReaderResponse(patient, label, Response.NE, "", "") for label in labels
+    )
     found = {what for other in own[1:] for what in disputes(own[0], other)}
     disputed = tuple(what for what in Disputed if what in found)
     if not disputed:

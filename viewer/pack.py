@@ -19,6 +19,7 @@ from pathlib import Path
 import cattrs
 
 from records.files import replace_file
+from viewer.reading import Mark
 
 __all__ = [
     "BlindedCase",
@@ -102,11 +103,18 @@ class TimePoint:
 
 @dataclass(frozen=True, slots=True)
 class ShownRead:
-    """A read of one scan that an adjudicator is shown, as reader 1 or 2 in the case's own order."""
+    """A read of one scan that an adjudicator is shown, as reader 1 or 2 in the case's own order.
+
+    Attributes
+    ----------
+    marks : tuple of Mark
+        Where it was measured; without the images of the earlier pack.
+    """
 
     label: str
     answers: dict[str, str]
     time_point: int = 1
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,10 @@ from records.errors import ScreeningError
 from records.ledger import Ledger
 from records.model import Screening, VerdictLabel
 from records.store import open_store
-from viewer.desk import LEDGER_FILE, OPEN
+from viewer.desk import LEDGER_FILE
 from viewer.pack import BlindedCase, Pack, PackError, ReadingProtocol, TimePoint, images_of, save_pack
 from viewer.planning import Candidate, PlannedCase, draw_controls, plan_cases
+from viewer.signing import OPEN
 from viewer.studykey import COORDINATOR, KeyCase, KeyPoint, PackKey, StudyKey, save_key
 
 if TYPE_CHECKING:

@@ -51,11 +51,14 @@ def pair_readers(collection: Collection, responses: Iterable[ReaderResponse]) ->
 
 
 def pair_repeats(collection: Collection) -> tuple[PairedReads, ...]:
-    """Return each reader's hidden repeats beside his first reads of the same cases."""
+    """Return each reader's hidden repeats beside his first reads of the same cases.
+
+    A repeat that was read after the machine's marks of the patient were shown is left out.
+    """
     pairs = []
     for pack in collection.key.readers:
         own = [read for read in collection.reads if read.reader == pack.reader and read.time_point == 1]
-        again = {read.patient_id: read.form for read in own if read.repeat_of}
+        again = {read.patient_id: read.form for read in own if read.repeat_of and not read.saw_marks}
         first = {
             read.patient_id: read.form for read in own if not read.repeat_of and read.patient_id in again
         }

@@ -1,20 +1,25 @@
-"""A reader's passphrase, asked for at every signature, and kept as a salted hash that takes long to guess."""
+"""A reader's passphrase, from which the key is made that signs his reads.
+
+What is kept is the public key and how it was made: that the passphrase is right
+shows in that it makes the same public key again, and a guess takes as long as scrypt.
+"""
 
 import hashlib
-import hmac
 import secrets
 import unicodedata
 from typing import Any
 
 from viewer.pack import PackError
+from viewer.signature import public_key_of
 
-__all__ = ["SHORTEST", "hash_passphrase", "is_passphrase"]
+__all__ = ["SHORTEST", "new_key", "secret_of"]
 
 SHORTEST = 8
 COST = {"n": 2**15, "r": 8, "p": 1}  # scrypt (RFC 7914): 32 MiB and about 0.1 s a guess
+SECRET_BYTES = 32
 
 
-def hash_passphrase(text: str) -> dict[str, Any]:
+def new_key(text: str) -> dict[str, Any]:
     """Return what is kept of a new passphrase, as JSON values.
 
     Raises
@@ -25,17 +30,18 @@ def hash_passphrase(text: str) -> dict[str, Any]:
     if len(text.strip()) < SHORTEST:
         raise PackError(f"a passphrase has at least {SHORTEST} characters")
     salt = secrets.token_bytes(16)
-    return {"salt": salt.hex(), "hash": _scrypt(text, salt, **COST).hex(), **COST}
+    public_key = public_key_of(_scrypt(text, salt, **COST))
+    return {"salt": salt.hex(), "public_key": public_key.hex(), **COST}
 
 
-def is_passphrase(text: str, kept: dict[str, Any]) -> bool:
-    """Whether a text is the passphrase of which `kept` was made."""
+def secret_of(text: str, kept: dict[str, Any]) -> bytes | None:
+    """Return the secret that a passphrase makes, or None if it is not the one of which `kept` was made."""
     cost = {name: int(kept[name]) for name in COST}
-    found = _scrypt(text, bytes.fromhex(kept["salt"]), **cost)
-    return hmac.compare_digest(found, bytes.fromhex(kept["hash"]))
+    secret = _scrypt(text, bytes.fromhex(kept["salt"]), **cost)
+    return secret if public_key_of(secret).hex() == kept["public_key"] else None
 
 
-def _scrypt(text: str, salt: bytes, *, n: int, r: int, p: int) -> bytes:
+def _scrypt(text: str, salt: bytes, *, n: int, r: int, p: int, length: int = SECRET_BYTES) -> bytes:
     # Two keyboards may spell one letter in two ways.
     plain = unicodedata.normalize("NFKC", text).encode()
-    return hashlib.scrypt(plain, salt=salt, n=n, r=r, p=p, maxmem=2 * 128 * n * r)
+    return hashlib.scrypt(plain, salt=salt, n=n, r=r, p=p, maxmem=2 * 128 * n * r, dklen=length)

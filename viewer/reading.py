@@ -29,7 +29,18 @@ from viewer.questions import (
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = ["Fault", "Form", "Mark", "Problem", "form_from_json", "form_to_json", "problems_of_answers"]
+__all__ = [
+    "LARGEST_MM",
+    "Fault",
+    "Form",
+    "Mark",
+    "Problem",
+    "can_sign",
+    "differences",
+    "form_from_json",
+    "form_to_json",
+    "problems_of_answers",
+]
 
 TINY_MM = Decimal(5)  # Wu 2013, criterion 3
 LARGEST_MM = Decimal(300)  # longer than a chest is wide: a slip of the hand
@@ -59,16 +70,25 @@ class Mark:
     Attributes
     ----------
     name : str
-        The lesion, or the question that the size answers.
+        The lesion, or the question that the size answers; "" for a ruler that answers none.
     points_mm : tuple of Point
         The ends of the long axis, then of the short axis; LPS in the pack's own frame.
     slice_uid : str
         SOP Instance UID of the plane in the pack, "" if it was not measured in an image as scanned.
+    plane : str
+        Across which it was drawn: axial, coronal or sagittal.
     """
 
     name: str
     points_mm: tuple[Point, ...]
     slice_uid: str = ""
+    plane: str = "axial"
+
+    @property
+    def middle_mm(self) -> Point:
+        """The middle of the long axis."""
+        x, y, z = (sum(values) / 2 for values in zip(*self.points_mm[:2], strict=True))
+        return x, y, z
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +156,42 @@ class Form:
         others = {key: old for key, old in self.answers.items() if key != name}
         return replace(self, answers={**others, name: value} if value.strip() else others)
 
-    def with_mark(self, mark: Mark) -> "Form":
-        """Return the form with a place measured, in place of the one of that name."""
-        return replace(self, marks=(*(old for old in self.marks if old.name != mark.name), mark))
+    def mark(self, name: str) -> Mark | None:
+        """Return where a size was measured, if it was measured with the ruler."""
+        return next((mark for mark in self.marks if name and mark.name == name), None)
+
+    def as_asked(self) -> "Form":
+        """Return the form without what was answered before an answer made it no question any more.
+
+        A scan that cannot be judged has no criteria, grades or measurements, whatever was
+        entered before the reader said so.
+        """
+        asked = {question.name for question in self.questions}
+        form = replace(self, answers={name: value for name, value in self.answers.items() if name in asked})
+        if self.answer("evaluable") != Answer.NO:
+            return form
+        lesions = () if self.is_baseline else self.lesions
+        return replace(form, lesions=lesions, measurements=(), non_targets=(), marks=())
+
+
+def differences(one: Form, other: Form) -> Iterator[str]:
+    """Yield what two reads of a scan say otherwise: names of questions, then of lesions.
+
+    >>> list(differences(Form(answers={"confidence": "5"}), Form(answers={"confidence": "4"})))
+    ['confidence']
+    """
+    names = dict.fromkeys((*one.answers, *other.answers))
+    yield from (name for name in names if one.answer(name) != other.answer(name))
+    said, others = _said_of_lesions(one), _said_of_lesions(other)
+    yield from (name for name in dict.fromkeys((*said, *others)) if said.get(name) != others.get(name))
+
+
+def _said_of_lesions(form: Form) -> dict[str, list[object]]:
+    said: dict[str, list[object]] = {}
+    for parts in (form.lesions, form.measurements, form.non_targets, form.new_lesions):
+        for found in parts:
+            said.setdefault(found.lesion_id, []).append(found)
+    return said
 
 
 def problems_of_answers(form: Form) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from records.ledger import Entry
 from viewer.desk import Desk, Item, State
 from viewer.pack import PackError
 from viewer.reading import Form, Problem
+from viewer.signing import AMEND, SECOND_LOOK, SIGN
 
 __all__ = ["Mode", "Session"]
 
@@ -26,6 +27,7 @@ class Mode(StrEnum):
     TO_SEE = "to see"  # a scan that asks nothing
 
 
+ACTIONS = {Mode.READ: SIGN, Mode.AMEND: AMEND, Mode.SECOND_LOOK: SECOND_LOOK}
 MODES = {State.SIGNED: Mode.LOCKED, State.WAITING: Mode.WAITING, State.TO_SEE: Mode.TO_SEE}
 
 
@@ -52,10 +54,9 @@ class Session:
 
     def open(self, item: Item) -> None:
         """Put a read on the screen, as far as it has come."""
-        self.item = item
-        state = self.desk.state(item)
-        self.mode = MODES.get(state, Mode.READ)
-        self.form = self.desk.form(item) if self.has_form else Form(is_baseline=False)
+        mode = MODES.get(self.desk.state(item), Mode.READ)
+        form = Form(is_baseline=False) if mode in (Mode.WAITING, Mode.TO_SEE) else self.desk.form(item)
+        self.item, self.mode, self.form = item, mode, form
         self._done, self._undone, self._last_field = [], [], ""
 
     @property
@@ -115,10 +116,20 @@ class Session:
         return entry
 
     def start_amendment(self) -> None:
-        """Make a signed read changeable; nothing is kept until the new version is signed."""
+        """Make a signed read changeable, as far as its amendment has come.
+
+        The signed read stands until the new version is signed.
+        """
         if self.mode is not Mode.LOCKED:
             raise PackError("only a signed read is amended")
+        self.desk.check_amendable(self.item)
+        self.form = self.desk.begun(self.item, AMEND) or self.form
         self.mode = Mode.AMEND
+
+    @property
+    def has_begun_amendment(self) -> bool:
+        """Whether an amendment waits to be signed."""
+        return self.mode is Mode.LOCKED and self.desk.has_begun(self.item, AMEND)
 
     def start_second_look(self) -> tuple[tuple[float, float, float, float], ...]:
         """Return the machine's marks, x, y, z (LPS) and diameter in mm, and open the second read.
@@ -126,7 +137,8 @@ class Session:
         Raises
         ------
         PackError
-            If the protocol does not allow it, the read is not signed, or no marks were handed out.
+            If the protocol does not allow it, a read of the case is not signed, or no marks were handed
+            out. That they were shown is noted in the ledger before they are.
         """
         if not self.desk.pack.protocol.shows_marks:
             raise PackError("the protocol of this pack shows no marks")
@@ -135,9 +147,16 @@ class Session:
         if self._marks is None:
             raise PackError("no marks were handed out yet; open the pack with --marks FOLDER")
         path = self._marks / f"{self.item.case.code}-{self.item.time_point.number}.json"
+        try:
+            values: Sequence[Sequence[float]] = json.loads(path.read_bytes()) if path.exists() else []
+            marks = tuple((float(x), float(y), float(z), float(size)) for x, y, z, size in values)
+        except (ValueError, TypeError) as error:
+            raise PackError(f"the marks {path.name} are damaged; ask for them again") from error
+        self.desk.show_marks(self.item)
+        begun = self.desk.begun(self.item, SECOND_LOOK) or self.desk.second(self.item)
+        self.form = begun or self.form
         self.mode = Mode.SECOND_LOOK
-        values: Sequence[Sequence[float]] = json.loads(path.read_bytes()) if path.exists() else []
-        return tuple((float(x), float(y), float(z), float(size)) for x, y, z, size in values)
+        return marks
 
     def _move(self, source: list[Form], target: list[Form]) -> bool:
         if not source or not self.can_change:
@@ -149,5 +168,5 @@ class Session:
 
     def _take(self, form: Form) -> None:
         self.form = form
-        if self.mode is Mode.READ:
-            self.desk.save_draft(self.item, form)
+        if self.mode in ACTIONS:
+            self.desk.save_draft(self.item, form, ACTIONS[self.mode])

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from records.ledger import Ledger
 from records.model import Zone
-from viewer.desk import LEDGER_FILE, OPEN, Desk
+from viewer.desk import LEDGER_FILE, Desk
 from viewer.pack import BlindedCase, Pack, ReadingProtocol, TimePoint, save_pack
 from viewer.questions import CRITERIA, EXCLUSIONS, ZONES, zone_name
 from viewer.reading import Form
+from viewer.signing import OPEN
 
 
 def time_point(number: int = 1, thickness_mm: str = "1.25") -> TimePoint:

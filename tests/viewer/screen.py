@@ -187,6 +187,51 @@ class Hands:
         return int(self.picture(view)[round(y), round(x)].mean())
 
 
+def words_of(room) -> list[str]:
+    """Return every text that the windows of the program show, or would show on hovering, or tell a helper."""
+    from qtpy.QtGui import QAction
+    from qtpy.QtWidgets import (
+        QAbstractButton,
+        QApplication,
+        QComboBox,
+        QGroupBox,
+        QLabel,
+        QLineEdit,
+        QListWidget,
+        QMenu,
+        QPlainTextEdit,
+        QTextEdit,
+        QWidget,
+    )  # fmt: skip
+
+    words = [room.viewer.title, room.viewer.status if isinstance(room.viewer.status, str) else ""]
+    for window in QApplication.topLevelWidgets():
+        for widget in (window, *window.findChildren(QWidget)):
+            words += [widget.windowTitle(), widget.toolTip(), widget.objectName(), widget.statusTip()]
+            words += [widget.whatsThis(), widget.accessibleName(), widget.accessibleDescription()]
+            if isinstance(widget, QLabel | QLineEdit | QAbstractButton):
+                words.append(widget.text())
+            if isinstance(widget, QLineEdit):
+                words.append(widget.placeholderText())
+            if isinstance(widget, QPlainTextEdit | QTextEdit):
+                words.append(widget.toPlainText())
+            if isinstance(widget, QGroupBox | QMenu):
+                words.append(widget.title())
+            if isinstance(widget, QComboBox):
+                words += [widget.itemText(row) for row in range(widget.count())]
+            if isinstance(widget, QListWidget):
+                words += [widget.item(row).text() for row in range(widget.count())]
+        words += [action.text() + action.toolTip() for action in window.findChildren(QAction)]
+    for view in (*room.images.views, room.images.beside):
+        words += [view.title, view.words_right, view.words_below]
+        drawing = view._drawing()
+        words += [drawing.top_left, drawing.top_right, drawing.bottom_right]
+        words += [line.text for line in drawing.lines]
+        for layer in view.model.layers:
+            words += [layer.name, str(layer.metadata), str(layer.source)]
+    return words
+
+
 __all__ = [
     "PYDANTIC_1",
     "SHIFT_MM",
@@ -196,4 +241,5 @@ __all__ = [
     "make_pack",
     "needs_screen",
     "phantom",
+    "words_of",
 ]

@@ -1,8 +1,11 @@
 """A screened study with a secret in every place that could hold one."""
 
+import base64
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+
+from pydicom.dataset import Dataset
 
 from imaging.dicom import derive_uid
 from records.model import Screening, Study, Verdict, VerdictLabel
@@ -53,8 +56,8 @@ def _plant(image) -> None:
     setting(
         AccessionNumber=f"{CANARY}ACC",
         InstitutionName=f"{CANARY}INST",
-        ReferringPhysicianName=f"{CANARY}DOC",
-        OperatorsName=f"{CANARY}OPERATOR",
+        ReferringPhysicianName=f"{CANARY}DOC^Jim",
+        OperatorsName=f"{CANARY}OPERATOR^Joe",
         PatientBirthDate="19510203",
         PatientComments=f"{CANARY}COMMENT gefitinib",
         ImageComments=f"{CANARY}NOTE",
@@ -66,19 +69,41 @@ def _plant(image) -> None:
     )(image)
     block = image.private_block(0x0099, f"{CANARY}PRIVATE", create=True)
     block.add_new(0x01, "LO", f"{CANARY}VALUE")
+    # Inside sequences, in the file's own header, in its first 128 bytes, behind its end, in an overlay.
+    request = Dataset()
+    request.RequestedProcedureDescription = f"{CANARY}REQUEST osimertinib"
+    request.private_block(0x0099, f"{CANARY}DEEP", create=True).add_new(0x01, "UN", b"CANARYDEEPVALUE")
+    image.RequestAttributesSequence = [request]
+    image.ContentSequence = [request]
+    image.OtherPatientIDs = f"{CANARY}OTHERID"
+    image.PatientAddress = f"{CANARY}STREET"
+    image.AdditionalPatientHistory = f"{CANARY}HISTORY exon 19"
+    image.FrameComments = f"{CANARY}FRAME"
+    image.add_new(0x60004000, "LT", f"{CANARY}OVERLAY")
+    image.add_new(0xFFFCFFFC, "OB", b"CANARYPADDING ")
+    image.file_meta.SourceApplicationEntityTitle = f"{CANARY}AE"
+    image.file_meta.PrivateInformationCreatorUID = "1.2.3.999"
+    image.file_meta.PrivateInformation = b"CANARYMETA"
+    image.preamble = b"CANARYPREAMBLE".ljust(128, b"\0")
 
 
-def secrets(images: Path) -> list[bytes]:
+def upstream_words(images: Path) -> list[str]:
     """Return every text that must not be found: planted, dates in both spellings, UIDs, the verdict."""
     from imaging.dicom import find_studies
 
-    texts = [CANARY, "L858R", "gefitinib", "19510203", "0.918273", "not_evaluable_screening"]
+    texts = [CANARY, "L858R", "exon 19", "gefitinib", "osimertinib", "19510203", "0.918273", "1.2.3.999"]
     for date in DATES:
         texts += [date, date.replace("-", "")]
     for study in find_studies([images]).studies:
         texts += [study.study.uid, *(series.uid for series in study.series)]
         texts += [study.series[0].frames[0].sop_instance_uid, study.series[0].frame_of_reference_uid]
-    return [text.encode() for text in texts] + [CANARY.encode("utf-16-le"), CANARY.lower().encode()]
+    return texts
+
+
+def secrets(images: Path) -> list[bytes]:
+    """Return them as bytes, and the planted ones in other spellings."""
+    spelled = [CANARY.encode("utf-16-le"), CANARY.lower().encode(), base64.b64encode(b"CANARY")[:8]]
+    return [text.encode() for text in upstream_words(images)] + spelled
 
 
 def leaks(folder: Path, texts: Sequence[bytes]) -> list[tuple[str, bytes]]:

@@ -354,6 +354,33 @@ def test_marks_change_a_mind_in_a_read_apart(tmp_path):
     )
     desk = Desk(packs / "A")
     desk.sign(desk.items[0], clear_form())
+    desk.show_marks(desk.items[0])
     desk.second_look(desk.items[0], miliary_form())
-    (read,) = collect(packs).reads
+    collection = collect(packs)
+    (read,) = collection.reads
     assert (read.label, read.changed_mind_to) == ("not_mipc", "mipc")
+    assert {"criterion_pattern", "largest_mm"} <= set(read.changed_by_marks)
+    assert collection.labels()[0].label == "not_mipc"  # the read without marks is the one that counts
+    write_collection(collection, tmp_path / "out", ())
+    with (tmp_path / "out" / "reads.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["label"], row["after_marks"]) == ("not_mipc", "changed")
+    with (tmp_path / "out" / "label_history.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["label"], row["after_marks"]) == ("not_mipc", "mipc")
+
+
+def test_a_repeat_read_after_the_marks_measures_nobody(tmp_path):
+    """The coordinator hands the marks out too early: one repeat is read with its marks in mind."""
+    images, store = make_study(tmp_path / "study", flagged=2, others=0)
+    packs = tmp_path / "packs"
+    protocol = ReadingProtocol(asks_recist=False, shows_marks=True)
+    prepare([images], store, packs, readers=("A",), repeats=2, seed=1, protocol=protocol)
+    desk, key = Desk(packs / "A"), load_key(packs)
+    first = desk.items[0]
+    desk.sign(first, clear_form())
+    desk.show_marks(first)
+    sign_all(desk, lambda item: clear_form())
+    (pair,) = pair_repeats(collect(packs))
+    spoiled = key.case("A", first.case.code).patient_id
+    assert set(pair.classes[0].cases) == {patient_id(0), patient_id(1)} - {spoiled}

@@ -6,16 +6,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
-from records.ledger import Ledger, verify_ledger
+from records.ledger import Entry, Ledger, verify_ledger
+from records.reads import LesionKind, LesionRole
 from tests.viewer.packs_by_hand import clear_form, make_desk, miliary_form
-from viewer.desk import AMEND, LEDGER_FILE, PASSPHRASE, REFUSED, SECOND_LOOK, SIGN, Desk, State
+from viewer.collecting import verify_pack
+from viewer.desk import LEDGER_FILE, Desk, State
+from viewer.lesions import add_lesion
 from viewer.pack import PackError, ReadingProtocol
-from viewer.passphrase import is_passphrase
+from viewer.passphrase import _scrypt, new_key, secret_of
 from viewer.questions import FOLLOW_UP
 from viewer.reading import Form
+from viewer.signature import public_key_of, sign
+from viewer.signing import AMEND, PASSPHRASE, REFUSED, SECOND_LOOK, SHOW_MARKS, SIGN
 
 
 def test_a_draft_is_there_when_the_desk_is_opened_again(tmp_path):
@@ -106,15 +113,23 @@ def test_a_passphrase_signs_and_a_wrong_one_is_kept_on_record(tmp_path):
     assert actions == ["open pack", PASSPHRASE, SIGN, REFUSED, REFUSED, REFUSED, SIGN]
 
 
-def test_the_hash_is_that_of_scrypt():
+def test_the_secret_is_that_of_scrypt():
     """RFC 7914, section 12: scrypt("pleaseletmein", "SodiumChloride", 16384, 8, 1), first 64 bytes."""
     published = (
         "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2"
         "d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887"
     )
-    kept = {"salt": b"SodiumChloride".hex(), "hash": published, "n": 16384, "r": 8, "p": 1}
-    assert is_passphrase("pleaseletmein", kept)
-    assert not is_passphrase("pleaseletmeout", kept)
+    assert _scrypt("pleaseletmein", b"SodiumChloride", n=16384, r=8, p=1, length=64).hex() == published
+    secret = bytes.fromhex(published)[:32]
+    cost = {"n": 16384, "r": 8, "p": 1}
+    kept = {"salt": b"SodiumChloride".hex(), "public_key": public_key_of(secret).hex(), **cost}
+    assert secret_of("pleaseletmein", kept) == secret
+    assert secret_of("pleaseletmeout", kept) is None
+
+
+def test_two_spellings_of_a_letter_are_one_passphrase():
+    kept = new_key("b\u00e4renh\u00f6hle")
+    assert secret_of("ba\u0308renho\u0308hle", kept) is not None
 
 
 def test_an_incomplete_read_cannot_be_signed(tmp_path):
@@ -161,6 +176,9 @@ def test_the_second_look_is_a_read_apart(tmp_path):
     with pytest.raises(PackError, match="after signing"):
         desk.second_look(item, miliary_form())
     desk.sign(item, clear_form())
+    with pytest.raises(PackError, match="were not shown"):
+        desk.second_look(item, miliary_form())
+    desk.show_marks(item)
     entry = desk.second_look(item, miliary_form())
     assert (entry.action, entry.before["label"], entry.after["label"]) == (SECOND_LOOK, "not_mipc", "mipc")
     assert Desk(tmp_path).form(item) == clear_form()
@@ -171,6 +189,125 @@ def test_marks_are_not_shown_unless_the_protocol_says_so(tmp_path):
     desk.sign(desk.items[0], miliary_form())
     with pytest.raises(PackError, match="no marks"):
         desk.second_look(desk.items[0], clear_form())
+    with pytest.raises(PackError, match="no marks"):
+        desk.show_marks(desk.items[0])
+
+
+def test_a_read_stands_once_the_marks_were_shown(tmp_path):
+    """What was read with the machine's marks in sight never replaces what was read without."""
+    desk = make_desk(tmp_path, protocol=ReadingProtocol(asks_recist=False, shows_marks=True))
+    first, second = desk.items
+    for item in (first, second):
+        desk.sign(item, clear_form())
+    desk.show_marks(first)
+    for one in (desk, Desk(tmp_path)):  # it is in the ledger, before anything is seen
+        with pytest.raises(PackError, match="were shown, so its reads stand"):
+            one.amend(first, miliary_form(), "saw them after all")
+    Desk(tmp_path).amend(second, miliary_form(), "wrong case on screen")
+    actions = [entry.action for entry in Ledger(tmp_path / LEDGER_FILE).entries()]
+    assert actions == ["open pack", SIGN, SIGN, SHOW_MARKS, AMEND]
+
+
+def test_marks_wait_for_the_last_scan_of_the_case(tmp_path):
+    protocol = ReadingProtocol(asks_recist=False, shows_marks=True)
+    desk = make_desk(tmp_path, cases=1, time_points=2, protocol=protocol)
+    desk.sign(desk.items[0], clear_form())
+    with pytest.raises(PackError, match="every scan of the case is signed; A-001  Follow-up 1 is not"):
+        desk.show_marks(desk.items[0])
+
+
+def test_two_windows_on_one_pack_do_not_sign_twice(tmp_path):
+    one, other = make_desk(tmp_path), Desk(tmp_path)
+    one.sign(one.items[0], clear_form())
+    with pytest.raises(PackError, match="in another window"):
+        other.sign(other.items[0], miliary_form())
+    assert Desk(tmp_path).form(one.items[0]) == clear_form()
+
+
+def test_what_is_not_asked_any_more_is_not_signed(tmp_path):
+    """Criteria answered before the scan was found not to be evaluable are no findings."""
+    desk = make_desk(tmp_path, protocol=ReadingProtocol())
+    form = add_lesion(miliary_form(), LesionRole.TARGET, organ="lung", kind=LesionKind.SOFT_TISSUE)
+    form = form.with_answer("evaluable", "no").with_answer("why_not_evaluable", "motion")
+    desk.sign(desk.items[0], form)
+    signed = Desk(tmp_path).form(desk.items[0])
+    assert signed.answers == {"evaluable": "no", "why_not_evaluable": "motion"}
+    assert signed.lesions == ()
+
+
+@pytest.fixture
+def signed_pack(tmp_path):
+    """Sign three reads with a passphrase."""
+    desk = make_desk(tmp_path, cases=3, protocol=ReadingProtocol(asks_recist=False, asks_passphrase=True))
+    desk.set_passphrase("seven round stones")
+    for item in desk.items:
+        desk.sign(item, miliary_form(), passphrase="seven round stones")
+    return tmp_path
+
+
+def chain_anew(folder, change) -> None:
+    """Do what a forger with this program does: change entries, then make every hash and the seal anew."""
+    path = folder / LEDGER_FILE
+    old = [Entry(**json.loads(line)) for line in path.read_bytes().splitlines()]
+    path.unlink()
+    path.with_name(path.name + ".seal").unlink()
+    for entry in change(old):
+        kept = {name: getattr(entry, name) for name in ("who", "action", "subject", "before", "after", "why")}
+        Ledger(path).append(**kept, at=datetime.fromisoformat(entry.at))
+    assert verify_ledger(path).problems == ()  # the chain alone cannot tell
+
+
+def _edit(entries):
+    after = {**entries[3].after, "label": "not_mipc"}
+    return [*entries[:3], replace(entries[3], after=after), *entries[4:]]
+
+
+def _reorder(entries):
+    return [*entries[:2], entries[3], entries[2], *entries[4:]]
+
+
+def _remove(entries):
+    return [*entries[:2], *entries[3:]]
+
+
+def _without_signature(entries):
+    after = {name: value for name, value in entries[3].after.items() if name != "signature"}
+    return [*entries[:3], replace(entries[3], after=after), *entries[4:]]
+
+
+def _sign_with_another_key(entries):
+    forged = sign(b"f" * 32, b"any text").hex()
+    return [*entries[:3], replace(entries[3], after={**entries[3].after, "signature": forged}), *entries[4:]]
+
+
+def _set_another_key(entries):
+    """Put another public key first and leave the signatures."""
+    after = {"key": {**entries[1].after["key"], "public_key": public_key_of(b"f" * 32).hex()}}
+    return [entries[0], replace(entries[1], after=after), *entries[2:]]
+
+
+def _second_passphrase(entries):
+    return [*entries, replace(entries[1], number=9)]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(_edit, "entry 4 is not signed", id="edited"),
+        pytest.param(_reorder, "entry 3 is not signed", id="reordered"),
+        pytest.param(_remove, "entry 3 is not signed", id="removed"),
+        pytest.param(_without_signature, "entry 4 is not signed", id="signature-taken-away"),
+        pytest.param(_sign_with_another_key, "entry 4 is not signed", id="signed-with-another-key"),
+        pytest.param(_set_another_key, "entry 3 is not signed", id="another-key-put-first"),
+        pytest.param(_second_passphrase, "entry 6 sets a second passphrase", id="second-passphrase"),
+    ],
+)
+def test_a_chain_made_anew_does_not_verify(signed_pack, change, said):
+    """Whoever can write the files can make all hashes; the signatures take the passphrase."""
+    assert not [one for one in verify_pack(signed_pack).problems if "sign" in one or "passphrase" in one]
+    chain_anew(signed_pack, change)
+    problems = [one for one in verify_pack(signed_pack).problems if "sign" in one or "passphrase" in one]
+    assert said in problems[0]
 
 
 def test_a_desk_with_changed_reads_does_not_open(tmp_path):

@@ -1,8 +1,11 @@
 """RECIST 1.1 as it is entered, against the engine that judges it."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from analysis.recist.checks import find_problems
 from analysis.response import follow, judge_measurability
@@ -194,3 +197,114 @@ def test_a_follow_up_that_cannot_be_judged_is_ne():
         for number, (form, date) in enumerate(((baseline(), "2013-01-05"), (later, "2013-04-05")), start=1)
     ]
     assert [point.overall_response for point in follow(reads)] == ["NE"]
+
+
+SIZES = st.sampled_from(["0", "0.5", "5", "9.9", "10", "14.9", "15", "20", "300", "301"]).map(Decimal)
+ORGANS = st.sampled_from(["lung", "mediastinum", "liver", ""])
+
+
+def measurements(name, others):
+    return st.builds(
+        Measurement,
+        st.just(name),
+        st.sampled_from(Seen),
+        st.none() | SIZES,
+        st.none() | SIZES,
+        merged_into=st.sampled_from(["", "T1", "T2", "T9", *others]),
+        reason=st.sampled_from(["", "artefact"]),
+    ).map(
+        # As the window makes them: what was not measured has no length, what did not merge no other lesion.
+        lambda one: replace(
+            one,
+            long_axis_mm=one.long_axis_mm if one.seen is Seen.MEASURED else None,
+            short_axis_mm=one.short_axis_mm if one.seen is Seen.MEASURED else None,
+            merged_into=one.merged_into if one.seen is Seen.MERGED else "",
+        )
+    )
+
+
+@st.composite
+def courses(draw):
+    """Draw a baseline and a follow-up as a careless reader would fill them in."""
+    first = clear_form()
+    for _ in range(draw(st.integers(0, 4))):
+        role = draw(st.sampled_from([LesionRole.TARGET, LesionRole.NON_TARGET]))
+        kinds = [LesionKind.SOFT_TISSUE, LesionKind.LYMPH_NODE, LesionKind.EFFUSION]
+        first = add_lesion(first, role, organ=draw(ORGANS), kind=draw(st.sampled_from(kinds)))
+    later = follow_up_form(first, first)
+    names = [lesion.lesion_id for lesion in first.lesions]
+    for lesion in first.lesions:
+        if lesion.role is LesionRole.TARGET:
+            measured = measurements(lesion.lesion_id, names)
+            first, later = with_measurement(first, draw(measured)), with_measurement(later, draw(measured))
+        else:
+            status = draw(st.sampled_from(NonTargetStatus))
+            later = with_status(later, lesion.lesion_id, status, draw(st.sampled_from(["", "artefact"])))
+    if draw(st.booleans()):
+        later = add_new_lesion(
+            later, draw(st.sampled_from(Certainty)), organ=draw(ORGANS), kind=kinds_new(draw)
+        )
+    if draw(st.booleans()):
+        later = later.with_answer("evaluable", "no").with_answer("why_not_evaluable", "motion")
+    return first, later
+
+
+def kinds_new(draw):
+    return draw(st.sampled_from(LesionKind))
+
+
+@settings(max_examples=400, deadline=None)
+@given(courses())
+def test_what_the_form_lets_through_the_engine_can_judge(course):
+    """A read that can be signed must never stop the collection of all others."""
+    assume(all(not list(problems_of_lesions(form, THIN)) for form in course))
+    reader = Evaluator("INDEPENDENT ASSESSOR", "READER A")
+    dates = ("2013-01-05", "2013-04-05")
+    reads = [
+        recist_read(
+            form, subject_id="P1", evaluator=reader, number=number, visit=f"V{number}", date=date,
+            slice_thickness_mm=THIN,
+        )
+        for number, (form, date) in enumerate(zip(course, dates, strict=True), start=1)
+    ]  # fmt: skip
+    assert find_problems(reads) == []
+    assert len(follow(reads)) == 1
+
+
+def test_a_node_counts_as_a_node_wherever_it_lies():
+    """Two nodes and one mass in the mediastinum are two organs, in the form and in the engine."""
+    form = clear_form()
+    for kind in (LesionKind.LYMPH_NODE, LesionKind.LYMPH_NODE, LesionKind.SOFT_TISSUE):
+        form = target(form, organ="mediastinum", kind=kind)
+    assert sentences(form) == []
+    read = recist_read(
+        form, subject_id="P1", evaluator=Evaluator("INDEPENDENT ASSESSOR"), number=1, visit="V1",
+        date="2013-01-05", slice_thickness_mm=THIN,
+    )  # fmt: skip
+    assert find_problems([read]) == []
+    assert [lesion.organ for lesion in read.lesions] == ["lymph nodes", "lymph nodes", "mediastinum"]
+    assert read.lesions[0].location == "mediastinum"
+
+
+@pytest.mark.parametrize(
+    ("into", "said"),
+    [
+        ("", "is named"),
+        ("T9", "T9 is no other target; there is T2"),
+        ("T1", "T1 is no other target"),
+        ("T2", None),
+    ],
+)
+def test_a_lesion_merges_with_another_target(into, said):
+    form = follow_up_form(baseline(), baseline())
+    form = with_measurement(form, Measurement("T1", Seen.MERGED, merged_into=into))
+    problems = [one.sentence for one in problems_of_lesions(form, THIN) if one.field == "T1"]
+    assert problems == [] if said is None else said in problems[0]
+
+
+@pytest.mark.parametrize("size", ["0", "300.1", "999"])
+def test_a_target_has_a_length_a_chest_can_hold(size):
+    form = with_measurement(
+        follow_up_form(baseline(), baseline()), Measurement("T1", Seen.MEASURED, Decimal(size))
+    )
+    assert "up to 300" in next(one.sentence for one in problems_of_lesions(form, THIN) if one.field == "T1")

@@ -5,9 +5,12 @@ import zipfile
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 
 from imaging.dicom import find_studies, read_volume
+from imaging.dicom.export import export_results
 from records.model import VerdictLabel
+from tests.imaging.dicom.results import screened
 from tests.viewer.study import DATES, leaks, make_study, patient_id, secrets
 from viewer.desk import Desk
 from viewer.pack import PackError, ReadingProtocol, images_of, load_pack
@@ -34,6 +37,52 @@ def test_no_secret_is_anywhere_a_reader_can_look(study, packs):
     assert leaks(packs / COORDINATOR, texts)  # and the coordinator keeps them
     for reader in "AB":
         assert leaks(packs / reader, texts) == []
+
+
+def planted_places(image: pydicom.FileDataset) -> list[str]:
+    """Return each place of a DICOM file that holds a planted text, sequences and file header included."""
+    found = []
+    for place, dataset in (("header", image.file_meta), ("image", image)):
+        for element in dataset.iterall():
+            value = element.value
+            text = value if isinstance(value, bytes) else str(value).encode()
+            if b"CANARY" in text or b"CANARY" in element.name.encode():
+                found.append(f"{place} {element.tag}")
+    return [*found, *(["preamble"] if b"CANARY" in (image.preamble or b"") else [])]
+
+
+def test_every_planted_place_is_seen_before_and_none_after(study, packs):
+    """The search by elements; what stays is counted on the way in, so that it cannot be blind."""
+    before = planted_places(pydicom.dcmread(next(study[0].rglob("*.dcm"))))
+    assert len(before) >= 28
+    assert {"preamble", "header (0002,0016)", "header (0002,0102)"} <= set(before)
+    for reader in "AB":
+        for path in (packs / reader / "images").rglob("*.dcm"):
+            image = pydicom.dcmread(path)
+            assert planted_places(image) == []
+            assert not [element.tag for element in image.iterall() if element.tag.is_private]
+
+
+def test_results_of_the_screening_among_the_images_stay_behind(tmp_path):
+    """SR, SEG and captures that `mipc screen` wrote beside the scans are not handed out."""
+    images, store = make_study(tmp_path, flagged=1, others=0)
+    screened_study, study, _, pictures = screened(images, writes=False)
+    results = export_results(screened_study, study, pictures, images / "results").paths
+    assert {str(pydicom.dcmread(path).Modality) for path in results} == {"SR", "SEG", "OT"}
+    prepare([images], store, tmp_path / "packs", readers=("A",))
+    handed_out = [pydicom.dcmread(path) for path in (tmp_path / "packs" / "A").rglob("*.dcm")]
+    assert {str(image.Modality) for image in handed_out} == {"CT"}
+    assert len({str(image.SeriesInstanceUID) for image in handed_out}) == 1
+    assert leaks(tmp_path / "packs" / "A", secrets(images)) == []
+
+
+def test_another_program_reads_the_pack(packs):
+    """SimpleITK, with GDCM, which shares nothing with this project's reader."""
+    code = load_pack(packs / "A").cases[0].code
+    (series,) = find_studies([images_of(packs / "A", code, 1)]).studies[0].series
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(images_of(packs / "A", code, 1))))
+    assert np.array_equal(SimpleITK.GetArrayFromImage(reader.Execute()), read_volume(series).hu)
 
 
 def test_a_reader_cannot_tell_a_control_a_flag_or_a_repeat(packs):

@@ -47,7 +47,7 @@ def test_a_locked_read_takes_no_change(tmp_path):
     assert not session.undo()
 
 
-def test_an_amendment_is_kept_only_when_signed(tmp_path):
+def test_an_amendment_stands_only_when_signed_and_is_not_lost_before(tmp_path):
     session = Session(make_desk(tmp_path))
     session.change(miliary_form())
     session.sign()
@@ -55,10 +55,15 @@ def test_an_amendment_is_kept_only_when_signed(tmp_path):
     session.change(clear_form())
     session.open(session.item)
     assert session.form == miliary_form()
+    assert session.has_begun_amendment
+    session = Session(Desk(tmp_path))  # the program was stopped, and comes up again
+    session.open(session.desk.items[0])
+    assert session.form == miliary_form()
     session.start_amendment()
-    session.change(clear_form())
+    assert session.form == clear_form()
     session.sign("the wrong case was on screen")
     assert Desk(tmp_path).form(session.item) == clear_form()
+    assert not session.has_begun_amendment
 
 
 def test_marks_come_after_the_signature_and_only_where_allowed(tmp_path):
@@ -73,8 +78,16 @@ def test_marks_come_after_the_signature_and_only_where_allowed(tmp_path):
     session.sign()
     assert session.start_second_look() == ((1.0, 2.0, 3.0, 4.0),)
     session.change(miliary_form())
+    session = Session(Desk(tmp_path / "pack"), marks)  # stopped before the second read was signed
+    session.open(session.desk.items[0])
+    assert session.form == clear_form()
+    session.start_second_look()
+    assert session.form == miliary_form()
     assert session.sign().action == "second look"
     assert session.form == clear_form()
+    with pytest.raises(PackError, match="so its reads stand"):
+        session.start_amendment()
+    desk = session.desk
     again = Session(desk)
     again.open(desk.items[0])
     with pytest.raises(PackError, match="no marks were handed out"):

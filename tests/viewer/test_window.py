@@ -1,8 +1,8 @@
 """The room on a screen: real mouse and key events, and pictures that show what they should."""
 
-import logging
+import re
 import time
-from decimal import Decimal
+from html import escape
 
 import numpy as np
 import pytest
@@ -10,50 +10,15 @@ import pytest
 pytest.importorskip("napari")
 
 from tests.viewer.packs_by_hand import miliary_form
-from tests.viewer.screen import PYDANTIC_1, SHIFT_MM, TARGET_MM, Hands, make_pack, needs_screen
+from tests.viewer.screen import PYDANTIC_1, SHIFT_MM, TARGET_MM, needs_screen
+from tests.viewer.test_collecting import later
 from tests.viewer.test_measure import moved_by
 from viewer.actions import ACTIONS
-from viewer.pack import ReadingProtocol
-from viewer.reading import Form
 
 pytestmark = [
     needs_screen,
     pytest.mark.filterwarnings(PYDANTIC_1),
 ]
-
-
-@pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    from viewer.window.room import Room
-
-    folder = tmp_path_factory.mktemp("screen")
-    pack = make_pack(folder, protocol=ReadingProtocol(shows_marks=True))
-    opened = Room(pack, folder / "packs" / "coordinator" / "marks" / "A")
-    opened.window.resize(1600, 1000)
-    Hands(opened).wait_until_active()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def hands(room):
-    """Open the first case and put the hands at it."""
-    first = room.session.desk.items[0]
-    if room.session.desk.state(first) != "signed":
-        room.session.desk.save_draft(first, Form())
-    room.open(first)
-    hands = Hands(room)
-    hands.settle()
-    return hands
-
-
-@pytest.fixture
-def target(room, hands):
-    """Put the crosshair on the target and return its place on the screen's axes."""
-    place = room.images.shown.clipped_mm(room.images.shown.place_mm(TARGET_MM))
-    room.images.go_to(place)
-    hands.settle()
-    return place
 
 
 def test_every_canvas_shows_a_picture(room, hands):
@@ -75,51 +40,6 @@ def test_the_target_is_where_the_patient_has_it(room, hands, target):
                 assert hands.grey_at(view, inside) > 200
                 assert hands.grey_at(view, outside) < 110
     hands.key("X")
-
-
-def test_the_ruler_reads_the_phantom_in_millimetres(room, hands, target):
-    """40 x 24 mm by the mouse, to a pixel of the screen; the pixels of the scan are not square."""
-    view = room.images.views[0]
-    p, r, c = target
-    hands.key("R")
-    hands.drag(view, view.to_pixels((p, r, c - 20)), view.to_pixels((p, r, c + 20)))
-    hands.drag(view, view.to_pixels((p, r - 12, c + 2)), view.to_pixels((p, r + 12, c + 9)))
-    (ruler,) = room.images.rulers
-    pixel_mm = 1 / view.model.scene.camera.zoom
-    assert float(ruler.long_axis_mm) == pytest.approx(40.0, abs=pixel_mm)
-    assert float(ruler.short_axis_mm) == pytest.approx(24.0, abs=pixel_mm)
-    yellow = (hands.picture(view) == (255, 214, 10)).all(axis=-1)
-    assert yellow.sum() > 50
-
-
-def test_the_ruler_is_drawn_by_keys_alone(room, hands, target):
-    """From the middle 30 mm to the right and 10 mm up: hypotenuse 31.6 mm."""
-    hands.keys("R", "Return", *["Ctrl+Shift+Right"] * 3, "Ctrl+Shift+Up", "Return")
-    (ruler,) = room.images.rulers
-    assert float(ruler.long_axis_mm) == pytest.approx(np.hypot(30, 10), abs=0.8)  # to the nearest voxel
-    hands.keys("Del")
-    assert room.images.rulers == []
-
-
-def test_the_ruler_goes_into_the_field_and_its_place_is_kept(room, hands, target):
-    hands.keys("Tab", "Y", "Ctrl+T")
-    assert room.form.current == "T1 organ"
-    hands.keys("Esc", "R")
-    view = room.images.views[0]
-    p, r, c = target
-    hands.drag(view, view.to_pixels((p, r, c - 20)), view.to_pixels((p, r, c + 20)))
-    hands.keys("V")
-    (found,) = room.session.form.measurements
-    assert abs(found.long_axis_mm - Decimal(40)) < 1
-    (mark,) = room.session.form.marks
-    assert mark.name == "T1"
-    assert mark.points_mm[0] == pytest.approx((TARGET_MM[0] - 20, TARGET_MM[1], TARGET_MM[2]), abs=2.0)
-    assert mark.slice_uid in room.images.shown.slice_uids
-    hands.keys("Ctrl+Z", "Ctrl+Z")
-    assert room.session.form.lesions == ()
-    hands.keys("Ctrl+Y")
-    assert [lesion.lesion_id for lesion in room.session.form.lesions] == ["T1"]
-    hands.keys("Ctrl+Z")
 
 
 def test_a_click_takes_all_planes_to_the_place(room, hands, target):
@@ -184,19 +104,32 @@ def test_windows_by_key_and_by_drag(room, hands):
     assert room.images.place_mm == pytest.approx(room.images.place_mm)
 
 
-def test_a_slab_shows_what_lies_beside_the_slice(room, hands, target):
-    """6 mm beyond the target's edge: dark in a thin slice, bright in 15 mm."""
+@pytest.mark.parametrize(
+    ("key_presses", "slab_mm", "reach_mm"),
+    [
+        pytest.param(0, 1.0, 0.0, id="thin"),
+        pytest.param(1, 5.0, 2.5, id="5-mm"),
+        pytest.param(2, 10.0, 5.0, id="10-mm"),
+        pytest.param(3, 15.0, 7.5, id="15-mm"),
+    ],
+)
+def test_a_slab_shows_what_lies_half_its_thickness_beside_the_slice(
+    room, hands, target, key_presses, slab_mm, reach_mm
+):
+    """The target ends 15 mm from its middle; a slab shows it from half its thickness away, and no farther."""
     view = room.images.views[0]
-    hands.key("X")
-    beyond = (target[0] + 15.0 + 6.0, target[1], target[2])
-    room.images.go_to(beyond)
-    assert hands.grey_at(view, beyond) < 110
-    hands.keys("S", "S", "S")
-    assert room.images.views[1].slab_mm == 15.0
-    assert hands.grey_at(view, beyond) > 200
-    hands.key("Shift+S")
-    assert hands.grey_at(view, beyond) < 110
-    hands.key("X")
+    hands.keys("X", *["S"] * key_presses)
+    assert [one.slab_mm for one in room.images.views] == [slab_mm] * 3
+    for beyond_mm in (2.5, 5.0, 7.5, 10.0):
+        place = (target[0] + 15.0 + beyond_mm, target[1], target[2])
+        room.images.go_to(place)
+        grey = hands.grey_at(view, place)
+        if beyond_mm < reach_mm:
+            assert grey > 200
+        elif beyond_mm > reach_mm + 2.5:  # to a slice
+            assert grey < 110
+    hands.keys("Shift+S", "X")
+    assert room.images.views[0].slab_mm == 1.0
 
 
 def test_the_probe_reads_hounsfield_units(room, hands, target):
@@ -229,8 +162,79 @@ def test_every_action_has_a_method_a_key_and_a_line_of_help(room, hands):
     for action in ACTIONS:
         assert callable(getattr(room, f"do_{action.name}"))
         assert all(key.replace("&", "&amp;") in words for key in action.keys)
+        assert escape(action.sentence) in words
+    page = room.help.rect()
+    for label in room.help.findChildren(QLabel):
+        assert page.contains(label.geometry())
+        assert label.heightForWidth(label.width()) <= label.height()  # nothing is cut off
     hands.key("F1")
     assert not room.help.isVisible()
+
+
+def test_every_key_does_its_action_and_nothing_else(room, hands, monkeypatch):
+    """Real key events; Qt drops a key that two shortcuts claim, napari's own among them."""
+    done = []
+    for action in ACTIONS:
+        monkeypatch.setattr(room, f"do_{action.name}", lambda name=action.name: done.append(name))
+    for action in ACTIONS:
+        for key in action.keys:
+            hands.key(key)
+            assert done == [action.name], f"{key} did {done}"
+            done.clear()
+
+
+def test_the_keys_of_napari_do_not_touch_the_scan(room, hands):
+    """Napari would delete a layer, turn the view or show a grid; the room takes its keys away."""
+    from napari.utils.shortcuts import default_shortcuts
+    from qtpy.QtGui import QKeySequence
+
+    own = {QKeySequence(key)[0] for action in ACTIONS for key in action.keys}
+    bindings = {str(binding) for bindings in default_shortcuts.values() for binding in bindings}
+    pressed = [
+        key for key in sorted(bindings) if (found := QKeySequence(key)).count() and found[0] not in own
+    ]
+    assert len(pressed) > 20
+    place, order = room.images.place_mm, room.viewer.dims.order
+    for key in pressed:
+        hands.key(key)
+    assert [layer.name for layer in room.viewer.layers] == ["scan"]
+    assert room.viewer.layers["scan"].visible
+    assert (room.viewer.dims.ndisplay, room.viewer.dims.order) == (2, order)
+    assert not room.viewer.canvas.grid.enabled
+    assert room.images.place_mm == place
+    assert room.window.isActiveWindow()
+
+
+def test_letters_and_scale_bar_are_those_of_the_patient(room, hands, target):
+    """R is at the left of an axial picture; the bar has the length it says, at the zoom of the picture."""
+    hands.key("X")
+    view = room.images.views[0]
+    picture = hands.picture(view)
+    drawing = view._drawing()
+    letters = drawing.letters
+    assert (letters.left, letters.right, letters.top, letters.bottom) == ("R", "L", "A", "P")
+    row = picture[view.canvas.height() - 14, :200]  # the letter below is in the middle
+    ink = (row == (235, 235, 225)).all(axis=-1)
+    begin, end = np.flatnonzero(ink)[[0, -1]]
+    assert ink[begin : end + 1].all()
+    assert (end - begin + 1) / view.model.scene.camera.zoom == pytest.approx(drawing.scale_bar_mm, rel=0.02)
+    hands.key("X")
+
+
+def test_a_click_on_the_worklist_opens_the_case(room, hands):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QListWidget
+
+    rows = room.worklist.findChild(QListWidget)
+    assert [rows.item(place).text()[3:] for place in range(rows.count())] == [
+        "A-001  Baseline", "A-001  Follow-up 1", "A-002  Baseline",
+    ]  # fmt: skip
+    QTest.mouseClick(
+        rows.viewport(), Qt.MouseButton.LeftButton, pos=rows.visualItemRect(rows.item(2)).center()
+    )
+    assert room.session.item.title == "A-002  Baseline"
+    assert room.images.views[0].title == "A-002  Baseline\nAxial"
 
 
 def test_letters_typed_into_a_field_are_text_not_actions(room, hands):
@@ -252,17 +256,6 @@ def test_what_is_missing_is_said_and_gone_to(room, hands):
     assert "Not complete" in room.message.text()
     assert room.form.current == "evaluable"
     assert room.session.desk.done == 0
-
-
-@pytest.fixture
-def signed(room, hands):
-    """Sign the first baseline; it stays so for the tests that follow."""
-    desk, item = room.session.desk, room.session.desk.items[0]
-    if desk.state(item) != "signed":
-        from tests.viewer.test_collecting import baseline
-
-        desk.sign(item, baseline(is_miliary=True))
-    return hands
 
 
 def test_the_baseline_opens_beside_its_follow_up_and_both_scroll_together(room, signed):
@@ -306,6 +299,8 @@ def test_the_baseline_opens_beside_its_follow_up_and_both_scroll_together(room, 
 
 
 def test_the_follow_up_asks_for_the_lesions_of_the_baseline(room, signed):
+    from qtpy.QtWidgets import QLabel
+
     room.open(room.session.desk.items[1])
     names = [field.objectName() for field in room.form.tab_order()]
     assert "T1 size" not in names  # nothing is asked before the scan can be judged
@@ -313,6 +308,9 @@ def test_the_follow_up_asks_for_the_lesions_of_the_baseline(room, signed):
     names = [field.objectName() for field in room.form.tab_order()]
     assert {"T1 seen", "T1 size", "N1 status"} <= set(names)
     assert not any("organ" in name for name in names)
+    words = "\n".join(label.text() for label in room.form.findChildren(QLabel))
+    assert "before: 30 x 20 mm" in words
+    assert not re.search(r"\b(CR|PR|SD|PD|NE|NED|response|nadir|sum)\b|%", words)  # left to the engine
     signed.key("Ctrl+Z")
 
 
@@ -331,46 +329,45 @@ def test_a_signed_read_is_locked_until_it_is_amended(room, signed):
 
 
 def test_marks_are_shown_after_signing_only_and_lie_on_the_target(room, signed):
-    room.open(room.session.desk.items[2])
-    signed.key("Ctrl+M")
+    hands, desk = signed, room.session.desk
+    baseline, follow_up, other = desk.items
+    room.open(other)
+    hands.key("Ctrl+M")
     assert "after the read is signed" in room.message.text()
+    room.open(baseline)
+    if desk.state(follow_up) != "signed":
+        hands.key("Ctrl+M")
+        assert "every scan of the case is signed" in room.message.text()
+        desk.sign(follow_up, later(desk, follow_up))
     assert "marks" not in room.images.views[0].model.layers
-    room.open(room.session.desk.items[0])
-    signed.key("Ctrl+M")
+    hands.key("Ctrl+M")
     marks = room.images.views[0].model.layers["marks"]
     assert room.images.shown.point_mm(tuple(marks.data[0])) == pytest.approx(TARGET_MM, abs=1e-3)
     room.images.go_to(tuple(marks.data[0]))
-    signed.key("X")
+    hands.key("X")
     view = room.images.views[0]
     p, r, c = (float(value) for value in marks.data[0])
     x, y = view.to_pixels((p, r, c + 23.0))  # the ring: 20 mm of the nodule, and 3 mm around it
-    around = (
-        signed.picture(view)[round(y) - 3 : round(y) + 4, round(x) - 6 : round(x) + 7]
-        .reshape(-1, 3)
-        .astype(int)
-    )
+    around = hands.picture(view)[round(y) - 3 : round(y) + 4, round(x) - 6 : round(x) + 7]
+    around = around.reshape(-1, 3).astype(int)
     assert (around[:, 0] - around[:, 2]).max() > 100  # orange
-    signed.key("X")
+    hands.key("X")
 
-
-def test_no_secret_is_in_window_words_or_log(room, signed, caplog, capfd):
-    from qtpy.QtWidgets import QLabel, QLineEdit, QListWidget, QWidget
-
-    with caplog.at_level(logging.DEBUG):
-        for item in room.session.desk.items:
-            room.open(item)
-            signed.settle()
-    words = [room.window.windowTitle(), room.viewer.title]
-    for widget in room.window.findChildren(QWidget):
-        words += [widget.windowTitle(), widget.toolTip(), widget.objectName()]
-        if isinstance(widget, QLabel | QLineEdit):
-            words.append(widget.text())
-        if isinstance(widget, QListWidget):
-            words += [widget.item(row).text() for row in range(widget.count())]
-    words += [layer.name for view in room.images.views for layer in view.model.layers]
-    said = "\n".join(words) + caplog.text + "".join(capfd.readouterr())
-    for secret in ("CANARY", "2013-01-05", "20130105", str(room.session.desk.folder)):
-        assert secret not in said
+    first = desk.form(baseline)
+    hands.keys("Tab", *["Tab"] * 3)  # to the third criterion
+    assert room.form.current == "criterion_size"
+    hands.keys("N", "Esc", "Ctrl+Return")
+    assert "Not complete" in room.message.text()  # the largest has 4.5 mm, so it is at odds
+    room._change(room.session.form.with_answer("comment", "larger ones at the base"), "comment")
+    hands.keys("Esc", "Ctrl+Return")
+    assert "kept beside your first" in room.panel.words.text()
+    hands.key("Return")
+    assert desk.form(baseline) == first
+    assert desk.second(baseline).label == "not_mipc"
+    hands.key("Ctrl+E")
+    assert "were shown, so its reads stand" in room.message.text()
+    room.open(other)
+    assert "marks" not in room.images.views[0].model.layers
 
 
 def test_answers_by_single_keys_go_on_to_the_next_field(room, hands):

@@ -1,6 +1,6 @@
 """The form on the right: a field a question, drawn from the table, and what is wrong beside it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby, pairwise
 
@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidge
 from records.model import Side, VerdictLabel, Zone
 from viewer.desk import Item
 from viewer.pack import ShownRead
-from viewer.questions import GRADES, Kind, Question, zone_name
+from viewer.questions import BASELINE, GRADES, ZONES, Kind, Question, zone_name
 from viewer.reading import Fault, Form, Problem
 from viewer.session import Mode, Session
 from viewer.window.fields import ChoiceField, Field, LineField, TextField
@@ -34,6 +34,7 @@ MODES = {
     Mode.WAITING: "This scan is read after the one before it is signed.",
     Mode.TO_SEE: "This scan is there to be seen. The decision is made at another one of the case.",
 }
+BEGUN = "Signed and locked. An amendment was begun and is not signed: Ctrl+E goes on with it."
 
 
 class FormPanel(QScrollArea):
@@ -74,8 +75,9 @@ class FormPanel(QScrollArea):
         session = self._session
         head = QLabel(f"<b>{escape(session.item.title)}</b>, day {session.item.time_point.day}")
         layout.addWidget(head)
-        if MODES[session.mode]:
-            state = QLabel(MODES[session.mode])
+        words = BEGUN if session.has_begun_amendment else MODES[session.mode]
+        if words:
+            state = QLabel(words)
             state.setWordWrap(True)
             state.setStyleSheet(f"color:{COLOURS[Fault.INCONSISTENT]};")
             layout.addWidget(state)
@@ -248,18 +250,36 @@ def _earlier_reads(item: Item) -> Iterator[QLabel]:
             continue
         label = QLabel(_side_by_side(point.name, reads))
         label.setTextFormat(Qt.TextFormat.RichText)
+        label.setWordWrap(True)  # of a long comment
         label.setObjectName("earlier_reads")
         yield label
 
 
 def _side_by_side(title: str, reads: Sequence[ShownRead]) -> str:
     """Return a table of reads, differences marked."""
-    names = dict.fromkeys(name for read in reads for name in read.answers)
+    said = [dict(_in_order(read.answers)) for read in reads]
+    names = dict.fromkeys(name for one in said for name in one)
+    words = {label.value: said for label, said in LABELS.items()}
     heads = "".join(f"<td><b>{escape(read.label)}</b></td>" for read in reads)
     rows = [f"<tr><td><b>{escape(title)}</b></td>{heads}</tr>"]
     for name in names:
-        given = [read.answers.get(name, "") for read in reads]
+        given = [one.get(name, "") for one in said]
         style = f" style='color:{COLOURS[Fault.INCONSISTENT]}'" if len(set(given)) > 1 else ""
-        cells = "".join(f"<td{style}>{escape(value)}&nbsp;&nbsp;</td>" for value in given)
+        cells = "".join(f"<td{style}>{escape(words.get(value, value))}&nbsp;&nbsp;</td>" for value in given)
         rows.append(f"<tr><td>{escape(name.replace('_', ' '))}&nbsp;&nbsp;</td>{cells}</tr>")
     return f"<table>{''.join(rows)}</table>"
+
+
+def _in_order(answers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what a read said in the order it was asked, three zones in a row, lesions last."""
+    grades = {side: " ".join(answers.get(zone_name(side, zone), "") for zone in Zone) for side in Side}
+    zones = {f"profusion, {side}": found for side, found in grades.items() if found.strip()}
+    asked = {question.name for question in BASELINE}
+    graded = {zone_name(*place) for place in ZONES}
+    yield from ((name, answers[name]) for name in ("label",) if name in answers)
+    for question in BASELINE:
+        if question.name == zone_name(*ZONES[0]):
+            yield from zones.items()
+        if question.name in answers and question.name not in graded:
+            yield question.name, answers[question.name]
+    yield from ((name, value) for name, value in answers.items() if name not in {*asked, "label"})

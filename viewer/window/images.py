@@ -36,7 +36,7 @@ class Images(QObject):
     A place is where the crosshair is, in mm along the axes of the scan on the screen.
     """
 
-    ruler_changed = Signal()
+    ruler_done = Signal()  # a line was put down, or a ruler was taken away
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -51,6 +51,7 @@ class Images(QObject):
         self.window = WINDOWS["lung"]
         self.tool = Tool.CROSSHAIR
         self.rulers: list[Ruler] = []
+        self.others: tuple[Ruler, ...] = ()
         self._is_open = False  # a line hangs on the crosshair
         self._starts_anew = False
         self.is_linked = True
@@ -72,12 +73,17 @@ class Images(QObject):
 
     # A scan comes and goes.
 
-    def show_scan(self, shown: Display) -> None:
-        """Show a scan from its middle, in the lung window, thin, with no ruler."""
-        self._cine.stop()
-        self.hide_beside()
+    def show_scan(self, shown: Display, title: str) -> None:
+        """Show a scan from its middle, in the lung window, thin, with no ruler.
+
+        Parameters
+        ----------
+        title : str
+            Written into the picture, so that no picture can be taken for that of another case.
+        """
+        self.clear()
         self.shown, self.window = shown, WINDOWS["lung"]
-        self.rulers = []
+        self.views[0].title = title
         for view in self.views:
             view.slab_mm = SLABS_MM[0]
             view.show_scan(shown, self.window)
@@ -86,12 +92,35 @@ class Images(QObject):
         p, r, c = (size / 2 for size in shown.size_mm)
         self.go_to((p, r, c))
 
-    def show_beside(self, other: Display, title: str) -> None:
+    def clear(self) -> None:
+        """Take the scan away: what is on the screen is never that of another case."""
+        self._cine.stop()
+        self.hide_beside()
+        self.shown, self.rulers, self.others = None, [], ()
+        for view in self.views:
+            view.hide_marks()
+            view.rulers = ()
+            view.clear()
+
+    def show_rulers(self, rulers: Sequence[Ruler], others: Sequence[Ruler] = ()) -> None:
+        """Show these rulers in place of those that are there.
+
+        Parameters
+        ----------
+        others : sequence of Ruler
+            Of somebody else: to be seen, not to be changed.
+        """
+        self.rulers, self.others = list(rulers), tuple(others)
+        self._is_open = False
+        self._show_rulers()
+
+    def show_beside(self, other: Display, title: str, rulers: Sequence[Ruler] = ()) -> None:
         """Show another scan of the same patient beside, at the same place."""
         if self.shown is None:
             return
         self._linking, self.link_words = link_by_position(self.shown, other), ""
         self.beside.title = title
+        self.beside.rulers = tuple(rulers)
         self.beside.slab_mm = self.views[0].slab_mm
         self.beside.show_scan(other, self.window)
         self.is_linked = True
@@ -173,6 +202,12 @@ class Images(QObject):
         self.beside.set_place(other.clipped_mm(other.place_mm(there)))
         self._say()
 
+    def go_beside(self, point_mm: Point) -> None:
+        """Bring the scan beside to a place of its patient (LPS), and the other by the link."""
+        other = self.beside.shown
+        if other is not None:
+            self._go(self.beside, other.place_mm(point_mm))
+
     def move_cross(self, right: int, down: int, *, far: bool = False) -> None:
         """Move the crosshair within the active plane."""
         view = self.active
@@ -239,10 +274,10 @@ class Images(QObject):
 
     def set_tool(self, tool: Tool) -> None:
         """Take a tool; a ruler that was begun and not finished is put away."""
-        if self.rulers and self.rulers[-1].long_axis_mm is None:
-            self.rulers.pop()
+        if self._is_open:
+            self._drop_open_line()
         self.tool = tool
-        self._is_open, self._starts_anew = False, True
+        self._starts_anew = True
         self._show_rulers()
         self._say()
 
@@ -252,16 +287,16 @@ class Images(QObject):
         if self.tool is not Tool.RULER or view is self.beside or view.shown is None:
             return
         place = place_mm or view.place_mm
-        last = self.rulers[-1] if self.rulers else None
-        if last is None or (last.is_complete and not self._is_open) or last.plane is not view.plane:
-            self.rulers.append(Ruler(view.plane, (place,)))
-        elif self._is_open:
-            self.rulers[-1] = last.with_last(place)
+        if self._is_open:
+            self.rulers[-1] = self.rulers[-1].with_last(place)
             self._is_open = False
             self._show_rulers()
+            self.ruler_done.emit()
             return
+        if self._goes_on(view, place):
+            self.rulers[-1] = self.rulers[-1].with_point(place)
         else:
-            self.rulers[-1] = last.with_point(place)
+            self.rulers.append(Ruler(view.plane, (place,)))
         # The line now hangs on the crosshair until its other end is put down.
         self.rulers[-1] = self.rulers[-1].with_point(place)
         self._is_open, self._starts_anew = True, False
@@ -281,13 +316,23 @@ class Images(QObject):
             self._show_rulers()
 
     def remove_ruler(self) -> bool:
-        """Take the last ruler away; return whether there was one."""
+        """Take the last ruler away, or the line that is being drawn; return whether there was one."""
         if not self.rulers:
             return False
-        self.rulers.pop()
-        self._is_open = False
+        if self._is_open:
+            self._drop_open_line()
+        else:
+            self.rulers.pop()
         self._show_rulers()
+        self.ruler_done.emit()
         return True
+
+    def _drop_open_line(self) -> None:
+        """Take the line away that waits for its other end; a long axis that was put down stays."""
+        last = self.rulers.pop()
+        self._is_open = False
+        if len(last.points_mm) == 4:
+            self.rulers.append(Ruler(last.plane, last.points_mm[:2], last.name))
 
     @property
     def is_drawing(self) -> bool:
@@ -296,9 +341,8 @@ class Images(QObject):
 
     def _show_rulers(self) -> None:
         for view in self.views:
-            view.rulers = tuple(self.rulers)
+            view.rulers = (*self.others, *self.rulers)
             view.overlay.update()
-        self.ruler_changed.emit()
 
     # What the mouse does (`planes.Watcher`).
 

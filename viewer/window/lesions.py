@@ -31,7 +31,10 @@ from viewer.window.fields import CycleField, Field, LineField
 
 __all__ = ["LesionPanel"]
 
-ORGANS = ("lung", "mediastinum", "hilum", "neck", "pleura", "liver", "adrenal", "bone", "brain", "other")
+ORGANS = (
+    "lung", "mediastinum", "hilum", "neck", "axilla", "pleura", "pericardium", "chest wall", "breast",
+    "liver", "adrenal", "kidney", "spleen", "pancreas", "abdomen", "bone", "brain", "skin", "other",
+)  # fmt: skip
 TARGET_KINDS = (
     LesionKind.SOFT_TISSUE,
     LesionKind.LYMPH_NODE,
@@ -39,6 +42,7 @@ TARGET_KINDS = (
     LesionKind.CYSTIC_METASTASIS,
 )
 NON_TARGET_KINDS = (LesionKind.MILIARY, *(kind for kind in LesionKind if kind is not LesionKind.MILIARY))
+NEW_KINDS = (*TARGET_KINDS, *(kind for kind in NON_TARGET_KINDS if kind not in TARGET_KINDS))
 COLOURS = {Fault.MISSING: "#9a9a9a", Fault.INVALID: "#ff6b5e", Fault.INCONSISTENT: "#ffb340"}
 
 
@@ -98,13 +102,12 @@ class LesionPanel(QWidget):
         if lesion_id in {one.lesion_id for one in can_go}:
             self._changed(remove_lesion(form, lesion_id), "")
 
-    def take(self, name: str, long_mm: Decimal | None, short_mm: Decimal | None) -> Form | None:
-        """Return the form with the ruler's millimetres in the target of a field, or None if it is none."""
-        lesion_id = name.split()[0] if name else ""
-        targets = {one.lesion_id for one in self._session.form.lesions if one.role is LesionRole.TARGET}
-        if lesion_id not in targets:
+    @staticmethod
+    def take(form: Form, name: str, long_mm: Decimal | None, short_mm: Decimal | None) -> Form | None:
+        """Return the form with the ruler's millimetres in a target, or None if there is none of that name."""
+        if name not in {one.lesion_id for one in form.lesions if one.role is LesionRole.TARGET}:
             return None
-        return with_measurement(self._session.form, Measurement(lesion_id, Seen.MEASURED, long_mm, short_mm))
+        return with_measurement(form, Measurement(name, Seen.MEASURED, long_mm, short_mm))
 
     # Drawing.
 
@@ -170,7 +173,7 @@ class LesionPanel(QWidget):
     def _fields_of_new(self, new: NewLesionFinding) -> Iterator[QWidget]:
         name = new.lesion_id
         yield self._add(CycleField(f"{name} organ", ORGANS), self._set_organ)
-        yield self._add(CycleField(f"{name} kind", TARGET_KINDS), self._set_kind)
+        yield self._add(CycleField(f"{name} kind", NEW_KINDS), self._set_kind)
         yield self._add(CycleField(f"{name} certainty", tuple(Certainty)), self._set_certainty)
 
     def _size_before(self, lesion_id: str) -> str:

@@ -9,7 +9,6 @@ from napari.layers import Image
 from napari.qt import QtViewer
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QObject, QRect, Qt, QTimer
-from qtpy.QtWidgets import QWidget
 
 from records.model import Point
 from viewer.layers import Display, Plane, Window
@@ -21,7 +20,7 @@ __all__ = ["PlaneView", "Watcher"]
 LEFT, RIGHT = 1, 2  # mouse buttons, as napari counts them
 REST_MS = 200
 CROSS_MS = 60
-LABEL = QRect(0, 0, 260, 80)  # the words in the upper left corner
+LABEL = QRect(0, 0, 320, 96)  # the words in the upper left corner
 RING_MM = 6.0  # wider than the nodule, so that it stays in sight
 NOTHING = np.zeros((1, 1, 1), np.int16)  # what a canvas keeps of a scan that is gone
 FILLED = 0.96  # share of the canvas that a whole image takes
@@ -81,6 +80,11 @@ class PlaneView(QObject):
         self._cross_follows.setSingleShot(True)
         self._cross_follows.timeout.connect(self._redraw)
         qt.dims.setVisible(False)
+        for keys in (
+            self.canvas._vispy_canvas.events.key_press,
+            self.canvas._vispy_canvas.events.key_release,
+        ):
+            keys.disconnect()  # napari's own keys: one deletes the image, others turn it
         model.mouse_drag_callbacks.append(self._drag)
         model.mouse_wheel_callbacks.clear()
         model.mouse_wheel_callbacks.append(self._wheel)
@@ -90,9 +94,9 @@ class PlaneView(QObject):
         self.canvas.installEventFilter(self)
 
     @property
-    def canvas(self) -> QWidget:
+    def canvas(self) -> Any:
         """The widget that draws."""
-        return self.qt.canvas.native  # type: ignore[no-any-return]
+        return self.qt.canvas.native
 
     def show_scan(self, shown: Display, window: Window) -> None:
         """Show a scan in place of the one before."""
@@ -152,7 +156,8 @@ class PlaneView(QObject):
         self.place_mm = place_mm
         if self._image is not None and self.model.dims.point[across] != place_mm[across]:
             # Smooth pixels cost a third of a step where the processor draws: they follow at rest.
-            self._image.interpolation2d = "nearest"
+            if self._image.interpolation2d != "nearest":
+                self._image.interpolation2d = "nearest"
             self._rest.start(REST_MS)
             self.model.dims.set_point(across, place_mm[across])
         # What is painted anew over OpenGL goes to the graphics card again: no more than has changed, and
@@ -297,4 +302,5 @@ class PlaneView(QObject):
                 if len(points) > first:
                     start = self.to_pixels(points[first])
                     end = self.to_pixels(points[first + 1]) if len(points) > first + 1 else start
-                    yield Line(start, end, f"{length} mm" if length is not None else "")
+                    name = f"{ruler.name.removesuffix('_mm')} ".lstrip() if first == 0 else ""
+                    yield Line(start, end, f"{name}{length} mm" if length is not None else "")

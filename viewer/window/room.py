@@ -1,6 +1,8 @@
 """The reading room: worklist, images, form, and a key for everything."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import napari
@@ -15,6 +17,8 @@ from viewer.actions import ACTIONS
 from viewer.desk import Desk, Item, State
 from viewer.layers import Display, display
 from viewer.linking import link_by_alignment
+from viewer.measure import Ruler, ruler_of
+from viewer.occupancy import Occupancy
 from viewer.pack import PackError, images_of
 from viewer.reading import Form, Mark, can_sign
 from viewer.session import Mode, Session
@@ -46,6 +50,7 @@ class Room(ImageActions):
 
     def __init__(self, pack: Path, marks: Path | None = None, *, show: bool = True) -> None:
         self.session = Session(Desk(pack), marks)
+        self._occupancy = Occupancy(pack)
         self.viewer = Viewer(title=f"Reading room, reader {self.session.desk.pack.reader}", show=False)
         self.window = self.viewer.window._qt_window
         self.images = Images(self.viewer)
@@ -54,9 +59,11 @@ class Room(ImageActions):
         self.message = QLabel()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="next scan")
         self._scans: dict[str, Future[Display]] = {}
+        self._visited = -1  # of the places where others measured
         self._is_earlier = False  # the scan on the screen, of it and the one beside
         self._aligner = Aligner()
         self._aligner.progressed.connect(self._take_alignment)
+        self.images.ruler_done.connect(self._keep_rulers)
         self._furnish()
         self.help = HelpPage(self.window)
         self.panel = SignPanel(self.window, self._sign)
@@ -123,15 +130,22 @@ class Room(ImageActions):
 
     def open(self, item: Item) -> None:
         """Put a read and its scan on the screen."""
-        self.session.open(item)
+        try:
+            self.session.open(item)
+        except PackError as error:  # its draft is damaged; the read before stays on the screen
+            self.say(f"{item.title} cannot be opened: {error}")
+            return
         self._docks[1].setVisible(False)
         self._aligner.stop()
         self.say("")
+        self.images.clear()
+        self._visited = -1
         if self.session.mode is Mode.WAITING:
             self.say("Sign the scan before this one first.")
         else:
             try:
-                self.images.show_scan(self._scan(item))
+                self.images.show_scan(self._scan(item), f"{item.title}\nAxial")
+                self._show_rulers()
             except ScreeningError as error:
                 self.say(f"The images cannot be shown: {error.sentence}")
         self.form.build()
@@ -163,10 +177,38 @@ class Room(ImageActions):
     def _change(self, form: Form, field: str) -> None:
         """Take over a change of the form, keep it, show it."""
         was_new = self.session.desk.state(self.session.item) is State.UNREAD
-        self.session.change(form, field)
+        try:
+            self.session.change(form, field)
+        except OSError as error:
+            self.say(f"NOT SAVED: {error.strerror}. Free the disk of the pack, then change a field again.")
         self.form.refresh()
+        self._show_rulers()
         if was_new:
             self.worklist.refresh(self.session.item)
+
+    def _keep_rulers(self) -> None:
+        """Keep what was drawn with the read, so that no measurement is lost, taken into a field or not."""
+        shown, session = self.images.shown, self.session
+        if shown is None or not session.can_change:
+            return
+        form = replace(session.form, marks=tuple(ruler.mark(shown) for ruler in self.images.rulers))
+        last = self.images.rulers[-1] if self.images.rulers else None
+        if last is not None and last.name:  # its short axis was drawn after it was taken into the field
+            form = self._with_value(form, last.name, last) or form
+        self._change(form, "")
+
+    def _show_rulers(self) -> None:
+        """Show the rulers that the read keeps."""
+        shown = self.images.shown
+        if shown is not None and not self.images.is_drawing:
+            own = [ruler_of(mark, shown) for mark in self.session.form.marks]
+            others = [
+                replace(ruler_of(mark, shown), name=f"{read.label}, {mark.name}")
+                for read in self.session.item.case.earlier_reads
+                if read.time_point == self.session.item.time_point.number
+                for mark in read.marks
+            ]
+            self.images.show_rulers(own, others)
 
     def say(self, sentence: str) -> None:
         """Say something below the form."""
@@ -181,6 +223,7 @@ class Room(ImageActions):
         for view in (*self.images.views[1:], self.images.beside):
             view.qt.close()
         self.viewer.close()
+        self._occupancy.leave()
 
     # One method an action, named in `viewer.actions`.
 
@@ -189,19 +232,44 @@ class Room(ImageActions):
         if not self.images.rulers or self.images.shown is None or self.images.is_drawing:
             self.say("Draw a ruler first (R).")
             return
-        ruler, shown = self.images.rulers[-1], self.images.shown
-        name, form = self.form.current, self.session.form
-        if name in ("largest_mm", "typical_mm"):
-            taken: Form | None = form.with_answer(name, str(ruler.long_axis_mm))
-        else:
-            taken = self.form.lesions.take(name, ruler.long_axis_mm, ruler.short_axis_mm)
-        if taken is None:
+        *others, last = self.images.rulers
+        name = self.form.current.split()[0] if self.form.current else ""
+        taken = self._with_value(self.session.form, name, last)
+        if taken is None or not self.session.can_change:
             self.say("Go to the field for the size first (Tab).")
             return
-        points = tuple(shown.point_mm(place) for place in ruler.points_mm)
-        mark = Mark(name.split()[0], points, shown.slice_uid(ruler.points_mm[0]))
-        self._change(taken.with_mark(mark), "")
+        rulers = (*(ruler for ruler in others if ruler.name != name), replace(last, name=name))
+        self._change(replace(taken, marks=tuple(ruler.mark(self.images.shown) for ruler in rulers)), "")
         self.say("")
+
+    def _with_value(self, form: Form, name: str, ruler: Ruler) -> Form | None:
+        """Return the form with the ruler's millimetres in a field, or None if it takes none."""
+        if name in ("largest_mm", "typical_mm"):
+            return form.with_answer(name, str(ruler.long_axis_mm))
+        return self.form.lesions.take(form, name, ruler.long_axis_mm, ruler.short_axis_mm)
+
+    def do_find_lesion(self) -> None:
+        """Go to where the lesion of the field in use was measured, here or at the scan before.
+
+        An adjudicator goes through the places where both readers measured.
+        """
+        name = self.form.current.split()[0] if self.form.current else ""
+        here, before = self.session.form.mark(name), self._mark_before(name)
+        if self.images.shown is not None and here is not None:
+            self.images.go_to(self.images.shown.place_mm(here.middle_mm))
+        elif self.images.others:
+            self._visited = (self._visited + 1) % len(self.images.others)
+            self.images.go_to(self.images.others[self._visited].middle_mm)
+        elif before is not None:
+            if self.images.beside.shown is None:
+                self.do_beside()
+            self.images.go_beside(before.middle_mm)
+        else:
+            self.say("Nothing was measured for this field yet.")
+
+    def _mark_before(self, name: str) -> Mark | None:
+        previous = self.session.desk.previous(self.session.item)
+        return None if previous is None else self.session.desk.form(previous).mark(name)
 
     def do_leave(self) -> None:
         """Leave tool, help or field; the keys go to the images."""
@@ -228,7 +296,9 @@ class Room(ImageActions):
             [self._docks[1], self._docks[2]], [half, PLANES_PX], Qt.Orientation.Horizontal
         )
         days = other.time_point.day - self.session.item.time_point.day
-        self.images.show_beside(self._scan(other), f"{other.time_point.name}, {days:+d} days")
+        shown, marks = self._scan(other), self.session.desk.form(other).marks
+        title = f"{other.time_point.name}, {days:+d} days"
+        self.images.show_beside(shown, title, [ruler_of(mark, shown) for mark in marks])
         self.images.beside.fit()
         self._align(other)
 
@@ -304,13 +374,22 @@ class Room(ImageActions):
         """Undo."""
         if self.images.is_drawing:
             self.images.remove_ruler()
-        elif self.session.undo():
-            self.form.refresh()
+        else:
+            self._move_in_time(self.session.undo)
 
     def do_redo(self) -> None:
         """Redo."""
-        if self.session.redo():
+        self._move_in_time(self.session.redo)
+
+    def _move_in_time(self, move: Callable[[], bool]) -> None:
+        try:
+            has_moved = move()
+        except OSError as error:
+            has_moved = True
+            self.say(f"NOT SAVED: {error.strerror}. Free the disk of the pack, then change a field again.")
+        if has_moved:
             self.form.refresh()
+            self._show_rulers()
 
     def do_sign(self) -> None:
         """Sign, after the meaning was stated; where it is not complete, go to what is missing."""
@@ -342,6 +421,9 @@ class Room(ImageActions):
         except PackError as error:
             self.say(str(error))
             return
+        except OSError as error:
+            self.say(f"NOT SIGNED: {error.strerror}. Free the disk of the pack, then sign again.")
+            return
         self.form.build()
         self.worklist.refresh(self.session.item)
         self.do_leave()
@@ -355,6 +437,7 @@ class Room(ImageActions):
             self.say(str(error))
             return
         self.form.build()
+        self._show_rulers()
 
     def do_next_case(self) -> None:
         """Open the next read that is not signed."""

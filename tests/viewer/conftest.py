@@ -1,0 +1,54 @@
+"""A room on a phantom, and hands at it."""
+
+import pytest
+
+from tests.viewer.screen import TARGET_MM, Hands, make_pack
+from viewer.pack import ReadingProtocol
+from viewer.reading import Form
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    """Open the room on two cases, the first with a follow-up, marks handed out."""
+    pytest.importorskip("napari")
+    from viewer.window.room import Room
+
+    folder = tmp_path_factory.mktemp("screen")
+    pack = make_pack(folder, protocol=ReadingProtocol(shows_marks=True))
+    opened = Room(pack, folder / "packs" / "coordinator" / "marks" / "A")
+    opened.window.resize(1600, 1000)
+    Hands(opened).wait_until_active()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def hands(room):
+    """Open the first case and put the hands at it."""
+    first = room.session.desk.items[0]
+    if room.session.desk.state(first) != "signed":
+        room.session.desk.save_draft(first, Form())
+    room.open(first)
+    hands = Hands(room)
+    hands.settle()
+    return hands
+
+
+@pytest.fixture
+def target(room, hands):
+    """Put the crosshair on the target and return its place on the screen's axes."""
+    place = room.images.shown.clipped_mm(room.images.shown.place_mm(TARGET_MM))
+    room.images.go_to(place)
+    hands.settle()
+    return place
+
+
+@pytest.fixture
+def signed(room, hands):
+    """Sign the first baseline; it stays so for the tests that follow."""
+    desk, item = room.session.desk, room.session.desk.items[0]
+    if desk.state(item) != "signed":
+        from tests.viewer.test_collecting import baseline
+
+        desk.sign(item, baseline(is_miliary=True))
+    return hands
