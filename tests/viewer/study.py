@@ -31,7 +31,9 @@ def screening(study: Study, label: VerdictLabel) -> Screening:
     return dataclasses.replace(made, study=study, verdict=said, choice=f"{CANARY}CHOICE")
 
 
-def make_study(folder: Path, flagged: int, others: int, follow_ups: int = 0) -> tuple[Path, Path]:
+def make_study(
+    folder: Path, flagged: int, others: int, follow_ups: int = 0, *, planes: int = 24
+) -> tuple[Path, Path]:
     """Write scans and a store; the first `follow_ups` flagged patients have a second scan."""
     images, store = folder / f"{CANARY}PATH", folder / "mipc.db"
     with open_store(store) as opened:
@@ -46,7 +48,7 @@ def make_study(folder: Path, flagged: int, others: int, follow_ups: int = 0) -> 
                     f"{CANARY}EGFR L858R CT CHEST",
                 )
                 place = images / f"{CANARY}FOLDER{number}" / str(visit)
-                paths = export(place, chest(), study=study, description=f"thin {CANARY}SERIES")
+                paths = export(place, chest(planes), study=study, description=f"thin {CANARY}SERIES")
                 edit(paths, _plant)
                 opened.save(StoredStudy.of(screening(study, label), "fingerprint"))
     return images, store

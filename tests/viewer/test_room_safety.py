@@ -48,8 +48,9 @@ def pack(tmp_path_factory):
     return make_pack(tmp_path_factory.mktemp("safety"))
 
 
-def test_kill_9_of_the_room_loses_no_answer_and_no_ruler(pack):
+def test_kill_9_of_the_room_loses_no_answer_and_no_ruler(tmp_path):
     """A real room, real keys, SIGKILL in the middle of typing; then the pack is opened again."""
+    pack = make_pack(tmp_path)
     room = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", READER, str(pack)], stdout=subprocess.PIPE, text=True
     )
@@ -72,7 +73,7 @@ def test_kill_9_of_the_room_loses_no_answer_and_no_ruler(pack):
     assert ends == "4"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def opened(pack):
     from viewer.window.room import Room
 
@@ -87,6 +88,7 @@ def opened(pack):
 def test_a_picture_of_another_case_is_never_left_on_the_screen(opened, pack, tmp_path):
     """The follow-up waits for its baseline, and a scan that cannot be read shows nothing."""
     room, hands = opened
+    room.open(room.session.desk.items[0])
     assert len(np.unique(hands.picture(room.images.views[0]))) > 20
     hands.key("Ctrl+PgDown")
     assert "Sign the scan before" in room.message.text()

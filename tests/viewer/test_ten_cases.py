@@ -73,7 +73,7 @@ def read_by_keys(packs, reader: str, is_miliary) -> int:
 
 
 def test_ten_cases_by_keys_alone_to_final_labels(tmp_path):
-    images, store = make_study(tmp_path, flagged=6, others=3)
+    images, store = make_study(tmp_path, flagged=6, others=3, planes=10)
     packs, out = tmp_path / "packs", tmp_path / "out"
     said = run(
         "review", "prepare", images, "--store", store, "--readers", "A,B", "--controls", 2, "--repeats", 2,

@@ -205,6 +205,17 @@ def test_the_keys_of_napari_do_not_touch_the_scan(room, hands):
     assert room.window.isActiveWindow()
 
 
+def test_a_double_click_is_two_clicks_and_does_not_zoom(room, hands):
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtTest import QTest
+
+    view = room.images.views[0]
+    zoom = view.model.scene.camera.zoom
+    QTest.mouseDClick(view.canvas, Qt.MouseButton.LeftButton, pos=QPoint(300, 300))
+    hands.settle(5)
+    assert view.model.scene.camera.zoom == zoom
+
+
 def test_letters_and_scale_bar_are_those_of_the_patient(room, hands, target):
     """R is at the left of an axial picture; the bar has the length it says, at the zoom of the picture."""
     hands.key("X")

@@ -81,8 +81,10 @@ class Images(QObject):
         title : str
             Written into the picture, so that no picture can be taken for that of another case.
         """
-        self.clear()
+        self._cine.stop()
+        self.hide_beside()
         self.shown, self.window = shown, WINDOWS["lung"]
+        self.rulers, self.others = [], ()
         self.views[0].title = title
         for view in self.views:
             view.slab_mm = SLABS_MM[0]

@@ -86,6 +86,7 @@ class PlaneView(QObject):
         ):
             keys.disconnect()  # napari's own keys: one deletes the image, others turn it
         model.mouse_drag_callbacks.append(self._drag)
+        model.mouse_double_click_callbacks.clear()  # napari's own would zoom
         model.mouse_wheel_callbacks.clear()
         model.mouse_wheel_callbacks.append(self._wheel)
         model.scene.camera.events.center.connect(self._redraw)

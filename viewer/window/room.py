@@ -138,15 +138,16 @@ class Room(ImageActions):
         self._docks[1].setVisible(False)
         self._aligner.stop()
         self.say("")
-        self.images.clear()
         self._visited = -1
         if self.session.mode is Mode.WAITING:
+            self.images.clear()
             self.say("Sign the scan before this one first.")
         else:
             try:
                 self.images.show_scan(self._scan(item), f"{item.title}\nAxial")
                 self._show_rulers()
             except ScreeningError as error:
+                self.images.clear()
                 self.say(f"The images cannot be shown: {error.sentence}")
         self.form.build()
         self.form.current = ""
