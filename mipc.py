@@ -112,8 +112,8 @@ def screen(
     from imaging.worker import Limits, warm_up
 
     warm_up("imaging.screen")  # beside what follows
-    from imaging.cluster import ClusterError
     from imaging.front import screen_command
+    from imaging.patience import EngineError
     from imaging.protocol import ProtocolError
     from records.errors import StoreError
 
@@ -133,7 +133,7 @@ def screen(
             writes_dicom=dicom or bool(push),
             scheduler=scheduler,
         )
-    except (ClusterError, ProtocolError, StoreError) as error:
+    except (EngineError, ProtocolError, StoreError) as error:
         _stop(str(error), WRONG_USAGE)
     except KeyboardInterrupt:
         _stop("stopped", INTERRUPTED)
@@ -160,6 +160,7 @@ def track_patients(
 
     warm_up("imaging.screen")
     from imaging.front import screen_command
+    from imaging.patience import EngineError
     from records.errors import StoreError
 
     try:
@@ -167,7 +168,7 @@ def track_patients(
             inputs, out, store=store or out / "mipc.db", protocol_file=None, workers=workers,
             limits=Limits(600, None), resumes=True, prints_json=json, follows_all=True,
         )  # fmt: skip
-    except StoreError as error:
+    except (EngineError, StoreError) as error:
         _stop(str(error), WRONG_USAGE)
     except KeyboardInterrupt:
         _stop("stopped", INTERRUPTED)

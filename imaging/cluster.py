@@ -12,6 +12,7 @@ same path, which all machines have to see.
 import multiprocessing
 import pickle
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -19,7 +20,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from imaging.machine import machine_memory_bytes
-from imaging.worker import Finished, Limits, Lost, Worker, preloaded, warm_up
+from imaging.patience import EngineError, Patience, StartError
+from imaging.worker import WATCH_SECONDS, Finished, Limits, Lost, Worker, preloaded, warm_up
 from records.errors import Reason
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ LOOK_SECONDS = 1.0  # how often the size of the cluster is looked at
 AHEAD = 2  # tasks a thread that are handed over: one is done, one waits
 
 
-class ClusterError(Exception):
+class ClusterError(EngineError):
     """The cluster cannot be used: a sentence says why."""
 
 
@@ -177,6 +179,8 @@ def _outcome(index: int, future: "Future") -> Finished[Result] | Lost:
     if isinstance(error, KilledWorker):
         sentence = "Every worker of the cluster that it was given to was lost."
         return Lost(index, Reason.CRASHED, sentence, str(error), 0.0)
+    if isinstance(error, EngineError):
+        raise ClusterError(f"on a machine of the cluster {error}") from error
     raise ClusterError(
         f"a worker of the cluster cannot do this work ({type(error).__name__}: {error}): "
         "the same version of mipc has to be installed there"
@@ -193,7 +197,7 @@ def _try_here(packed: bytes, index: int, task: object) -> Finished[object] | Los
 
     here = get_worker()
     key = here.get_current_task()
-    worker = _take(packed, here.memory_manager.memory_limit, here.state.nthreads)
+    worker = _take_ready(packed, here.memory_manager.memory_limit, here.state.nthreads)
     try:
         worker.give(index, task)
         while (ended := worker.watch()) is None:
@@ -210,6 +214,34 @@ def _try_here(packed: bytes, index: int, task: object) -> Finished[object] | Los
         else:
             _idle[packed].append(worker)
     return ended
+
+
+def _take_ready(packed: bytes, memory_bytes: int | None, threads: int) -> Worker[Any, Any]:
+    """Return a process that waits for this work; one that dies first is replaced.
+
+    Raises
+    ------
+    EngineError
+        If none can be started on this machine.
+    """
+    patience = Patience()
+    while True:
+        if not patience.lets_try:
+            time.sleep(WATCH_SECONDS)
+            continue
+        try:
+            worker = _take(packed, memory_bytes, threads)
+            while not worker.is_ready:
+                try:
+                    worker.watch()
+                except StartError:
+                    worker.stop()
+                    raise
+        except StartError as error:
+            patience.failed()
+            patience.check(error)
+        else:
+            return worker
 
 
 def _take(packed: bytes, memory_bytes: int | None, threads: int) -> Worker[Any, Any]:

@@ -52,8 +52,8 @@ def screen_command(
 
     Raises
     ------
-    ProtocolError, StoreError, ClusterError
-        If the protocol, the store, the folder `out` or the cluster cannot be used.
+    ProtocolError, StoreError, EngineError
+        If the protocol, the store, the folder `out` or the cluster cannot be used, or no process be started.
     """
     protocol = load_protocol(protocol_file)
     made = provenance(protocol, model_version())

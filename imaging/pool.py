@@ -2,7 +2,8 @@
 
 A task that raises, kills its process, runs past its time or grows past its memory is
 tried once more when all others are done, alone on the machine, and then given up with
-a reason.
+a reason. A process that dies before its first task costs no task at all: another is
+started, and if none can be, the batch ends with a sentence and goes on another time.
 
 `concurrent.futures` cannot stop one task, and with `max_tasks_per_child` it hangs on
 Python 3.11 (CPython issue 115634).
@@ -15,6 +16,7 @@ from multiprocessing.connection import wait
 from typing import TypeVar
 
 from imaging.machine import cores, machine_memory_bytes
+from imaging.patience import Patience, StartError
 from imaging.worker import WATCH_SECONDS, Finished, Limits, Lost, Worker
 
 __all__ = ["run_tasks"]
@@ -47,6 +49,11 @@ def run_tasks(
     ------
     Finished or Lost
         One for every task. Closing the iterator ends the processes.
+
+    Raises
+    ------
+    EngineError
+        If no process can be started; tasks that are not yielded by then are as good as new.
     """
     limits = limits or Limits()
     again = []
@@ -72,22 +79,57 @@ def _try_once(
     workers = max(1, min(workers, len(waiting)))
     limits = Limits(limits.seconds, limits.memory_bytes or machine_memory_bytes() // workers)
     crew: list[Worker[Task, Result]] = []
+    patience = Patience()
     try:
         while waiting or crew:
-            while waiting and len(crew) < workers:
-                crew.append(Worker(work, limits, threads=max(1, cores() // workers)))
-                worker = crew[-1]
-                worker.give(index := waiting.popleft(), tasks[index])
+            try:
+                _fill(crew, work, workers, len(waiting), limits, patience)
+            except StartError as error:
+                patience.failed()
+                if not crew:
+                    patience.check(error)
             ready = wait([worker.connection for worker in crew], timeout=WATCH_SECONDS)
             for worker in list(crew):
-                ended = worker.receive() if worker.connection in ready else worker.overdrawn()
-                if worker.is_idle and (worker.is_spent or not waiting):
+                was_ready = worker.is_ready
+                try:
+                    ended = worker.receive() if worker.connection in ready else worker.overdrawn()
+                except StartError as error:
                     crew.remove(worker)
                     worker.stop()
-                elif worker.is_idle:  # it goes on while the caller looks at what it sent
+                    patience.failed()
+                    if not any(other.is_ready for other in crew):
+                        patience.check(error)
+                    continue
+                if worker.is_ready and not was_ready:
+                    patience.started()
+                if not worker.is_busy and (worker.is_spent or not waiting):
+                    crew.remove(worker)
+                    worker.stop()
+                elif worker.is_ready and not worker.is_busy:  # it goes on while the caller looks
                     worker.give(index := waiting.popleft(), tasks[index])
                 if ended is not None:
                     yield ended
     finally:
         for worker in crew:
             worker.stop()
+
+
+def _fill(
+    crew: list[Worker[Task, Result]],
+    work: Callable[[Task], Result],
+    workers: int,
+    waiting: int,
+    limits: Limits,
+    patience: Patience,
+) -> None:
+    """Start processes up to `workers`, as many as there are tasks for.
+
+    Raises
+    ------
+    StartError
+        If there can be none now.
+    """
+    starting = sum(not worker.is_ready for worker in crew)
+    for _ in range(min(workers - len(crew), waiting - starting)):
+        if patience.lets_try:
+            crew.append(Worker(work, limits, threads=max(1, cores() // workers)))

@@ -13,10 +13,12 @@ from imaging.cluster import run_on_cluster
 from imaging.console import Display, Stock, Tally
 from imaging.dicom import Intake, StudyFiles, find_studies
 from imaging.journal import Journal, without_patient
+from imaging.patience import EngineError
 from imaging.pool import run_tasks
 from imaging.report import CohortRow, write_cohort_page, write_study_page
 from imaging.tables import Tables
 from imaging.worker import Limits
+from records.errors import StoreError
 from records.model import Provenance
 from records.store import Store
 
@@ -76,8 +78,8 @@ def screen_intake(intake: Intake, store: Store, run: Run, display: Display) -> S
 
     Raises
     ------
-    StoreError, ClusterError
-        If the store or the cluster fails.
+    StoreError, EngineError
+        If the store, the cluster or every process fails; the log then ends with "stopped".
     """
     began = time.monotonic()
     todo = unfinished(intake.studies, store, run.provenance) if run.resumes else list(intake.studies)
@@ -94,8 +96,12 @@ def screen_intake(intake: Intake, store: Store, run: Run, display: Display) -> S
             workers=run.scheduler or run.workers,
             **_made_by(run.provenance),
         )
-        _screen(todo, store, run, display, journal)
-        stock = _write_outputs(store, run, intake)
+        try:
+            _screen(todo, store, run, display, journal)
+            stock = _write_outputs(store, run, intake)
+        except (EngineError, StoreError) as error:
+            journal.write("stopped", error=type(error).__name__)
+            raise
         journal.write("end", seconds=round(time.monotonic() - began, 2), **_counts(stock))
     return stock
 

@@ -5,6 +5,7 @@ a worker starts in milliseconds, on one study as on thousands. A task may cost i
 process; the process costs nobody anything.
 """
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -13,13 +14,14 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
 
 from imaging.machine import machine_memory_bytes, resident_bytes
+from imaging.patience import StartError
 from records.errors import Reason
 
 __all__ = ["Finished", "Limits", "Lost", "OutOfReachError", "Worker", "preloaded", "warm_up"]
@@ -30,6 +32,8 @@ Result = TypeVar("Result")
 TASKS_A_WORKER = 64  # then a fresh process, so that what a library leaks does not add up over a night
 WATCH_SECONDS = 0.05  # how often time and memory are looked at
 DEFAULT_SECONDS = 600.0  # a hundred times what a study takes
+START_SECONDS = 120.0  # for a fresh process to say that it is ready: milliseconds, unless a disk hangs
+LAST_BREATH_SECONDS = 10.0  # for a process that has closed its end to be gone
 
 if sys.platform == "win32":
     CONTEXT = multiprocessing.get_context("spawn")
@@ -110,6 +114,8 @@ def preloaded() -> tuple[str, ...]:
 class Worker(Generic[Task, Result]):
     """A process that does one task at a time, seen from outside.
 
+    It starts, says that it is ready, and is given one task after another.
+
     Parameters
     ----------
     work : callable
@@ -118,54 +124,87 @@ class Worker(Generic[Task, Result]):
         What a task may use; memory is given.
     threads : int
         How many threads the task may use.
+
+    Raises
+    ------
+    StartError
+        If there can be no process now.
     """
 
     def __init__(self, work: Callable[[Task], Result], limits: Limits, *, threads: int) -> None:
-        self.connection, theirs = multiprocessing.Pipe()
         self._limits = limits
         self._memory_bytes = limits.memory_bytes or machine_memory_bytes()
         self._index: int | None = None
-        self._started = 0.0
+        self._started = time.monotonic()
         self._tasks_left = TASKS_A_WORKER
-        self._process = CONTEXT.Process(
-            target=_serve, args=(theirs, work, threads, 2 * self._memory_bytes), daemon=True
-        )
-        self._process.start()
-        theirs.close()
+        self.is_ready = False
+        try:
+            self.connection, theirs = multiprocessing.Pipe()
+            with theirs:
+                self._process = CONTEXT.Process(
+                    target=_serve,
+                    args=(theirs, work, threads, 2 * self._memory_bytes, preloaded()),
+                    daemon=True,
+                )
+                self._process.start()
+        except (OSError, EOFError) as error:  # no process, no memory, no file handle is left
+            raise StartError(f"The system gives no process ({error or type(error).__name__}).") from error
 
     @property
-    def is_idle(self) -> bool:
-        """Whether it waits for a task."""
-        return self._index is None
+    def is_busy(self) -> bool:
+        """Whether it has a task in hand."""
+        return self._index is not None
 
     @property
     def is_spent(self) -> bool:
         """Whether it should be replaced before the next task."""
-        return self.is_idle and self._tasks_left <= 0
+        return not self.is_busy and self._tasks_left <= 0
 
     def give(self, index: int, task: Task) -> None:
-        """Start it on a task."""
+        """Start it on a task; it is ready."""
         self._index, self._started = index, time.monotonic()
         self._tasks_left -= 1
         with suppress(BrokenPipeError, ConnectionResetError):  # it died idle: `receive` finds out
             self.connection.send(task)
 
     def receive(self) -> Finished[Result] | Lost | None:
-        """Return what it sent, or what its silence means."""
+        """Return what it sent, or what its silence means.
+
+        Raises
+        ------
+        StartError
+            If it never came so far as to take a task.
+        """
         try:
             message = self.connection.recv()
-        except (EOFError, ConnectionResetError):
-            self._process.join()
+        except (EOFError, OSError):  # it died, the second amid a message
+            self._process.join(LAST_BREATH_SECONDS)
             self._tasks_left = 0
-            return None if self.is_idle else self._lose(Reason.CRASHED, _how_it_died(self._process.exitcode))
+            how = _how_it_died(self._process.exitcode)
+            if not self.is_ready:
+                raise StartError(how) from None
+            return self._lose(Reason.CRASHED, how) if self.is_busy else None
+        if isinstance(message, _Started):
+            if message.fault:
+                raise StartError(message.fault)
+            self.is_ready = True
+            return None
         if isinstance(message, _Failure):
             return self._lose(message.reason, message.sentence, message.details)
         index = self._take_index()
         return Finished(index, message)
 
     def overdrawn(self) -> Lost | None:
-        """Return the loss of a task that is over a limit."""
-        if self.is_idle:
+        """Return the loss of a task that is over a limit.
+
+        Raises
+        ------
+        StartError
+            If it has not said that it is ready in all that time.
+        """
+        if not self.is_ready and time.monotonic() - self._started > START_SECONDS:
+            raise StartError(f"Its process was not ready after {START_SECONDS:g} s.")
+        if not self.is_busy:
             return None
         if time.monotonic() - self._started > self._limits.seconds:
             return self._lose(
@@ -198,6 +237,13 @@ class Worker(Generic[Task, Result]):
 
 
 @dataclass(frozen=True, slots=True)
+class _Started:
+    """What a worker says first: that it is ready, or what it lacks."""
+
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Failure:
     """What a worker says of a task that raised."""
 
@@ -206,7 +252,13 @@ class _Failure:
     details: str
 
 
-def _serve(connection: Connection, work: Callable[[Task], Result], threads: int, address_bytes: int) -> None:
+def _serve(
+    connection: Connection,
+    work: Callable[[Task], Result],
+    threads: int,
+    address_bytes: int,
+    modules: Sequence[str],
+) -> None:
     """Do tasks until no more come: the life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -215,6 +267,10 @@ def _serve(connection: Connection, work: Callable[[Task], Result], threads: int,
     os.dup2(2, 1)  # a library that prints must not spoil what the program prints
     warnings.simplefilter("ignore")  # there is nobody here to read them
     _use_threads(threads)
+    fault = _why_not_importable(modules)
+    connection.send(_Started(fault))
+    if fault:
+        return
     _refuse_requests_over(address_bytes)
     while True:
         try:
@@ -222,6 +278,19 @@ def _serve(connection: Connection, work: Callable[[Task], Result], threads: int,
         except EOFError:
             return
         connection.send(_attempt(work, task, address_bytes // 2))
+
+
+def _why_not_importable(modules: Sequence[str]) -> str:
+    """Load what the work needs, as the server has; "" if that is to be had.
+
+    An installation that is damaged, or replaced under a running batch, is no study's fault.
+    """
+    try:
+        for name in modules:
+            importlib.import_module(name)
+    except Exception as error:
+        return f"It cannot load the program ({type(error).__name__}: {error})."
+    return ""
 
 
 def _attempt(work: Callable[[Task], Result], task: Task, memory_bytes: int) -> Result | _Failure:
@@ -268,6 +337,8 @@ def _too_much(memory_bytes: int) -> str:
 
 
 def _how_it_died(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
+    if exit_code is None:
+        return "Its process no longer speaks."
+    if exit_code < 0:
         return f"Its process was ended by the signal {signal.Signals(-exit_code).name}."
     return f"Its process ended by itself (exit status {exit_code})."

@@ -13,12 +13,13 @@ import pytest
 
 from imaging.batch import fingerprint, screen_studies, unfinished
 from imaging.dicom import find_studies, write_series
+from imaging.patience import EngineError
 from imaging.pool import run_tasks
 from imaging.worker import warm_up
 from records.errors import Reason, StoreError
 from records.model import VerdictLabel
 from records.store import open_store
-from tests.imaging import toy_screen
+from tests.imaging import toy_screen, toys
 from tests.imaging.test_pictures import chest
 from tests.records.examples import PROVENANCE
 
@@ -65,8 +66,10 @@ def test_each_study_that_goes_wrong_costs_only_itself_and_is_the_same_for_any_wo
         Reason.TIMED_OUT: 1,
         Reason.OUT_OF_MEMORY: 1,
     }
+    toy_screen.run_batch(tmp_path / "one", studies, workers=1)
     toy_screen.run_batch(tmp_path / "four", studies[::-1], workers=4)
-    rows = [sorted(outputs(tmp_path / name)[0][0]) for name in ("two", "four")]
+    assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
+    rows = [[sorted(table) for table in outputs(tmp_path / name)[0]] for name in ("two", "four")]
     assert rows[0] == rows[1]
     assert outputs(tmp_path / "two")[1] == outputs(tmp_path / "four")[1]
 
@@ -89,12 +92,47 @@ def test_a_study_that_crashed_gets_another_try_and_the_others_do_not(tmp_path):
     assert sorted(screened(tmp_path)) == ["1.2.0", "1.2.1", "1.2.1", "1.2.2"]
 
 
-def test_no_resume_and_another_pipeline_screen_everything_again(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "resumes"),
+    [
+        pytest.param({}, False, id="no-resume"),
+        pytest.param({"program_version": "0.2.0"}, True, id="another-program"),
+        pytest.param({"model_version": "2"}, True, id="another-model"),
+        pytest.param({"protocol_sha256": "cd" * 32}, True, id="another-protocol"),
+    ],
+)
+def test_no_resume_and_another_pipeline_screen_everything_again(tmp_path, changes, resumes):
     studies = toy_screen.studies("miliary", "thick")
     toy_screen.run_batch(tmp_path, studies)
-    toy_screen.run_batch(tmp_path, studies, resumes=False)
-    toy_screen.run_batch(tmp_path, studies, provenance=dataclasses.replace(PROVENANCE, model_version="2"))
-    assert len(screened(tmp_path)) == 6
+    toy_screen.run_batch(tmp_path, studies)
+    assert len(screened(tmp_path)) == 2
+    changed = dataclasses.replace(PROVENANCE, **changes)
+    toy_screen.run_batch(tmp_path, studies, provenance=changed, resumes=resumes)
+    assert len(screened(tmp_path)) == 4
+    with open_store(tmp_path / "mipc.db") as store:
+        kept = list(store.all_screenings())
+    assert [screening.provenance for screening in kept] == [changed] * 2  # in place of the old, not beside
+    toy_screen.run_batch(tmp_path, studies, provenance=changed)
+    assert len(screened(tmp_path)) == 4
+
+
+def test_a_run_without_workers_gives_up_no_study(tmp_path, monkeypatch):
+    """Studies that nothing could be started for are left undone, not said to have crashed."""
+    (tmp_path / "code").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    work = toys.dying_work(tmp_path / "code", range(3, 1000))  # the first two workers live: 64 studies each
+    studies = toy_screen.studies(*["thick"] * 200)
+    with pytest.raises(EngineError, match="the same command goes on from here"):
+        toy_screen.run_batch(tmp_path / "out", studies, screen=work)
+    assert len(screened(tmp_path / "out")) == 128
+    assert events(tmp_path / "out")[-1]["event"] == "stopped"
+    with open_store(tmp_path / "out" / "mipc.db") as store:
+        assert {kept.verdict.reason for kept in store.all_screenings()} == {Reason.TOO_THICK}
+    stock = toy_screen.run_batch(tmp_path / "out", studies)
+    assert stock.labels == {VerdictLabel.NOT_EVALUABLE: 200}
+    assert [reason for _, reason in stock.reasons] == [Reason.TOO_THICK]
+    done = screened(tmp_path / "out")
+    assert len(done) == len(set(done)) == 200
 
 
 def test_results_are_in_the_store_before_they_are_told(tmp_path):
@@ -147,7 +185,7 @@ PROGRAM = textwrap.dedent("""
     from pathlib import Path
     from imaging.worker import warm_up
     warm_up("tests.imaging.toy_screen")
-    from tests.imaging import toy_screen
+    from tests.imaging import toy_screen, toys
 
     toy_screen.run_batch(Path(sys.argv[1]), toy_screen.studies(*["miliary"] * int(sys.argv[2])))
     print("ended", flush=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imaging.machine import cores, default_workers, machine_memory_bytes
+from imaging.patience import EngineError
 from imaging.pool import run_tasks
 from imaging.worker import Finished, Limits, Lost
 from records.errors import Reason
@@ -75,6 +76,80 @@ def test_a_worker_that_is_killed_from_outside_costs_no_result():
             os.kill(killed, signal.SIGKILL)
     assert sorted(values) == list(range(8))
     assert list(values.values()).count(killed) == 1
+
+
+def test_a_worker_that_is_killed_amid_its_answer_costs_no_result(tmp_path):
+    """What came of the answer is half a message; its task is done again."""
+    tasks = [("double", 1), ("answer", str(tmp_path / "pid"), 64)]
+    batch = run_tasks(toys.misbehave, tasks, workers=2)
+    ended = [next(batch)]
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)  # it sends, and the pipe is full
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    ended += batch
+    assert ended == [Finished(0, 2), Finished(1, bytes(64 * 2**20))]
+
+
+@pytest.mark.parametrize(
+    "deaths", [range(1, 2), range(1, 5), range(2, 100)], ids=["one", "four", "all-but-one"]
+)
+def test_a_worker_that_dies_before_its_first_task_costs_only_itself(tmp_path, monkeypatch, deaths):
+    monkeypatch.syspath_prepend(tmp_path)
+    ended = list(run_tasks(toys.dying_work(tmp_path, deaths), range(40), workers=2))
+    assert sorted(ended, key=lambda one: one.index) == [Finished(number, number) for number in range(40)]
+
+
+def test_a_batch_whose_workers_all_die_at_once_ends_with_a_sentence(tmp_path, monkeypatch):
+    """No task is said to have crashed: none was tried."""
+    monkeypatch.syspath_prepend(tmp_path)
+    work = toys.dying_work(tmp_path, range(1, 1000))
+    with pytest.raises(EngineError, match=r"can be started, in 6 tries\. .*exit status 7.*goes on from here"):
+        next(run_tasks(work, range(40), workers=2))
+    assert len(list(tmp_path.glob("start-*"))) <= 8  # not one a task
+    work = toys.dying_work(tmp_path, range(0))
+    assert len(list(run_tasks(work, range(40), workers=2))) == 40
+
+
+def test_workers_that_die_in_the_middle_of_a_batch_leave_what_is_finished(tmp_path, monkeypatch):
+    """The first two live their 64 tasks, and nothing can be started in their place."""
+    monkeypatch.syspath_prepend(tmp_path)
+    kept = []
+    batch = run_tasks(toys.dying_work(tmp_path, range(3, 1000)), range(300), workers=2)
+    with pytest.raises(EngineError, match="exit status 7"):
+        kept.extend(batch)
+    assert {type(one) for one in kept} == {Finished}
+    assert len(kept) == len({one.index for one in kept}) == 128
+
+
+def test_a_batch_outlives_the_server_that_its_workers_come_from():
+    """The system may kill any process, this one too."""
+    output, errors = program("""
+        import os, signal
+        from multiprocessing import forkserver
+
+        tasks = [("double", number) for number in range(300)]
+        for number, one in enumerate(run_tasks(toys.misbehave, tasks, workers=2)):
+            if number == 20:
+                os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+            print(one.value)
+    """).communicate(timeout=60)
+    assert sorted(map(int, output.split())) == [2 * number for number in range(300)], errors
+
+
+def test_a_program_that_cannot_be_loaded_is_no_fault_of_a_task():
+    output, errors = program("""
+        from imaging.worker import warm_up
+
+        warm_up("imaging.no_such_module")
+        try:
+            list(run_tasks(toys.misbehave, [("double", 1)], workers=2))
+        except Exception as error:
+            print(type(error).__name__, error)
+    """).communicate(timeout=60)
+    assert output.startswith("EngineError no process to do the work can be started, in 6 tries."), errors
+    assert "cannot load the program (ModuleNotFoundError: No module named 'imaging.no_such_module')" in output
 
 
 def program(body, **variables):

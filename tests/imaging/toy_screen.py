@@ -57,10 +57,19 @@ def eval_words(description):
 
 
 def run_batch(
-    folder, studies, *, workers=2, resumes=True, provenance=PROVENANCE, limits=LIMITS, scheduler=""
+    folder,
+    studies,
+    *,
+    workers=2,
+    resumes=True,
+    provenance=PROVENANCE,
+    limits=LIMITS,
+    scheduler="",
+    screen=screen,
 ):
     """Run a batch of toy studies into `folder`, as the command does, and return what it counted."""
     folder.mkdir(exist_ok=True)
-    run = Run(folder, partial(screen, provenance=provenance), provenance, workers, limits, resumes, scheduler)
+    work = partial(screen, provenance=provenance)
+    run = Run(folder, work, provenance, workers, limits, resumes, scheduler)
     with open_store(folder / "mipc.db") as store, Display() as display:
         return screen_intake(Intake(studies, 0, ()), store, run, display)

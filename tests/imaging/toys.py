@@ -70,6 +70,13 @@ def nap(seconds):
     return os.getpid()
 
 
+def answer_at_length(marker, mebibytes):
+    """After a while, leave this process's number, and send more than a pipe holds."""
+    time.sleep(0.3)
+    Path(marker).write_text(str(os.getpid()))
+    return bytes(mebibytes * 2**20)
+
+
 def report_threads():
     return os.environ["NUMBA_NUM_THREADS"]
 
@@ -86,5 +93,42 @@ VERBS = {
     "fail once": fail_once,
     "chatter": chatter,
     "nap": nap,
+    "answer": answer_at_length,
     "threads": report_threads,
 }
+
+
+DIES_AT_START = """
+import os
+from pathlib import Path
+
+FOLDER = Path({folder!r})
+if os.getpid() != {parent}:
+    (FOLDER / f"start-{{os.getpid()}}").touch()
+    start = len(list(FOLDER.glob("start-*")))
+    if start in {deaths}:
+        os._exit(7)
+
+
+def work(task, **settings):
+    if not settings:
+        return task
+    from tests.imaging import toy_screen
+
+    return toy_screen.screen(task, **settings)
+"""
+
+
+def dying_work(folder, deaths):
+    """Return a function whose module ends the process that imports it, at these starts: 1 is the first.
+
+    `folder` has to be on the path.
+    """
+    import importlib
+
+    (folder / "dies_at_start.py").write_text(
+        DIES_AT_START.format(folder=str(folder), parent=os.getpid(), deaths=repr(deaths))
+    )
+    sys.modules.pop("dies_at_start", None)
+    importlib.invalidate_caches()
+    return importlib.import_module("dies_at_start").work
