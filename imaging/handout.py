@@ -33,13 +33,18 @@ def deidentify_command(inputs: Sequence[Path], out: Path, key: Path, *, prints_j
         done = deidentify(inputs, out, key_path=key, progress=show)
         display.close()
     if prints_json:
-        print(json.dumps({"written": len(done.written), "refused": done.refused, "key": str(key)}, indent=2))
+        summary = {
+            "written": len(done.written),
+            "refused": done.refused,
+            "unsure": done.unsure,
+            "key": str(key),
+        }
+        print(json.dumps(summary, indent=2))
     else:
-        for sentence, count in _grouped(done.refused)[:FEW]:
-            print(
-                f"kept back: {sentence}" + (f" (and {count - 1} like it)" if count > 1 else ""),
-                file=sys.stderr,
-            )
+        for said, sentences in (("kept back", done.refused), ("look at it first", done.unsure)):
+            for sentence, count in _grouped(sentences)[:FEW]:
+                more = f" (and {count - 1} like it)" if count > 1 else ""
+                print(f"{said}: {sentence}{more}", file=sys.stderr)
         print(f"{len(done.written)} images are in {out}, {len(done.refused)} were kept back.")
         print(f"{key} leads back to the patients: keep it, and keep it apart.")
     return DONE if done.written else NOTHING_USABLE

@@ -1,14 +1,15 @@
-"""De-identification of CT by DICOM PS3.15, basic profile with four options.
+"""De-identification of CT by DICOM PS3.15, basic profile with three options.
 
 Clean Descriptors, Retain Longitudinal Temporal Information (dates shifted per
-patient), Retain Patient Characteristics (sex, age, size, weight), and UIDs
-mapped consistently. What stays is named in `imaging.dicom.profile`; pixels are
+patient), Retain Patient Characteristics (sex, age, size, weight, smoking and
+pregnancy status; the ethnic group is free text and goes), and UIDs mapped
+consistently. What stays is named in `imaging.dicom.profile`; pixels are
 decoded and written anew, so that nothing rides on a codestream's comments or in
 bits above the image.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -52,6 +53,7 @@ class Deidentified:
 
     written: tuple[Path, ...]
     refused: tuple[str, ...]  # a sentence a file, by its number in the input
+    unsure: tuple[str, ...]  # a sentence a series that was written and has to be looked at
 
 
 def deidentify(
@@ -74,48 +76,56 @@ def deidentify(
     -------
     Deidentified
         Files whose pixels may show text, files that are no CT, and damaged files are
-        refused, each with a sentence.
+        refused, each with a sentence. Series that do not say whether text is burned into
+        them, as most CT do not, are written and named.
     """
     if key_path.resolve().is_relative_to(out.resolve()):
         raise ValueError("the key must not lie in the folder that is handed out")
     key = open_key(key_path)
-    written: list[Path] = []
-    refused: list[str] = []
+    done = _Done()
     intake = find_studies(inputs)
     for number, study in enumerate(intake.studies, start=1):
         for series in study.series:
-            _deidentify_series(series, study.study.patient_id, out, key, written, refused)
+            _deidentify_series(series, study.study.patient_id, out, key, done)
         # The key is kept before the next study, so that no pseudonym is out without it.
         save_key(key, key_path)
         if progress is not None:
             progress(number, len(intake.studies))
-    refused += [f"a file was set aside: {problem.code.value}" for problem in intake.problems]
-    return Deidentified(tuple(written), tuple(refused))
+    done.refused += [f"a file was set aside: {problem.code.value}" for problem in intake.problems]
+    return Deidentified(tuple(done.written), tuple(done.refused), tuple(done.unsure))
 
 
-def _deidentify_series(
-    series: SeriesFiles, patient_id: str, out: Path, key: Key, written: list[Path], refused: list[str]
-) -> None:
+@dataclass
+class _Done:
+    """What has been done so far, as `Deidentified` will tell it."""
+
+    written: list[Path] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
+
+
+def _deidentify_series(series: SeriesFiles, patient_id: str, out: Path, key: Key, done: _Done) -> None:
     by_file: dict[Source, list[Frame]] = {}
     for frame in series.frames:
         by_file.setdefault(frame.source, []).append(frame)
     where = f"study {key.uid(series.study_uid)}, series {series.number}"
+    is_silent = False
     if series.other_objects:
-        refused.append(f"{where}: {series.other_objects} files are no images")
+        done.refused.append(f"{where}: {series.other_objects} files are no images")
     for number, (source, frames) in enumerate(by_file.items(), start=1):
         try:
             original = _read(source)
         except BROKEN:
-            refused.append(f"{where}, file {number}: cannot be read")
+            done.refused.append(f"{where}, file {number}: cannot be read")
             continue
         fault = _why_not(original, frames[0])
         if fault:
-            refused.append(f"{where}, file {number}: {fault}")
+            done.refused.append(f"{where}, file {number}: {fault}")
             continue
         try:
             image = _clean_image(original, frames, patient_id, key)
         except ScreeningError as error:
-            refused.append(f"{where}, file {number}: {error.reason.value}")
+            done.refused.append(f"{where}, file {number}: {error.reason.value}")
             continue
         path = (
             out / str(image.StudyInstanceUID) / str(image.SeriesInstanceUID) / f"{image.SOPInstanceUID}.dcm"
@@ -123,7 +133,10 @@ def _deidentify_series(
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save_as(path, enforce_file_format=True)
         key.studies[str(image.StudyInstanceUID)] = str(original.StudyInstanceUID)
-        written.append(path)
+        done.written.append(path)
+        is_silent |= "BurnedInAnnotation" not in image
+    if is_silent:
+        done.unsure.append(f"{where}: its images do not say whether text is burned into their pixels")
 
 
 def _read(source: Source) -> Dataset:
@@ -137,13 +150,18 @@ def _why_not(original: Dataset, frame: Frame) -> str:
     """Return why an image may not leave, "" if it may."""
     if original.get("SOPClassUID") not in CLASSES:
         return "is no CT image; only those are written, since others often show names"
-    if str(original.get("BurnedInAnnotation", "")).strip().upper() == "YES":
+    if _burned_in(original) == "YES":
         return "has text burned into its pixels"
     if set(frame.reconstruction.image_type) & PICTURES:
         return "is a picture made from images, which may show names"
     if frame.format.samples != 1 or frame.format.bits_allocated != 16:
         return "is a picture, not a CT"
     return ""
+
+
+def _burned_in(original: Dataset) -> str:
+    """Return what an image says of text in its pixels: YES, NO, or nothing that can be relied on."""
+    return str(original.get("BurnedInAnnotation", "")).strip().upper()
 
 
 def _clean_image(original: Dataset, frames: Sequence[Frame], patient_id: str, key: Key) -> FileDataset:
@@ -163,7 +181,8 @@ def _clean_image(original: Dataset, frames: Sequence[Frame], patient_id: str, ke
     image.PatientName = image.PatientID + "^"
     image.PatientIdentityRemoved = "YES"
     image.LongitudinalTemporalInformationModified = "MODIFIED"
-    image.BurnedInAnnotation = "NO"
+    if _burned_in(original) == "NO":  # its word; without the Clean Pixel Data Option we have none of our own
+        image.BurnedInAnnotation = "NO"
     image.DeidentificationMethod = "mipc"
     image.DeidentificationMethodCodeSequence = [_code(*method) for method in METHODS]
 

@@ -33,7 +33,7 @@ NUMBERS = """
     SliceLocation RescaleSlope RescaleIntercept WindowCenter WindowWidth KVP XRayTubeCurrent ExposureTime
     Exposure ReconstructionDiameter DataCollectionDiameter GantryDetectorTilt TableHeight SpiralPitchFactor
     SeriesNumber AcquisitionNumber InstanceNumber FrameAcquisitionNumber TemporalPositionIndex
-    InStackPositionNumber DimensionIndexValues ExposureInmAs PatientSize PatientWeight
+    InStackPositionNumber DimensionIndexValues ExposureInmAs PatientSize PatientWeight PregnancyStatus
 """.split()
 LONGEST_NUMBER = 20  # characters; a Decimal String has 16, some scanners write a few more
 
@@ -43,6 +43,7 @@ TERMS = {
     "Modality": "CT",
     "PhotometricInterpretation": "MONOCHROME1 MONOCHROME2",
     "PatientSex": "M F O",
+    "SmokingStatus": "YES NO UNKNOWN",
     "PatientPosition": "HFS HFP HFDL HFDR FFS FFP FFDL FFDR",
     "BodyPartExamined": "CHEST THORAX LUNG CHESTABDOMEN CHESTABDPELVIS ABDOMEN",
     "RescaleType": "HU US",

@@ -10,79 +10,174 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.datadict import DicomDictionary
+from pydicom.config import disable_value_validation
+from pydicom.datadict import DicomDictionary, RepeatersDictionary, keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, SecondaryCaptureImageStorage
 
 from imaging.dicom import choose_series, find_studies, read_volume
 from imaging.dicom.deidentify import deidentify
+from imaging.dicom.profile import KEPT, UIDS
 from imaging.dicom.relink import RelinkError, open_key
 from tests.imaging.dicom.making import STUDY, chest, edit, export, setting
 
+IMAGES = 2
 SECRET = "Zqxjkv"  # in no vocabulary, in no number
-TEXT_VRS = {"AE", "AS", "CS", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"}
-NEEDED = {"TransferSyntaxUID", "SOPClassUID", "ImageType", "Modality", "PhotometricInterpretation"}
+SECRET_DAY, SECRET_TIME, SECRET_UID, SECRET_NUMBER = "19770707", "131719", "1.2.840.7391.5.1.7", "73915173"
+SECRETS = (SECRET, SECRET_DAY, SECRET_TIME, SECRET_UID, SECRET_NUMBER)
+TEXT_VRS = {"AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"}
+BYTE_VRS = {"OB", "OW", "OF", "OD", "OL", "OV", "UN"}
+# Without these it is no CT, or no file: what they say is checked by reading what comes out.
+NEEDED = {
+    *"TransferSyntaxUID SOPClassUID StudyInstanceUID SeriesInstanceUID SOPInstanceUID ImageType".split(),
+    *"Modality PhotometricInterpretation SpecificCharacterSet RescaleType".split(),
+    *(keyword for keyword, check in KEPT.items() if check is KEPT["Rows"]),
+}
+TABLE = Path(__file__).parents[2] / "reference" / "ps3_15_table_e1_1.txt"
 
 
-def text_attributes():
-    """Return every attribute of the dictionary that holds text, but those without which it is no CT."""
+def secret_for(vr):
+    """Return what to plant where a value representation can carry it, None where it carries no text."""
+    vr = vr[:2]  # "OB or OW"
+    if vr in TEXT_VRS:
+        return SECRET
+    if vr in BYTE_VRS:
+        return SECRET.encode().ljust(8)
+    if vr == "SQ":
+        return [secret_item()]
+    others = {"DA": SECRET_DAY, "TM": SECRET_TIME, "DT": SECRET_DAY + SECRET_TIME, "UI": SECRET_UID}
+    return (others | {"DS": SECRET_NUMBER, "IS": SECRET_NUMBER}).get(vr)
+
+
+def secret_item():
+    """Return a nested data set with the secret in it, and in what is nested in it."""
+    item, deeper = Dataset(), Dataset()
+    item.PatientName = item.PersonName = item.TextValue = item.CodeMeaning = SECRET
+    item.StudyDate = SECRET_DAY
+    item.private_block(0x0029, SECRET, create=True).add_new(1, "LO", SECRET)
+    deeper.OtherPatientNames = deeper.UnformattedTextValue = SECRET
+    item.ReferencedPatientSequence = item.ContentSequence = [deeper]
+    return item
+
+
+def places():
+    """Yield tag and value representation of every attribute of the dictionary where something can stand.
+
+    Groups 0 to 4 are the message, the file (below) and the media directory; 7FE0 holds the pixels.
+    """
     for tag, (vr, _, _, _, keyword) in DicomDictionary.items():
-        if vr in TEXT_VRS and keyword and keyword not in NEEDED and tag >> 16 not in (0, 2, 4):
-            yield tag, vr, keyword
+        if keyword not in NEEDED and 4 < tag >> 16 and tag >> 16 != 0x7FE0:
+            yield tag, vr[:2]
+    for mask, (vr, *_) in RepeatersDictionary.items():  # curves and overlays; also elements that repeat
+        for digits in ("00", "1E"):
+            tag = int(mask.replace("xxxx", "00" + digits).replace("xx", digits).replace("x", "0"), 16)
+            if tag >> 16 != 0x7F00 and tag not in DicomDictionary:
+                yield tag, vr[:2]
 
 
 def plant(image) -> None:
-    """Put the secret wherever text can stand."""
-    for tag, vr, keyword in text_attributes():
-        if keyword in {"StudyInstanceUID", "SpecificCharacterSet", "RescaleType", "PatientID"}:
-            continue
-        image.add_new(tag, vr, SECRET)
+    """Put the secret wherever it can stand."""
+    for tag, vr in places():
+        value = secret_for(vr)
+        if value is not None:
+            image.add_new(tag, vr, value)
     image.PatientID = SECRET + "-1"
-    nested = Dataset()
-    nested.PatientName = nested.PersonName = SECRET
-    deeper = Dataset()
-    deeper.OtherPatientNames = SECRET
-    nested.ReferencedPatientSequence = [deeper]
-    image.RequestAttributesSequence = [nested]
-    # A sequence that is let through, with what is not inside.
-    measures = Dataset()
-    measures.PatientComments = SECRET
-    measures.PixelSpacing = [1, 1]
-    image.PixelMeasuresSequence = [measures]
     block = image.private_block(0x0029, SECRET, create=True)
     block.add_new(1, "LO", SECRET)
     block.add_new(2, "OB", SECRET.encode())
-    image.add_new(0x60000022, "LO", SECRET)  # overlay description
-    image.add_new(0x60003000, "OW", SECRET.encode())
+    block.add_new(3, "SQ", [secret_item()])
     image.add_new(0x00291099, "UN", SECRET.encode())
     image.file_meta.SourceApplicationEntityTitle = SECRET
-    image.file_meta.PrivateInformationCreatorUID = "1.2.3"
+    image.file_meta.PrivateInformationCreatorUID = SECRET_UID
     image.file_meta.PrivateInformation = SECRET.encode()
+    image.file_meta.ImplementationVersionName = SECRET
     image.preamble = SECRET.encode().ljust(128, b"\0")
     image.BurnedInAnnotation = "NO"
 
 
-@pytest.fixture
-def planted(tmp_path) -> Path:
-    """Return a study with the secret in some 2,000 places."""
-    with warnings.catch_warnings():
+def table_of_the_standard():
+    """Return keyword to action of the basic profile."""
+    actions = {}
+    for line in TABLE.read_text().splitlines():
+        action, *tags = line.split()
+        if action != "#":
+            actions |= {int(tag, 16): action for tag in tags}
+    return actions
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory) -> Path:
+    """Return a study with the secret in some 10,000 places an image."""
+    folder = tmp_path_factory.mktemp("planted") / SECRET
+    with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore")  # pydicom: the secret is no code string
-        paths = export(tmp_path / SECRET, chest(12))
+        paths = export(folder, chest(IMAGES))
         edit(paths, plant)
     for number, path in enumerate(paths):
         path.rename(path.with_name(f"{SECRET}{number}.dcm"))
-    return tmp_path / SECRET
+    return folder
 
 
-def test_a_secret_in_every_text_attribute_stays_behind(planted, tmp_path):
-    assert next(planted.iterdir()).read_bytes().count(SECRET.encode()) > 1500
+def test_a_secret_in_every_attribute_of_the_dictionary_stays_behind(planted, tmp_path):
+    """Text, dates, times, UIDs, numbers, bytes, nested, private, overlays, curves, file meta, file names."""
+    planted_bytes = next(planted.iterdir()).read_bytes()
+    for secret, least in zip(SECRETS, (3000, 300, 100, 80, 300), strict=True):
+        assert planted_bytes.count(secret.encode()) > least
     result = deidentify([planted], tmp_path / "out", key_path=tmp_path / "key.json")
-    assert len(result.written) == 12
+    assert len(result.written) == IMAGES
     for path in (tmp_path / "out").rglob("*"):
         assert SECRET.lower() not in str(path.relative_to(tmp_path)).lower()
         if path.is_file():
-            assert SECRET.lower().encode() not in path.read_bytes().lower()
-    assert SECRET not in " ".join(result.refused)
+            content = path.read_bytes().lower()
+            assert [secret for secret in SECRETS if secret.lower().encode() in content] == []
+    assert not any(secret in " ".join(result.refused + result.unsure) for secret in SECRETS)
+
+
+# The options of table E.1-1 that we apply, and the attributes of the table that are therefore not removed.
+RETAINED = {
+    **dict.fromkeys("PatientSex PatientAge PatientSize PatientWeight".split(), "113108"),
+    **dict.fromkeys("SmokingStatus PregnancyStatus".split(), "113108"),
+    **dict.fromkeys("StudyDate SeriesDate AcquisitionDate ContentDate".split(), "113107"),
+    **dict.fromkeys("StudyDescription SeriesDescription".split(), "113105"),
+}
+
+
+def test_the_standards_table_is_kept_to_attribute_by_attribute(planted, tmp_path):
+    """620 attributes: gone, emptied or replaced, unless an option that is recorded lets them stay."""
+
+    def describe(image):
+        image.PatientSex, image.PatientAge, image.PatientSize, image.PatientWeight = "F", "067Y", "1.7", "70"
+        image.SmokingStatus, image.PregnancyStatus = "YES", 1
+        image.StudyDescription = image.SeriesDescription = "CHEST thin"
+        image.StudyDate = image.SeriesDate = image.AcquisitionDate = image.ContentDate = SECRET_DAY
+        image.FrameOfReferenceUID = SECRET_UID
+
+    copy = shutil.copytree(planted, tmp_path / "in")
+    with disable_value_validation():
+        edit(sorted(copy.iterdir()), describe)
+    original = pydicom.dcmread(min(copy.iterdir()))
+    result = deidentify([copy], tmp_path / "out", key_path=tmp_path / "key.json")
+    image = pydicom.dcmread(result.written[0])
+    recorded = {code.CodeValue for code in image.DeidentificationMethodCodeSequence}
+    table = table_of_the_standard()
+    assert len(table) == 620
+    stayed = set()
+    for tag, action in table.items():
+        keyword = keyword_for_tag(tag)
+        found = image.file_meta.get(tag) if tag >> 16 == 2 else image.get(tag)
+        if found is None or found.value in ("", None):
+            assert action != "U" or keyword not in UIDS, f"{keyword} is needed to tell images apart"
+        elif keyword in RETAINED:
+            stayed.add(keyword)
+            assert RETAINED[keyword] in recorded
+            assert RETAINED[keyword] != "113107" or found.value != SECRET_DAY
+        else:
+            assert action in ("U", "Z", "Z/D"), f"{keyword} had to go"
+            assert found.value != original.get(tag, original.file_meta.get(tag)).value, keyword
+    assert stayed == set(RETAINED)
+    assert not [
+        element for element in image if element.tag >> 16 in (*range(0x5000, 0x5020), *range(0x6000, 0x6020))
+    ]
 
 
 def test_only_what_the_profile_names_leaves(planted, tmp_path):
@@ -185,6 +280,18 @@ def test_what_may_show_a_name_is_refused_and_reported(tmp_path, change, sentence
     assert len(result.written) == 11
     (refused,) = result.refused
     assert sentence in refused
+
+
+def test_images_that_do_not_say_whether_text_is_burned_in_are_named_and_not_vouched_for(tmp_path):
+    """Nobody looked at the pixels: that is the Clean Pixel Data Option, which is not claimed."""
+    paths = export(tmp_path / "in", chest(12))
+    edit(paths[:6], setting(BurnedInAnnotation="NO"))
+    edit(paths[6:], lambda image: image.pop("BurnedInAnnotation", None))
+    result = deidentify([tmp_path / "in"], tmp_path / "out", key_path=tmp_path / "key.json")
+    said = [pydicom.dcmread(path).get("BurnedInAnnotation") for path in result.written]
+    assert sorted(map(str, said)) == ["NO"] * 6 + ["None"] * 6
+    (unsure,) = result.unsure
+    assert unsure.endswith("series 2: its images do not say whether text is burned into their pixels")
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
