@@ -147,8 +147,10 @@ class Worker(Generic[Task, Result]):
                     daemon=True,
                 )
                 self._process.start()
-        except (OSError, EOFError) as error:  # no process, no memory, no file handle is left
-            raise StartError(f"The system gives no process ({error or type(error).__name__}).") from error
+        except EOFError as error:
+            raise StartError("The server that processes are forked from has ended.") from error
+        except OSError as error:  # no process, no memory, no file handle is left, or that server is gone
+            raise StartError(f"The system gives no process ({error.strerror or error}).") from error
 
     @property
     def is_busy(self) -> bool:

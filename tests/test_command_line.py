@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -182,3 +183,29 @@ def test_the_version_is_told():
     status, output, _ = mipc_in_a_process("--version")
     assert status == 0
     assert output.startswith("mipc ")
+
+
+def test_workers_that_cannot_be_started_end_the_run_with_a_sentence(tmp_path):
+    """The server that they are forked from dies as it starts. No study is blamed; the next run does them."""
+    write_short_study(tmp_path / "in")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif any('forkserver' in word for word in sys.orig_argv):\n    os._exit(9)\n"
+    )
+    command = [*MIPC, "screen", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    *_, said = done.stderr.splitlines()
+    assert said.startswith("mipc: no process to do the work can be started, in 6 tries. The ")
+    assert said.endswith("the same command goes on from here.")
+    assert "Traceback" not in done.stderr
+    assert "crashed" not in (tmp_path / "out" / "log.jsonl").read_text()
+    status, output, _ = mipc("screen", tmp_path / "in", "--out", tmp_path / "out", "--json")
+    assert (status, json.loads(output)["reasons"]) == (0, {"too_few_slices": 1})
