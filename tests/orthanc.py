@@ -154,8 +154,8 @@ class Wire:
         Bytes from the far end after which every connection is cut.
     cut_sent_after : int or None
         The same for bytes towards the far end.
-    stall_after : int or None
-        Bytes from the far end after which nothing more comes.
+    stall_after, stall_sent_after : int or None
+        Bytes from, and towards, the far end after which nothing more comes.
     seen : bytearray
         What was sent to the far end.
     """
@@ -165,6 +165,7 @@ class Wire:
     cut_after: int | None = None
     cut_sent_after: int | None = None
     stall_after: int | None = None
+    stall_sent_after: int | None = None
     seen: bytearray = field(default_factory=bytearray)
     ended: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
@@ -181,7 +182,7 @@ class Wire:
             except OSError:
                 client.close()
                 continue
-            out = client, far, self.cut_sent_after, None
+            out = client, far, self.cut_sent_after, self.stall_sent_after
             back = far, client, self.cut_after, self.stall_after
             for ends in (out, back):
                 thread = threading.Thread(target=self._copy, args=ends, daemon=True)

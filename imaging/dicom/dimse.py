@@ -184,7 +184,10 @@ class DimseArchive:
             raise self._failed("does not answer queries (C-FIND)") from error
         for status, row in answers:
             if "Status" not in status:
-                raise self._failed("ended the connection, or did not answer in time, during a query")
+                raise self._failed(
+                    "ended the connection, or did not answer in time, during a query; it may not know our AE "
+                    f"title {self._ourselves.ae_title!r}, or not let it ask"
+                )
             if status.Status in PENDING and row is not None:
                 rows.append(row)
             elif status.Status not in PENDING and status.Status != SUCCESS:

@@ -14,6 +14,8 @@ import numpy as np
 import pydicom
 import pytest
 import requests
+from pydicom.uid import MRImageStorage
+from pynetdicom import AE
 
 from imaging.dicom import choose_series, derive_uid, find_studies, read_volume
 from imaging.dicom.export import export_results
@@ -22,7 +24,7 @@ from imaging.dicom.pacs import open_archive, push
 from imaging.dicom.pull import pull
 from imaging.dicom.query import Query
 from records.model import Study
-from tests.imaging.dicom.making import chest, export
+from tests.imaging.dicom.making import STUDY, chest, export
 from tests.imaging.dicom.results import screened
 from tests.orthanc import DICOM_PORT, WEB_PORT, needs_orthanc, running_orthanc, wire
 
@@ -94,8 +96,10 @@ def network(orthanc):
 def test_studies_are_found_by_what_is_known_of_them(network, node, query, found):
     with opened(node) as archive:
         matches = archive.find_studies(query)
-    assert sorted(match.study_uid for match in matches) == sorted(study.uid for study in found)
-    assert {match.study_date for match in matches} == {study.study_date for study in found}
+    others = [match for match in matches if match.study_uid not in (FIRST.uid, SECOND.uid)]  # pushed by tests
+    assert all(match.patient_id == "P1" for match in others)
+    days = {match.study_uid: match.study_date for match in matches if match not in others}
+    assert days == {study.uid: study.study_date for study in found}
 
 
 @pytest.mark.parametrize("node", WAYS)
@@ -142,6 +146,28 @@ def test_results_are_pushed_once_and_found_again(network, node, tmp_path):
     assert len(sent) == len(paths)  # nothing went out the second time
 
 
+@pytest.mark.parametrize("node", [GET, WEB], ids=["c-store", "stow-rs"])
+@pytest.mark.parametrize("fault", ["cut_sent_after", "stall_sent_after"])
+def test_an_archive_that_is_gone_while_it_is_sent_to_gets_only_the_rest_later(network, node, fault, tmp_path):
+    study = replace(STUDY, uid=derive_uid("sent", node.name, fault))
+    paths = export(tmp_path, chest(IMAGES), study=study)
+    sentence = "ended the connection" if fault == "cut_sent_after" else "did not answer"
+    with wire(5005, WEB_PORT if node is WEB else DICOM_PORT, **{fault: 60_000}):
+        with (
+            opened(replace(_through(node, 5005), timeout_seconds=2)) as archive,
+            pytest.raises(PacsError, match=f"{node.name} .*{sentence}"),
+        ):
+            push(archive, paths)
+    sent = []
+    with opened(node) as archive:
+        (series,) = archive.find_series(study.uid)
+        there = archive.find_instances(study.uid, series.series_uid)
+        assert 0 < len(there) < IMAGES
+        assert push(archive, paths, progress=lambda done, _: sent.append(done)) == []
+        assert len(archive.find_instances(study.uid, series.series_uid)) == IMAGES
+    assert len(sent) == IMAGES - len(there)
+
+
 def test_what_is_no_dicom_file_is_not_sent(network, tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
     with opened(GET) as archive:
@@ -176,12 +202,42 @@ def test_an_archive_that_cannot_be_asked_is_a_sentence(network, node, sentence):
 
 def test_an_archive_that_does_not_know_us_says_so(network, tmp_path):
     with opened(GET, ae_title="STRANGER") as archive, pytest.raises(PacsError) as failure:
-        archive.find_studies(Query())
-    assert "hospital" in str(failure.value)
+        archive.find_studies(Query())  # Orthanc takes the association, and ends it at the first question
+    assert str(failure.value).startswith("hospital ended the connection")
+    assert "may not know our AE title 'STRANGER'" in str(failure.value)
     with opened(replace(MOVE), ae_title="MIPC", port=11113) as archive:  # the archive sends to 11112
         done = pull(archive, [Query(patient_id="P-1")], tmp_path)
     assert done.images == 0
     assert "sent 0 of 24 images" in done.missing[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("refuses", "sentence"),
+    [
+        pytest.param(
+            {"require_calling_aet": ["SOMEBODY"]},
+            "refuses us: it does not know our AE title 'MIPC'; have it added there",
+            id="calling-title",
+        ),
+        pytest.param(
+            {"require_called_aet": True}, "refuses us: it is not called 'ORTHANC'; correct", id="called-title"
+        ),
+        pytest.param({}, "offers nothing of what we ask for", id="nothing-offered"),
+    ],
+)
+def test_a_refused_association_says_which_title_is_wrong(network, refuses, sentence):
+    """Orthanc refuses no caller's title; another archive does, and says so in the reason (PS3.8 9.3.4)."""
+    strict = AE("STRICT")
+    strict.add_supported_context(MRImageStorage)
+    for name, value in refuses.items():
+        setattr(strict, name, value)
+    server = strict.start_server((HERE, 5006), block=False)
+    try:
+        with opened(replace(GET, port=5006)) as archive, pytest.raises(PacsError) as failure:
+            archive.echo()
+    finally:
+        server.shutdown()
+    assert f"hospital {sentence}" in str(failure.value)
 
 
 @pytest.mark.parametrize("node", WAYS)
@@ -261,10 +317,14 @@ def _pull(node, folder, **ours):
         return pull(archive, [Query(patient_id="P-1")], folder)
 
 
-@pytest.mark.parametrize("node", [GET, WEB], ids=["c-get", "dicomweb"])
+@pytest.mark.parametrize("node", WAYS)
 def test_an_archive_that_falls_silent_is_given_up(network, node, tmp_path):
-    with wire(5001, WEB_PORT if node is WEB else DICOM_PORT, stall_after=60_000):
-        done = _pull(replace(_through(node, 5001), timeout_seconds=1.5), tmp_path)
+    if node is MOVE:
+        with wire(11112, 11113, stall_sent_after=60_000):
+            done = _pull(replace(node, timeout_seconds=1.5), tmp_path, port=11113)
+    else:
+        with wire(5001, WEB_PORT if node is WEB else DICOM_PORT, stall_after=60_000):
+            done = _pull(replace(_through(node, 5001), timeout_seconds=1.5), tmp_path)
     assert "did not answer" in done.missing[0].sentence
     assert _pull(node, tmp_path).images == IMAGES
 
