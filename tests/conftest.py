@@ -1,9 +1,14 @@
 """What every test may rely on."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.records import postgresql
 
 hypothesis.settings.register_profile("mipc", deadline=None)  # a busy machine is not a fault
 hypothesis.settings.load_profile("mipc")
@@ -15,3 +20,23 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("MIPC_NO_SKIPS") and exitstatus == 0 and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def postgresql_socket() -> Iterator[Path]:
+    """Run a PostgreSQL server, and yield where its socket is."""
+    if postgresql.server_programs() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    pytest.importorskip("psycopg")
+    # Not under pytest's own folder, which only this user may enter; socket paths are short.
+    with tempfile.TemporaryDirectory(prefix="mipc-pg-") as folder:
+        with postgresql.running_server(Path(folder)) as socket:
+            yield socket
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new, empty store may be made: every test that asks runs on both databases."""
+    if request.param == "sqlite":
+        return str(tmp_path / "new" / "mipc.db")
+    return postgresql.new_database(request.getfixturevalue("postgresql_socket"))

@@ -1,11 +1,14 @@
 import dataclasses
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -187,14 +190,16 @@ PROGRAM = textwrap.dedent("""
     warm_up("tests.imaging.toy_screen")
     from tests.imaging import toy_screen, toys
 
-    toy_screen.run_batch(Path(sys.argv[1]), toy_screen.studies(*["miliary"] * int(sys.argv[2])))
+    folder, first, last, store = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    studies = toy_screen.studies(*["miliary"] * last)[first:]
+    toy_screen.run_batch(folder, studies, store=store)
     print("ended", flush=True)
 """)
 
 
-def start_batch(folder, count):
+def start_batch(folder, last, *, first=0, store=""):
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), str(count)],
+        [sys.executable, "-c", PROGRAM, str(folder), str(first), str(last), store],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -218,7 +223,7 @@ def wait_for_studies(folder, count):
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["kill-9", "Ctrl-C"])
 def test_a_run_that_is_stopped_goes_on_where_it_stopped(tmp_path, stop):
     """Every study is there in the end, and each was screened once but for those in hand."""
-    count = 300  # more than are done before the signal comes
+    count = 200  # more than are done before the signal comes
     batch = start_batch(tmp_path, count)
     wait_for_studies(tmp_path, 5)
     batch.send_signal(stop)
@@ -234,6 +239,48 @@ def test_a_run_that_is_stopped_goes_on_where_it_stopped(tmp_path, stop):
     assert len(set(done)) == len(done)
     # A study may be stored, and the program stopped before it wrote so into the log.
     assert count - 1 <= len(done) <= count
+
+
+def test_progress_is_redrawn_on_a_terminal_without_a_name(tmp_path):
+    """Studies done, flagged, not evaluable, the rate and the time left, while it runs."""
+    ours, theirs = os.openpty()
+    batch = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path), "0", "60", ""],
+        cwd=ROOT,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "140"},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    said = b""
+    with suppress(OSError):  # the end of a terminal
+        while piece := os.read(ours, 65536):
+            said += piece
+    os.close(ours)
+    assert batch.wait(timeout=60) == 0
+    line = r"(\d+)/60 studies · (\d+) flagged · 0 not evaluable · \d+ an hour · \d+:\d\d left"
+    lines = re.findall(line, said.decode())
+    seen = sorted({int(done) for done, _ in lines})
+    assert len(seen) >= 3
+    assert seen[-1] == 60
+    assert all(done == flagged for done, flagged in lines)
+    assert b"doe" not in said.lower()
+
+
+def test_two_runs_at_once_share_a_store(tmp_path, store_url):
+    """A team screens two exports that overlap: each table is whole, and a study is one row of the store."""
+    runs = [
+        start_batch(tmp_path / name, last, first=first, store=store_url)
+        for name, first, last in (("a", 0, 40), ("b", 20, 60))
+    ]
+    said = [run.communicate(timeout=120) for run in runs]
+    assert [output for output, _ in said] == ["ended\n"] * 2, said
+    for name, numbers in (("a", range(40)), ("b", range(20, 60))):
+        rows = (tmp_path / name / "studies.csv").read_text().splitlines()[1:]
+        assert [row.split(",")[0] for row in rows] == [f"1.2.{number}" for number in numbers]
+    with open_store(store_url) as store:
+        kept = sorted(screening.study.uid for screening in store.all_screenings())
+    assert kept == sorted(f"1.2.{number}" for number in range(60))
 
 
 def test_a_fingerprint_is_the_images_and_not_where_they_lie(tmp_path):

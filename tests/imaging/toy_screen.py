@@ -66,10 +66,11 @@ def run_batch(
     limits=LIMITS,
     scheduler="",
     screen=screen,
+    store="",
 ):
     """Run a batch of toy studies into `folder`, as the command does, and return what it counted."""
     folder.mkdir(exist_ok=True)
     work = partial(screen, provenance=provenance)
     run = Run(folder, work, provenance, workers, limits, resumes, scheduler)
-    with open_store(folder / "mipc.db") as store, Display() as display:
-        return screen_intake(Intake(studies, 0, ()), store, run, display)
+    with open_store(store or folder / "mipc.db") as database, Display() as display:
+        return screen_intake(Intake(studies, 0, ()), database, run, display)
