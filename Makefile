@@ -16,8 +16,9 @@ test: $(VENV)/.test
 	bash tests/ohif.sh
 	$(MAKE) --no-print-directory run-tests
 
+# One process a core, each with a screen of its own (tests/conftest.py); the last to be busy takes from the other's tail.
 run-tests:
-	$(SCREEN) $(BIN)/python -m pytest
+	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

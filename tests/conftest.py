@@ -1,6 +1,8 @@
 """What every test may rely on."""
 
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,29 @@ from tests.records import postgresql
 
 hypothesis.settings.register_profile("mipc", deadline=None)  # a busy machine is not a fault
 hypothesis.settings.load_profile("mipc")
+
+_screens = pytest.StashKey[subprocess.Popen[bytes]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each process of a run of several (pytest-xdist) a screen of its own."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or not os.environ.get("DISPLAY") or not shutil.which("Xvfb"):
+        return
+    read, write = os.pipe()
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1920x1200x24", "-nolisten", "tcp"]
+    config.stash[_screens] = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read, encoding="ascii") as said:
+        os.environ["DISPLAY"] = f":{said.readline().strip()}"
+    os.environ.pop("XAUTHORITY", None)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the screen away."""
+    screen = config.stash.get(_screens, None)
+    if screen is not None:
+        screen.terminate()
+        screen.wait()
 
 
 @pytest.hookimpl(trylast=True)
