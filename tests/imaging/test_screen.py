@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from imaging import dicom
 from imaging.classifier import load_model
 from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
-from imaging.lungs import RIGHT
+from imaging.lungs import RIGHT, segment_lungs
 from imaging.protocol import load_protocol
-from imaging.screen import find_nodules, screen_study, slice_mm
+from imaging.screen import Screened, find_nodules, screen_study, slice_mm
 from imaging.verdict import judge
 from records.errors import Reason
 from records.model import Side, VerdictLabel
@@ -26,10 +27,16 @@ def study_in(folder) -> dicom.StudyFiles:
     return study
 
 
+@cache
+def screened(folder) -> Screened:
+    """Screen a study once, however many tests ask for it."""
+    return screen_study(study_in(folder), PROTOCOL)
+
+
 @needs_ct
 @pytest.mark.parametrize("name", REAL)
 def test_real_lungs_without_miliary_disease_are_negative(name):
-    screening = screen_study(study_in(CT / name), PROTOCOL).screening
+    screening = screened(CT / name).screening
     assert screening.verdict.label is VerdictLabel.NOT_MIPC, screening.verdict.sentence
 
 
@@ -48,8 +55,8 @@ def test_the_upper_half_of_a_scan_is_not_evaluable(tmp_path):
 @pytest.mark.parametrize("name", ["lidc_0001", "lidc_0004", "ricord_000082"])
 def test_400_micronodules_make_it_miliary_in_both_lungs_and_not_in_one(name):
     volume = dicom.read_volume(dicom.choose_series(study_in(CT / name)).series)
-    plain = find_nodules(volume, load_model())
-    labels = plain.lungs.labels
+    labels = segment_lungs(volume).labels
+    noise_hu = screened(CT / name).screening.lungs.noise_hu
     answers = {}
     for where, inside in (("both", labels > 0), ("right", labels == RIGHT)):
         rng = np.random.default_rng(11)
@@ -59,7 +66,7 @@ def test_400_micronodules_make_it_miliary_in_both_lungs_and_not_in_one(name):
             for x, y, z in sites.tolist()
         ]
         blur = ScannerBlur(0.55, slice_mm(volume))
-        hu = insert_nodules(volume, nodules, blur, noise_hu=plain.summary.noise_hu, rng=rng)
+        hu = insert_nodules(volume, nodules, blur, noise_hu=noise_hu, rng=rng)
         found = find_nodules(replace(volume, hu=hu), load_model())
         answers[where] = judge(found.pattern, PROTOCOL, slice_mm(volume)).label
         if where == "right":
@@ -81,23 +88,22 @@ SAMPLE_ANSWERS = [
 
 @pytest.mark.parametrize(("folder", "label"), SAMPLE_ANSWERS)
 def test_the_samples_have_their_answers(folder, label):
-    screening = screen_study(study_in(SAMPLES / folder), PROTOCOL).screening
+    screening = screened(SAMPLES / folder).screening
     assert screening.verdict.label is label, screening.verdict.sentence
 
 
 def test_the_thin_series_is_read_and_the_others_are_explained():
-    screening = screen_study(study_in(SAMPLES / "several_series"), PROTOCOL).screening
+    screening = screened(SAMPLES / "several_series").screening
     assert screening.series is not None
     assert screening.series.slice_spacing_mm == pytest.approx(2.5)
     assert len(screening.choice.splitlines()) == 3
 
 
 def test_a_result_names_what_made_it_and_where_each_nodule_is():
-    screened = screen_study(study_in(SAMPLES / "few"), PROTOCOL)
-    screening = screened.screening
+    screening, pictures = screened(SAMPLES / "few").screening, screened(SAMPLES / "few").pictures
     assert screening.provenance.protocol_sha256 == PROTOCOL.sha256
     assert screening.provenance.model_version == load_model().version
-    assert screened.pictures is not None
+    assert pictures is not None
     images = {
         frame.sop_instance_uid for series in study_in(SAMPLES / "few").series for frame in series.frames
     }
