@@ -6,6 +6,7 @@ of the patient's name and number are taken out of it.
 """
 
 import json
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +27,16 @@ class Journal:
     Parameters
     ----------
     path : Path
-        Appended to, so that the runs that made one store are one log.
+        Appended to, so that the runs that made one store are one log. A last line that a power cut
+        left unfinished stays a line of its own.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")
+        with path.open("rb") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                self._file.write("" if file.read() == b"\n" else "\n")
 
     def write(self, event: str, **facts: object) -> None:
         """Add a line, at once on disk as far as other processes can see."""

@@ -1,3 +1,4 @@
+import json
 import time
 
 from hypothesis import given, settings
@@ -5,7 +6,7 @@ from hypothesis import strategies as st
 
 from imaging.console import REASONS, Stock, Tally, print_problems, print_summary
 from imaging.dicom import Intake, Problem, ProblemCode
-from imaging.journal import without_patient
+from imaging.journal import Journal, without_patient
 from imaging.legible import legible
 from records.errors import Reason
 from records.model import Study, VerdictLabel
@@ -56,6 +57,19 @@ def test_what_could_not_be_used_is_named(capsys):
     assert "4 other files" in errors
     assert "0.dcm is empty" in errors
     assert "and 18 more" in errors
+
+
+def test_a_line_of_the_log_that_was_cut_off_spoils_no_other(tmp_path):
+    path = tmp_path / "log.jsonl"
+    for event in ("start", "stopped"):
+        with Journal(path) as journal:
+            journal.write(event)
+    path.write_text(path.read_text() + '{"time": "2026-01-0')  # the power went
+    with Journal(path) as journal:
+        journal.write("start", studies=3)
+    first, second, torn, last = path.read_text().splitlines()
+    assert [json.loads(line)["event"] for line in (first, second, last)] == ["start", "stopped", "start"]
+    assert torn == '{"time": "2026-01-0'
 
 
 def test_every_reason_has_words():
