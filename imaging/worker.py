@@ -125,6 +125,11 @@ class Worker(Generic[Task, Result]):
     threads : int
         How many threads the task may use.
 
+    Attributes
+    ----------
+    is_ready : bool
+        Whether it has said that it is there.
+
     Raises
     ------
     StartError
