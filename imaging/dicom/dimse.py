@@ -30,6 +30,7 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
@@ -51,6 +52,7 @@ PACKED = [
     ExplicitVRBigEndian,
 ]  # fmt: skip
 A_FEW = 200  # missing instances up to here are asked for by their UIDs, more as the whole series
+REJECTED = frozenset({1, 2})  # for good, for now (PS3.8 9.3.4)
 PENDING = frozenset({0xFF00, 0xFF01})
 SUCCESS, NOT_ASKED_FOR, NO_SPACE = 0x0000, 0x0124, 0xA700
 REFUSALS = {
@@ -287,8 +289,8 @@ class DimseArchive:
     def _why_not(self, association: Association) -> str:
         """Return why no association came about."""
         node = self._node
-        answer = association.acceptor.primitive
-        if association.is_rejected and answer is not None:
+        answer = _answer(association)
+        if answer is not None and answer.result in REJECTED:
             reason = REFUSALS.get(answer.diagnostic) if answer.result_source == 1 else None
             said = reason or f"{answer.reason_str}"
             return "refuses us: " + said.format(ours=self._ourselves.ae_title, theirs=node.ae_title)
@@ -343,6 +345,18 @@ class _Receiver:
             return NO_SPACE
         self.count += 1
         return SUCCESS
+
+
+def _answer(association: Association) -> A_ASSOCIATE | None:
+    """Return what the archive answered to the request of an association, None if it did not.
+
+    pynetdicom takes a connection for one that never was if it is refused and closed before it looks;
+    the refusal is then still in the queue of what was received.
+    """
+    for answer in (association.acceptor.primitive, association.dul.peek_next_pdu()):
+        if isinstance(answer, A_ASSOCIATE):
+            return answer
+    return None
 
 
 def _kind(path: Path) -> tuple[str, str]:

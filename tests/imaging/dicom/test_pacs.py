@@ -200,6 +200,14 @@ def test_an_archive_that_cannot_be_asked_is_a_sentence(network, node, sentence):
     assert sentence in str(failure.value)
 
 
+def test_a_refusal_is_read_however_soon_the_archive_closes(network):
+    """One in a hundred came before pynetdicom looked, and was told as "does not speak DICOM"."""
+    for _ in range(200):
+        with opened(replace(GET, ae_title="WRONG")) as archive, pytest.raises(PacsError) as failure:
+            archive.echo()
+        assert "refuses us: it is not called 'WRONG'" in str(failure.value)
+
+
 def test_an_archive_that_does_not_know_us_says_so(network, tmp_path):
     with opened(GET, ae_title="STRANGER") as archive, pytest.raises(PacsError) as failure:
         archive.find_studies(Query())  # Orthanc takes the association, and ends it at the first question
