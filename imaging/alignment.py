@@ -86,7 +86,7 @@ class Quality:
     lung_overlap : float
         Dice coefficient of the follow-up's lungs and the baseline's, carried over.
     vessel_points : int
-        Distinct places in the lungs that were looked for again; none of them shaped the alignment.
+        Distinct places deep in the lungs that were looked for again; none of them shaped the alignment.
     found_share : float
         Of those, how many look alike at a place within the range searched, not at its border.
     residual_mm, residual_p95_mm : float or None
@@ -109,7 +109,7 @@ class Quality:
             )
         if self.vessel_points < LEAST_POINTS:
             return (
-                f"only {self.vessel_points} distinct vessel points were found in the baseline's lungs, "
+                f"only {self.vessel_points} distinct vessel points were found deep in the baseline's lungs, "
                 f"at least {LEAST_POINTS} are needed to check the alignment"
             )
         if self.residual_mm is None or self.found_share < LEAST_FOUND_SHARE:

@@ -4,9 +4,15 @@ Micronodules are what is under 10 mm: larger lesions are measured one by one (RE
 would outweigh a thousand nodules. Each scan's burden stands for what is *there*: marks, less the false ones
 the model makes, over its recall at each size, as in `imaging.count`.
 
-The change is told from the nodules themselves and not from two totals: both scans look at the same lungs,
-so what the detector misses it mostly misses twice. What persists is counted in both scans with the weights
-of the scan that reported it, what is gone in the first alone, what is new in the second.
+The change is told from the nodules themselves and not from two totals. Of those that the baseline reports a
+share is still there; of those that the follow-up reports a share is new. What persists is one and the same
+number of nodules in both scans, so that
+
+    follow-up / baseline = (share of the baseline's that persists) / (share of the follow-up's that is old)
+
+holds whatever each scan's detector misses (capture and recapture, Lincoln 1930). For the volume, each nodule
+persists with what both images together say is left of it (`imaging.paired`): the two scans may differ in
+slices and sharpness, which would make totals of fitted volumes differ.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +24,7 @@ from scipy import stats
 
 from imaging.count import INTERVAL, RECALL_UNCERTAINTY, Recall
 from imaging.matching import Fate, Trace
+from imaging.paired import MOST_RATIO
 from imaging.pattern import LARGE_MM
 from records.model import Estimate, Nodule, Side, Zone, ZoneSummary
 
@@ -82,11 +89,15 @@ class ZoneBurden:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ledger:
-    """Weighted entries a trace: what stands for it in the baseline and in the follow-up."""
+    """What each trace adds, by 1 over the recall at its size: (N, 4) entries.
 
-    count: FloatArray  # (N, 2)
-    volume: FloatArray  # (N, 2)
-    is_new: NDArray[np.bool_]
+    In columns: what the baseline reports, what of that is there in the follow-up, what the follow-up
+    reports, and what of that is new.
+    """
+
+    count: FloatArray
+    volume: FloatArray
+    false: tuple[float, float]  # marks to be expected on nothing, in both lungs; they stay where they are
 
 
 def burden_by_zone(
@@ -118,13 +129,10 @@ def burden_by_zone(
             share = here_ml / max(total_ml[scan], 1e-9)
             burdens.append(_burden(small, recalls[scan], share))
         rows = np.array([inside(trace) for trace in traces], bool)
-        found.append(
-            ZoneBurden(
-                side, zone, burdens[0], burdens[1],
-                _change(ledger.volume[rows], ledger.is_new[rows]),
-                _change(ledger.count[rows], ledger.is_new[rows]),
-            )
-        )  # fmt: skip
+        part = sum(z.volume_ml for z in zones[0] if inside(z)) / max(total_ml[0], 1e-9)
+        false = (ledger.false[0] * part, ledger.false[1] * part)
+        changes = [_change(entries[rows], false) for entries in (ledger.volume, ledger.count)]
+        found.append(ZoneBurden(side, zone, burdens[0], burdens[1], changes[0], changes[1]))
     return tuple(found)
 
 
@@ -166,38 +174,37 @@ def _burden(reported: Sequence[Nodule], recall: Recall, lung_share: float) -> Bu
 
 
 def _ledger(traces: Sequence[Trace], recalls: tuple[Recall, Recall]) -> _Ledger:
-    """Return what each trace stands for in both scans.
-
-    A nodule reported by one scan stands for 1 / recall of its like; one that both reported does so by half
-    for each. What can't be assessed stands for nothing in either.
-    """
+    """Return what each trace stands for in both scans; what can't be assessed stands for nothing."""
     growth = _typical_growth(traces)
-    count, volume = np.zeros((len(traces), 2)), np.zeros((len(traces), 2))
+    count, volume = np.zeros((len(traces), 4)), np.zeros((len(traces), 4))
     for n, trace in enumerate(traces):
-        sizes = [one.diameter_mm.value if one else None for one in (trace.baseline, trace.follow_up)]
-        first = sizes[0] if sizes[0] is not None else sizes[1]
-        if trace.fate is Fate.NOT_ASSESSABLE or first is None or first >= LARGE_MM:
-            continue
         marks = (trace.baseline, trace.follow_up)
-        weights = [
+        first = trace.baseline or trace.follow_up
+        if trace.fate is Fate.NOT_ASSESSABLE or first is None or not _is_small(first):
+            continue
+        before, after = (
             1.0 / float(recall.at(np.array([mark.diameter_mm.value]))[0]) if mark and mark.reported else 0.0
             for mark, recall in zip(marks, recalls, strict=True)
-        ]
-        if trace.fate is Fate.GONE and trace.baseline:
-            count[n, 0], volume[n, 0] = weights[0], weights[0] * trace.baseline.volume_mm3
-        elif trace.fate is Fate.NEW and trace.follow_up:
-            count[n, 1], volume[n, 1] = weights[1], weights[1] * trace.follow_up.volume_mm3
-        elif trace.fate is Fate.PERSISTING:
-            weight = sum(weights) / 2
-            before = trace.baseline.volume_mm3 if trace.baseline else None
-            after = trace.follow_up.volume_mm3 if trace.follow_up else None
-            if before is None:
-                before = (after or 0.0) / growth
-            if after is None:
-                after = before * growth
-            count[n] = weight
-            volume[n] = weight * before, weight * after
-    return _Ledger(count, volume, np.array([t.fate is Fate.NEW for t in traces], bool))
+        )
+        persists, is_new = trace.fate is Fate.PERSISTING, trace.fate is Fate.NEW
+        count[n] = before, before * persists, after, after * is_new
+        if trace.baseline:
+            volume[n, 0] = before * trace.baseline.volume_mm3
+            volume[n, 1] = volume[n, 0] * _volume_ratio(trace, growth) * persists
+        if trace.follow_up:
+            volume[n, 2] = after * trace.follow_up.volume_mm3
+            volume[n, 3] = volume[n, 2] * is_new
+    return _Ledger(count, volume, (recalls[0].false_marks, recalls[1].false_marks))
+
+
+def _volume_ratio(trace: Trace, typical: float) -> float:
+    """Return the growth of what persists, from both images; from both fits where it grew too much."""
+    ratio = trace.volume_ratio
+    if ratio is not None and ratio < MOST_RATIO:
+        return ratio
+    if trace.baseline and trace.follow_up:
+        return trace.follow_up.volume_mm3 / trace.baseline.volume_mm3
+    return typical if ratio is None else ratio
 
 
 def _typical_growth(traces: Sequence[Trace]) -> float:
@@ -206,26 +213,40 @@ def _typical_growth(traces: Sequence[Trace]) -> float:
     return float(np.median(ratios)) if ratios else 1.0
 
 
-def _change(entries: FloatArray, is_new: NDArray[np.bool_]) -> Change | None:
+def _change(entries: FloatArray, false: tuple[float, float]) -> Change | None:
     """Return the relative change of a total; its interval holds chance, recall and repeatability."""
-    used = entries.any(axis=1)
-    entries, is_new = entries[used], is_new[used]
-    before, after = entries.sum(axis=0)
-    if len(entries) < FEWEST or before <= 0:
+    entries = entries[entries.any(axis=1)]
+    if len(entries) < FEWEST or not entries[:, 0].any():
         return None
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(len(entries), np.full(len(entries), 1 / len(entries)), size=DRAWS)
-    # New ones are weighed by the second scan's recall alone, all others alike in both scans.
-    recall = np.exp(rng.normal(0, np.log(1 + RECALL_UNCERTAINTY) / NORMAL_90, DRAWS))
-    befores = drawn @ entries[:, 0]
-    afters = drawn @ np.where(is_new, 0.0, entries[:, 1]) + recall * (
-        drawn @ np.where(is_new, entries[:, 1], 0.0)
-    )
-    repeats = rng.normal(0, REPEATABILITY / 1.96, DRAWS)
-    ratios = np.maximum(afters, 1e-9) / np.maximum(befores, 1e-9) * np.exp(repeats)
+    # A false mark stands for as much as the typical mark, and persists.
+    typical = [float(np.median(some[some > 0])) if some.any() else 0.0 for some in entries[:, [0, 2]].T]
+    less = np.array([typical[0] * false[0], typical[0] * false[0], typical[1] * false[1], 0.0])
+    totals, sums = entries.sum(axis=0), drawn @ entries
+    if np.count_nonzero(entries[:, 1]) >= FEWEST:
+        ratio = float(_recaptured((totals - less)[None])[0])
+        ratios = _recaptured(sums - less)
+    else:  # too few persist to lay the scans over each other: totals, whose recalls differ
+        ratio = float(_of_totals(totals[None])[0])
+        doubt = np.log(1 + RECALL_UNCERTAINTY) / NORMAL_90
+        ratios = _of_totals(sums) * np.exp(rng.normal(0, doubt, DRAWS))
+    ratios = ratios * np.exp(rng.normal(0, REPEATABILITY / 1.96, DRAWS))
     low, high = np.quantile(ratios, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
-    ratio = after / before
     is_real = abs(np.log(max(ratio, 1e-9))) > REPEATABILITY and not low <= 1.0 <= high
     return Change(
         Estimate(float(ratio - 1), float(min(low, ratio) - 1), float(max(high, ratio) - 1)), bool(is_real)
     )
+
+
+def _recaptured(totals: FloatArray) -> FloatArray:
+    """Return follow-up over baseline from (N, 4) totals: the share that persists, over what is old."""
+    before, kept, after, new = totals.T
+    old = 1 - np.divide(new, after, out=np.zeros(len(totals)), where=after > 0)
+    return np.asarray(np.maximum(kept, 0) / np.maximum(before, 1e-9) / np.maximum(old, 1e-3))
+
+
+def _of_totals(totals: FloatArray) -> FloatArray:
+    """Return follow-up over baseline from what is there or new, without laying the scans over each other."""
+    before, kept, _, new = totals.T
+    return np.asarray((kept + new) / np.maximum(before, 1e-9))

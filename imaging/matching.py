@@ -2,8 +2,11 @@
 
 Every mark that either scan reported is accounted for: it persists, is gone, is new, or cannot be assessed.
 Partners are sought among all candidates of the other scan, not only the reported ones. Close neighbours are
-told apart by the assignment that is best for all of them together. A mark that finds no partner is then
-looked for in the image itself (`imaging.presence`).
+told apart by the assignment that is best for all of them together. Then the images themselves are asked: how
+much of each nodule the other scan still shows (`imaging.paired`). A partner that lies where nearly nothing of
+the nodule is left is something else, mostly the vessel it touched, and is given up. A mark without a partner
+is gone, or new, if the other image does not show it; and can't be told of where that image ends, or where
+there is no air (`imaging.presence`).
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +23,15 @@ from scipy.spatial import cKDTree
 from imaging.alignment import Alignment
 from imaging.lungs import Lungs
 from imaging.nodules import zone_of
+from imaging.paired import MOST_RADIUS_MM, Shares, measure_shares
 from imaging.presence import Look, look
+from imaging.resolution import Resolution, measure_resolution
 from records.model import Nodule, Point, Side, Volume, Zone
 
 __all__ = ["Doubt", "Fate", "Scan", "Trace", "gate_mm", "match"]
 
 FloatArray = NDArray[np.float64]
+Left = dict[int, tuple[float, float]]  # of the mark of this number: share of contrast, ratio of volume
 
 GATE_MM = (2.0, 5.0)  # the gate is never narrower or wider than this
 CENTRE_ERROR_MM = 0.7  # 95 % of fitted centres lie nearer to their nodule
@@ -33,7 +39,8 @@ GATE_FACTOR = 1.3  # of the 95th percentile of the alignment's error: wide enoug
 SIZE_SLACK = 0.25  # of the mean diameter is added to the gate: a growing mass moves its own centre
 SIZE_SCALE = 1.0  # log ratio of diameters that costs as much as half the gate
 FULL_GAIN, WEAK_GAIN = 1.2, 0.1  # for a partner to a reported mark, and to a candidate that was not
-SEEN_SHARE = 0.4  # of its contrast is still there
+SEEN_SHARE = 0.5  # of its contrast is still there; of unchanged nodules 0.8 and more, of gone ones near 0
+REPLACED_SHARE = 0.25  # a reported partner with less of the nodule is something else, not the nodule shrunk
 LEAST_AIR_SHARE = 0.25  # of a shell: less, and what lies there is covered by effusion or collapse
 
 
@@ -79,7 +86,9 @@ class Trace:
     distance_mm : float or None
         Between the mark in the follow-up and where the alignment expected it.
     contrast_share : float or None
-        For a mark without a partner: what the other image shows at its place, as a share of its own contrast.
+        How much of its contrast the other image shows at its place; of the baseline's mark if reported.
+    volume_ratio : float or None
+        The same as a volume, follow-up over baseline. None for what can't be assessed, or is too large.
     """
 
     fate: Fate
@@ -92,6 +101,7 @@ class Trace:
     zone: Zone
     distance_mm: float | None
     contrast_share: float | None
+    volume_ratio: float | None = None
 
 
 def gate_mm(alignment: Alignment) -> float:
@@ -125,6 +135,11 @@ def match(baseline: Scan, follow_up: Scan, alignment: Alignment) -> tuple[Trace,
     before, after = baseline.nodules, follow_up.nodules
     expected = alignment.to_follow_up(_centres(before))
     pairs, distances = assign(before, after, expected, gate_mm(alignment))
+    sharpness = measure_resolution(baseline.volume), measure_resolution(follow_up.volume)
+    ahead = _left(baseline, follow_up, alignment.to_follow_up, sharpness)
+    back = _left(follow_up, baseline, alignment.to_baseline, sharpness[::-1])
+    true = [n for n, (here, there) in enumerate(pairs) if _is_same(before[here], after[there], ahead, back)]
+    pairs, distances = [pairs[n] for n in true], [distances[n] for n in true]
     partner = dict(pairs)
     taken = {there for _, there in pairs}
     lost = [n for n, one in enumerate(before) if one.reported and n not in partner]
@@ -133,19 +148,25 @@ def match(baseline: Scan, follow_up: Scan, alignment: Alignment) -> tuple[Trace,
     traces: dict[int, Trace] = {}
     for (here, there), distance in zip(pairs, distances, strict=True):
         one, other = before[here], after[there]
+        share, ratio = ahead.get(one.nodule_id, (None, None))
+        if share is None and other.nodule_id in back:  # only the follow-up reported it
+            share, less = back[other.nodule_id]
+            ratio = None if less <= 0 else 1.0 / less
         traces[here] = Trace(
             Fate.PERSISTING, Doubt.NONE, one, other, one.centre_mm, other.centre_mm,
-            one.side, one.zone, distance, None,
+            one.side, one.zone, distance, share, ratio,
         )  # fmt: skip
-    gone = _judge(baseline, follow_up, [before[n] for n in lost], alignment.to_follow_up, slack, Fate.GONE)
+    marks = [before[n] for n in lost]
+    gone = _judge(baseline, follow_up, marks, alignment.to_follow_up, slack, Fate.GONE, ahead)
     for n, (fate, doubt, share) in zip(lost, gone, strict=True):
         one = before[n]
+        ratio = ahead.get(one.nodule_id, (None, None))[1] if fate is Fate.PERSISTING else None
         traces[n] = Trace(
-            fate, doubt, one, None, one.centre_mm, _point(expected[n]), one.side, one.zone, None, share
+            fate, doubt, one, None, one.centre_mm, _point(expected[n]), one.side, one.zone, None, share, ratio
         )
     new = [after[n] for n in fresh]
     places = alignment.to_baseline(_centres(new))
-    judged = _judge(follow_up, baseline, new, alignment.to_baseline, slack, Fate.NEW)
+    judged = _judge(follow_up, baseline, new, alignment.to_baseline, slack, Fate.NEW, back)
     arrivals = [
         Trace(fate, doubt, None, one, _point(place), one.centre_mm,
               one.side, _zone(baseline, one.side, place), None, share)
@@ -221,6 +242,29 @@ def _best(
     return [int(edge) for edge in chosen if edge >= 0]
 
 
+def _left(
+    own: Scan,
+    other: Scan,
+    to_other: Callable[[FloatArray], FloatArray],
+    sharpness: tuple[Resolution, Resolution],
+) -> Left:
+    """Return how much the other image shows of each reported mark, by its number: share, volume ratio."""
+    marks = [n for n in own.nodules if n.reported and n.diameter_mm.value < 2 * MOST_RADIUS_MM]
+    radii = np.array([n.diameter_mm.value for n in marks]) / 2
+    found: Shares = measure_shares(own.volume, other.volume, _centres(marks), radii, to_other, sharpness)
+    values = zip(found.share.tolist(), found.volume_ratio.tolist(), strict=True)
+    return {mark.nodule_id: value for mark, value in zip(marks, values, strict=True)}
+
+
+def _is_same(one: Nodule, other: Nodule, ahead: Left, back: Left) -> bool:
+    """Whether the images bear out that two marks are one nodule, seen from each that was reported."""
+    for mark, partner, left in ((one, other, ahead), (other, one, back)):
+        limit = REPLACED_SHARE if partner.reported else SEEN_SHARE
+        if mark.nodule_id in left and left[mark.nodule_id][0] < limit:
+            return False
+    return True
+
+
 def _judge(
     own: Scan,
     other: Scan,
@@ -228,21 +272,29 @@ def _judge(
     to_other: Callable[[FloatArray], FloatArray],
     slack_mm: float,
     missing: Fate,
+    left: Left,
 ) -> list[tuple[Fate, Doubt, float | None]]:
     """Say of marks without a partner whether they are missing in the other image or only in its marks."""
     centres = _centres(nodules)
     radii = np.array([n.diameter_mm.value for n in nodules]) / 2
     here = look(own.volume, centres, radii)
     there = look(other.volume, centres, radii, to_image=to_other, slack_mm=slack_mm)
-    return [_verdict(here, there, n, missing) for n in range(len(nodules))]
+    shares = [
+        left[nodule.nodule_id][0]
+        if nodule.nodule_id in left
+        else float(there.contrast_hu[n] / max(here.contrast_hu[n], 1.0))
+        for n, nodule in enumerate(nodules)
+    ]
+    return [_verdict(here, there, n, share, missing) for n, share in enumerate(shares)]
 
 
-def _verdict(here: Look, there: Look, n: int, missing: Fate) -> tuple[Fate, Doubt, float | None]:
+def _verdict(
+    here: Look, there: Look, n: int, share: float, missing: Fate
+) -> tuple[Fate, Doubt, float | None]:
     if not there.is_covered[n]:
         return Fate.NOT_ASSESSABLE, Doubt.OUTSIDE_COVERAGE, None
     if there.air_share[n] < LEAST_AIR_SHARE and here.air_share[n] >= LEAST_AIR_SHARE:
         return Fate.NOT_ASSESSABLE, Doubt.NO_AIR, None
-    share = float(there.contrast_hu[n] / max(here.contrast_hu[n], 1.0))
     if share >= SEEN_SHARE:
         return Fate.PERSISTING, Doubt.SEEN_NOT_MARKED, share
     return missing, Doubt.NONE, share

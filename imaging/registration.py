@@ -4,7 +4,9 @@ First affine, on the distance to the lungs' surface: how the patient lies and ho
 demons (Thirion 1998, Med Image Anal 2:243; symmetric forces, Vercauteren 2009, NeuroImage 45:S61) at coarse
 resolution, on what vessels and surface show once the density of the parenchyma is taken away, since that
 changes with every breath. Then each distinct vessel point is looked for in what is left of the difference,
-and the displacements are smoothed into the map. Every third point takes no part: they say how good it is.
+and the displacements are smoothed into the map. Every third point takes no part: those of them that lie deep
+in the lungs say how good it is. A chest that shows no vessels there may be laid over by its surface alone,
+and inside be anywhere.
 """
 
 import numpy as np
@@ -37,6 +39,7 @@ REFINE_DOUBT = 0.3  # weight of "no displacement" against that of the points aro
 OUTLIER_MM = 3.0  # off what its neighbours say
 NEIGHBOURS = 8
 HELD_OUT = 3  # every so many-th point measures and does not refine
+MEASURED_DEPTH_MM = 12.0  # nearer to the pleura, a cube with a piece of it would vouch for the vessels
 
 
 def align(baseline: Volume, baseline_lungs: Lungs, follow_up: Volume, follow_up_lungs: Lungs) -> Alignment:
@@ -67,7 +70,8 @@ def align(baseline: Volume, baseline_lungs: Lungs, follow_up: Volume, follow_up_
     found = find_again(image, other, places[refines], raster)
     warp = _refined(warp, raster.points_mm(places[refines]), found)
     other = sample(follow_up, raster, matrix, offset, warp)
-    measured = find_again(image, other, places[~refines], raster)
+    deep = depth[tuple(places.T)] >= MEASURED_DEPTH_MM
+    measured = find_again(image, other, places[~refines & deep], raster)
     draft = Alignment(matrix, offset, warp, invert(warp), Quality(0.0, 0, 0.0, None, None))
     overlap = _overlap(draft, baseline, baseline_lungs, follow_up, follow_up_lungs)
     return Alignment(matrix, offset, warp, draft.backward, _quality(overlap, measured))

@@ -111,6 +111,22 @@ def test_another_patient_is_refused_with_a_reason(baseline, lungs):
     assert "vessel" in alignment.reason
 
 
+def test_lungs_without_vessels_are_no_good_alignment_however_well_their_surfaces_fit():
+    """The surface can't tell how far the inside has turned; pleura beside a point would vouch for it."""
+    z, y, x = phantoms.centred_axes((110, 130, 190), (2.4, 1.8, 1.8))
+    hu = np.full((110, 130, 190), -1000.0)
+    hu[np.broadcast_to((x / 160) ** 2 + (y / 105) ** 2 <= 1, hu.shape)] = 40.0
+    for middle_mm, half_mm in ((-75.0, 62.0), (78.0, 55.0)):
+        hu[((x - middle_mm) / half_mm) ** 2 + (y / 75) ** 2 + (z / 118) ** 2 <= 1] = -850.0
+    noise = np.random.default_rng(0).normal(0, 15, hu.shape)
+    smooth = phantoms.volume(hu + noise, (2.4, 1.8, 1.8))
+    smooth_lungs = segment_lungs(smooth)
+    alignment = align(smooth, smooth_lungs, smooth, smooth_lungs)
+    assert alignment.quality.lung_overlap > 0.95
+    assert not alignment.is_good
+    assert "distinct vessel points" in alignment.reason
+
+
 def test_the_number_of_threads_changes_nothing(baseline, lungs, thicker, thicker_alignment, monkeypatch):
     monkeypatch.setenv("MIPC_THREADS", "1")
     alone = align(baseline.volume, lungs, thicker.volume, segment_lungs(thicker.volume)).to_arrays()

@@ -53,9 +53,38 @@ def test_growth_of_a_fifth_in_diameter_is_73_percent_in_volume():
     assert not both.count_change.is_real
 
 
-def test_new_nodules_stand_for_those_the_detector_missed():
-    traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(50)] + [trace(Fate.NEW, None, 3.0, 99)] * 10
-    assert whole(traces, (PERFECT, HALF))[0].count_change.value.value == pytest.approx(20 / 75)
+@pytest.mark.parametrize("assumed", [PERFECT, HALF])
+def test_a_follow_up_that_shows_half_of_everything_gives_the_true_change(assumed):
+    """Of 50 nodules 25 are marked again, of 20 new ones 10: 70 of 50, whatever recall is assumed."""
+    traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(25)]
+    traces += [trace(Fate.PERSISTING, 3.0, None, n, Doubt.SEEN_NOT_MARKED) for n in range(25, 50)]
+    traces += [trace(Fate.NEW, None, 3.0, n) for n in range(50, 60)]
+    both = whole(traces, (PERFECT, assumed))[0]
+    assert both.count_change.value.value == pytest.approx(0.4)
+    assert both.volume_change.value.value == pytest.approx(0.4)
+
+
+def test_false_marks_stay_and_do_not_damp_the_change():
+    """Twenty of a hundred marks are vessels; of the eighty nodules half are gone."""
+    recall = Recall([(0.0, 5.0), (5.0, 10.0)], [1.0, 1.0], 20.0)
+    traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(60)]
+    traces += [trace(Fate.GONE, 3.0, None, n) for n in range(60, 100)]
+    both = whole(traces, (recall, recall))[0]
+    assert both.count_change.value.value == pytest.approx(-0.5)
+    assert both.volume_change.value.value == pytest.approx(-0.5)
+
+
+def test_volume_changes_by_what_both_images_say_not_by_two_fits():
+    """The thick scan's fits are a fifth too large in diameter; the images together see no growth."""
+    traces = [replace(trace(Fate.PERSISTING, 3.0, 3.6, n), volume_ratio=1.0) for n in range(60)]
+    assert whole(traces)[0].volume_change.value.value == pytest.approx(0.0)
+
+
+def test_where_nothing_persists_the_totals_stand():
+    traces = [trace(Fate.GONE, 3.0, None, n) for n in range(50)] + [trace(Fate.NEW, None, 3.0, 99)] * 10
+    both = whole(traces)[0]
+    assert both.count_change.value.value == pytest.approx(-0.8)
+    assert both.count_change.is_real
 
 
 def test_what_cannot_be_assessed_changes_nothing():
