@@ -10,9 +10,10 @@ number of nodules in both scans, so that
 
     follow-up / baseline = (share of the baseline's that persists) / (share of the follow-up's that is old)
 
-holds whatever each scan's detector misses (capture and recapture, Lincoln 1930). For the volume, each nodule
-persists with what both images together say is left of it (`imaging.paired`): the two scans may differ in
-slices and sharpness, which would make totals of fitted volumes differ.
+holds whatever each scan's detector misses (capture and recapture, Lincoln 1930). A mark counts as far as it
+is probably a nodule: vessels taken for nodules persist, and would damp the change. For the volume, each
+nodule persists with what both images together say is left of it (`imaging.paired`): the two scans may differ
+in slices and sharpness, which would make totals of fitted volumes differ.
 """
 
 from collections.abc import Callable, Sequence
@@ -89,7 +90,7 @@ class ZoneBurden:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ledger:
-    """What each trace adds, by 1 over the recall at its size: (N, 4) entries.
+    """What each trace adds: its probability to be a nodule, over the recall at its size; (N, 4) entries.
 
     In columns: what the baseline reports, what of that is there in the follow-up, what the follow-up
     reports, and what of that is new.
@@ -97,7 +98,6 @@ class _Ledger:
 
     count: FloatArray
     volume: FloatArray
-    false: tuple[float, float]  # marks to be expected on nothing, in both lungs; they stay where they are
 
 
 def burden_by_zone(
@@ -129,9 +129,7 @@ def burden_by_zone(
             share = here_ml / max(total_ml[scan], 1e-9)
             burdens.append(_burden(small, recalls[scan], share))
         rows = np.array([inside(trace) for trace in traces], bool)
-        part = sum(z.volume_ml for z in zones[0] if inside(z)) / max(total_ml[0], 1e-9)
-        false = (ledger.false[0] * part, ledger.false[1] * part)
-        changes = [_change(entries[rows], false) for entries in (ledger.volume, ledger.count)]
+        changes = [_change(entries[rows]) for entries in (ledger.volume, ledger.count)]
         found.append(ZoneBurden(side, zone, burdens[0], burdens[1], changes[0], changes[1]))
     return tuple(found)
 
@@ -183,7 +181,9 @@ def _ledger(traces: Sequence[Trace], recalls: tuple[Recall, Recall]) -> _Ledger:
         if trace.fate is Fate.NOT_ASSESSABLE or first is None or not _is_small(first):
             continue
         before, after = (
-            1.0 / float(recall.at(np.array([mark.diameter_mm.value]))[0]) if mark and mark.reported else 0.0
+            mark.probability / float(recall.at(np.array([mark.diameter_mm.value]))[0])
+            if mark and mark.reported
+            else 0.0
             for mark, recall in zip(marks, recalls, strict=True)
         )
         persists, is_new = trace.fate is Fate.PERSISTING, trace.fate is Fate.NEW
@@ -194,7 +194,7 @@ def _ledger(traces: Sequence[Trace], recalls: tuple[Recall, Recall]) -> _Ledger:
         if trace.follow_up:
             volume[n, 2] = after * trace.follow_up.volume_mm3
             volume[n, 3] = volume[n, 2] * is_new
-    return _Ledger(count, volume, (recalls[0].false_marks, recalls[1].false_marks))
+    return _Ledger(count, volume)
 
 
 def _volume_ratio(trace: Trace, typical: float) -> float:
@@ -213,20 +213,17 @@ def _typical_growth(traces: Sequence[Trace]) -> float:
     return float(np.median(ratios)) if ratios else 1.0
 
 
-def _change(entries: FloatArray, false: tuple[float, float]) -> Change | None:
+def _change(entries: FloatArray) -> Change | None:
     """Return the relative change of a total; its interval holds chance, recall and repeatability."""
     entries = entries[entries.any(axis=1)]
     if len(entries) < FEWEST or not entries[:, 0].any():
         return None
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(len(entries), np.full(len(entries), 1 / len(entries)), size=DRAWS)
-    # A false mark stands for as much as the typical mark, and persists.
-    typical = [float(np.median(some[some > 0])) if some.any() else 0.0 for some in entries[:, [0, 2]].T]
-    less = np.array([typical[0] * false[0], typical[0] * false[0], typical[1] * false[1], 0.0])
     totals, sums = entries.sum(axis=0), drawn @ entries
     if np.count_nonzero(entries[:, 1]) >= FEWEST:
-        ratio = float(_recaptured((totals - less)[None])[0])
-        ratios = _recaptured(sums - less)
+        ratio = float(_recaptured(totals[None])[0])
+        ratios = _recaptured(sums)
     else:  # too few persist to lay the scans over each other: totals, whose recalls differ
         ratio = float(_of_totals(totals[None])[0])
         doubt = np.log(1 + RECALL_UNCERTAINTY) / NORMAL_90

@@ -5,7 +5,7 @@ named after.
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,15 @@ from imaging.tables import interval_cells, number_cell, protocol_label, text_cel
 from imaging.tracking import FollowUp
 from records.model import Estimate, Nodule, Screening
 
-__all__ = ["BURDEN_COLUMNS", "MATCH_COLUMNS", "PAIR_COLUMNS", "Pair", "write_change_tables"]
+__all__ = [
+    "BURDEN_COLUMNS",
+    "MATCH_COLUMNS",
+    "PAIR_COLUMNS",
+    "Pair",
+    "rows_of",
+    "values_of",
+    "write_change_tables",
+]
 
 OF_PAIR = ("patient_id", "baseline_study_uid", "follow_up_study_uid")
 MADE_BY = ("program_version", "model_version", "protocol")
@@ -81,6 +89,8 @@ MATCH_COLUMNS = (
     *MADE_BY,
 )
 
+COLUMNS = {"follow_ups": PAIR_COLUMNS, "burden": BURDEN_COLUMNS, "matches": MATCH_COLUMNS}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
@@ -91,15 +101,38 @@ class Pair:
     change: FollowUp
 
 
-def write_change_tables(pairs: Sequence[Pair], folder: Path) -> None:
+def rows_of(pair: Pair) -> dict[str, list[list[str]]]:
+    """Return what a pair adds to each table, by the table's name."""
+    return {
+        "follow_ups": [list(_pair_row(pair))],
+        "burden": [list(row) for row in _burden_rows(pair)],
+        "matches": [list(row) for row in _match_rows(pair)],
+    }
+
+
+def values_of(pair: Pair) -> dict[str, object]:
+    """Return what a program reads of a pair."""
+    change = pair.change
+    quality = change.alignment.quality
+    volume = change.zones[0].volume_change
+    return {
+        "reading": change.suggestion.reading and change.suggestion.reading.value,
+        "sentence": change.suggestion.sentence,
+        "is_aligned": change.alignment.is_good,
+        "lung_overlap": round(quality.lung_overlap, 4),
+        "residual_mm": quality.residual_mm and round(quality.residual_mm, 3),
+        "fates": change.fates,
+        "grown": change.grown,
+        "shrunken": change.shrunken,
+        "volume_change": volume and round(volume.value.value, 4),
+        "volume_change_is_real": volume and volume.is_real,
+    }
+
+
+def write_change_tables(pairs: Sequence[Mapping[str, Sequence[Sequence[str]]]], folder: Path) -> None:
     """Write the three tables into `folder`; each takes its place when it is whole."""
-    tables: tuple[tuple[str, Sequence[str], Iterator[tuple[str, ...]]], ...] = (
-        ("follow_ups.csv", PAIR_COLUMNS, (_pair_row(pair) for pair in pairs)),
-        ("burden.csv", BURDEN_COLUMNS, (row for pair in pairs for row in _burden_rows(pair))),
-        ("matches.csv", MATCH_COLUMNS, (row for pair in pairs for row in _match_rows(pair))),
-    )
-    for name, columns, rows in tables:
-        _write(folder / name, columns, rows)
+    for name, columns in COLUMNS.items():
+        _write(folder / f"{name}.csv", columns, (row for rows in pairs for row in rows[name]))
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imaging.dicom.files import Intake, StudyFiles
+from imaging.follow_kept import Compared, fingerprint, keep, kept, pair_name
 from imaging.pool import run_tasks
 from imaging.worker import Limits, Lost
 from records.errors import ScreeningError
@@ -20,7 +21,6 @@ from records.model import Screening, Study, VerdictLabel
 from records.store import Store, open_store
 
 if TYPE_CHECKING:
-    from imaging.change_tables import Pair
     from imaging.tracking import Observed
 
 __all__ = ["Followed", "PairOfStudies", "find_pairs", "follow_pairs"]
@@ -35,6 +35,11 @@ class PairOfStudies:
     baseline: StudyFiles
     follow_up: StudyFiles
 
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return pair_name(self.baseline.study.uid, self.follow_up.study.uid)
+
 
 @dataclass(frozen=True, slots=True)
 class _Usable:
@@ -44,11 +49,10 @@ class _Usable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Followed:
-    """What became of comparing a pair: a result and its change map, or why there is none."""
+    """What became of comparing a pair: what was found, or why there is nothing."""
 
     studies: PairOfStudies
-    pair: "Pair | None"
-    change_map: bytes
+    compared: Compared | None
     why_none: str
 
 
@@ -89,39 +93,56 @@ def find_pairs(intake: Intake, store: Store, *, only_flagged: bool) -> tuple[lis
 def follow_pairs(
     pairs: Sequence[PairOfStudies],
     store: str | Path,
+    folder: Path,
     *,
+    resumes: bool,
     workers: int,
     limits: Limits,
     progress: Callable[[int, int], object],
 ) -> list[Followed]:
-    """Compare pairs of studies in processes of their own.
+    """Compare pairs of studies in processes of their own; each is kept as soon as it is done.
 
     Parameters
     ----------
     pairs : sequence of PairOfStudies
     store : str or Path
         As `records.store.open_store` takes it; each worker opens it for itself.
+    folder : Path
+        Where what was found is kept.
+    resumes : bool
+        Whether what is kept there counts, if it rests on the same screenings.
 
     Returns
     -------
     list of Followed
         One a pair, in their order.
     """
-    found: dict[int, Followed] = {}
-    with closing(run_tasks(partial(_follow, store), pairs, workers=workers, limits=limits)) as ended:
+    found: dict[str, Followed] = {}
+    prints: dict[str, str] = {}
+    with open_store(store) as database:
+        for pair in pairs:
+            before, after = database.screenings([pair.baseline.study.uid, pair.follow_up.study.uid])
+            prints[pair.name] = fingerprint(before, after)
+            if resumes and (compared := kept(folder, pair.name, prints[pair.name])):
+                found[pair.name] = Followed(pair, compared, "")
+    todo = [pair for pair in pairs if pair.name not in found]
+    with closing(run_tasks(partial(_follow, store), todo, workers=workers, limits=limits)) as ended:
         for one in ended:
+            pair = todo[one.index]
             if isinstance(one, Lost):
-                found[one.index] = Followed(pairs[one.index], None, b"", one.sentence)
+                found[pair.name] = Followed(pair, None, one.sentence)
             else:
-                found[one.index] = one.value
+                found[pair.name] = one.value
+                if one.value.compared:
+                    keep(one.value.compared, folder, pair.name, prints[pair.name])
             progress(len(found), len(pairs))
-    return [found[index] for index in sorted(found)]
+    return [found[pair.name] for pair in pairs]
 
 
 def _follow(store: str | Path, studies: PairOfStudies) -> Followed:
     """Compare one pair, in a worker; what draws and aligns is loaded there."""
     from imaging.change_map import draw_change_map
-    from imaging.change_tables import Pair
+    from imaging.change_tables import Pair, rows_of, values_of
     from imaging.tracking import track
 
     files = (studies.baseline, studies.follow_up)
@@ -130,11 +151,14 @@ def _follow(store: str | Path, studies: PairOfStudies) -> Followed:
     try:
         scans = [_observe(one, screening) for one, screening in zip(files, (before, after), strict=True)]
     except ScreeningError as error:
-        return Followed(studies, None, b"", error.sentence)
+        return Followed(studies, None, error.sentence)
     change = track(*scans)
     titles = (f"Baseline {before.study.study_date}", f"Follow-up {after.study.study_date}")
     picture = draw_change_map(scans[0], scans[1], change, titles)
-    return Followed(studies, Pair(before, after, change), picture, "")
+    pair = Pair(before, after, change)
+    found = change.suggestion
+    reading = found.reading.value if found.reading else ""
+    return Followed(studies, Compared(rows_of(pair), values_of(pair), reading, found.sentence, picture), "")
 
 
 def _observe(files: StudyFiles, screening: Screening) -> "Observed":

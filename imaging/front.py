@@ -13,7 +13,7 @@ from imaging.card import model_version
 from imaging.console import Display, print_problems, print_summary
 from imaging.dicom import Intake, StudyFiles
 from imaging.follow import Followed, find_pairs, follow_pairs
-from imaging.follow_output import print_follow_ups, write_follow_ups
+from imaging.follow_output import FOLDER, print_follow_ups, write_follow_ups, write_waiting
 from imaging.follow_output import summary_values as follow_up_values
 from imaging.legible import legible
 from imaging.machine import default_workers
@@ -67,11 +67,12 @@ def screen_command(
                 print_problems(intake)
                 return NOTHING_USABLE
             workers = workers or default_workers(STUDY_BYTES)
-            run = Run(out, partial(screen_here, protocol), made, workers, limits, resumes, scheduler)
+            screen = partial(screen_here, protocol)
+            run = Run(out, screen, made, workers, limits, resumes, scheduler, follows_all)
             stock = screen_intake(intake, database, run, display)
             if writes_dicom:
                 _write_dicom(intake, store, run, display)
-            followed = _follow(intake, database, store, run, display, only_flagged=not follows_all)
+            followed = _follow(intake, database, store, run, display)
         except KeyboardInterrupt:
             display.close()
             print(
@@ -87,29 +88,30 @@ def screen_command(
         else:
             print_summary(stock, intake, out / "report.html", made)
             print_follow_ups(followed, out)
-    if follows_all and not any(one.pair for one in followed):
+    if follows_all and not any(one.compared for one in followed):
         print("mipc: no patient has two studies that can be compared", file=sys.stderr)
         return NOTHING_USABLE
     return DONE
 
 
-def _follow(
-    intake: Intake, database: Store, store: str | Path, run: Run, display: Display, *, only_flagged: bool
-) -> list[Followed]:
+def _follow(intake: Intake, database: Store, store: str | Path, run: Run, display: Display) -> list[Followed]:
     """Compare the studies of each patient who has several, and write what that gives."""
-    pairs, problems = find_pairs(intake, database, only_flagged=only_flagged)
+    pairs, problems = find_pairs(intake, database, only_flagged=not run.follows_all)
     for sentence in problems:
         display.say(legible(sentence, 300))
     if not pairs:
         return []
+    write_waiting(pairs, run.folder, run.provenance)
     followed = follow_pairs(
         pairs,
         store,
+        run.folder / FOLDER,
+        resumes=run.resumes,
         workers=run.workers,
         limits=run.limits,
         progress=lambda done, total: display.show("Following up", done, total, f"{done}/{total} pairs"),
     )
-    write_follow_ups(followed, run.folder)
+    write_follow_ups(followed, run.folder, run.provenance)
     return followed
 
 

@@ -1,9 +1,9 @@
 """When a change of size is more than the error of measuring twice.
 
-A fitted diameter has an interval from its own fit. How far two fits of an unchanged nodule lie apart was
-measured on pairs without change (`python -m benchmarks.tracking --zero`; docs/tracking.md): two scans of
-one patient, moved and with other noise, and one acquisition seen through two kernels. From them come the
-factor on the fit's own error and the error that no fit knows of.
+A nodule's size changes by what both images together say of it (`imaging.paired`); two fits, each of one
+scan, part ways by millimetres where a nodule touches something. How far apart an unchanged nodule lies was
+measured on pairs without change (`python -m benchmarks.tracking --zero`, `--kernels`; docs/tracking.md). A
+change is real if both ways of measuring say so. Where the images together say nothing, the fits are asked.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,13 @@ from scipy import stats
 
 from records.model import Estimate, Nodule
 
-__all__ = ["REPEATABILITY_MM", "SizeChange", "size_change"]
+__all__ = ["SizeChange", "size_change"]
 
 NORMAL_90, NORMAL_95 = 1.645, 1.960
 FIT_FACTOR = 0.7  # on the error of both fits together: holds the largest of 872 unchanged nodules
 FLOOR_MM = 0.12  # kernel, noise, place on the grid: standard deviation of a difference
-REPEATABILITY_MM = 0.3  # 95 % of differences of unchanged nodules of 2 to 5 mm are smaller
+PAIRED_SHARE = 0.05  # of the diameter, and ...
+PAIRED_FLOOR_MM = 0.05  # ... standard deviation of a difference that both images tell together
 FALSE_ALARMS = 0.05  # a pair of scans without change shows any real change of size as rarely as this
 
 
@@ -32,18 +33,24 @@ class SizeChange:
         With the interval that measuring twice leaves (90 %).
     limit_mm : float
         What a change has to exceed to be real, as many nodules as were compared.
+    fitted_mm : float
+        The difference of the two fits.
     """
 
     value_mm: Estimate
     limit_mm: float
+    fitted_mm: float
 
     @property
     def is_real(self) -> bool:
-        """Whether it is more than measurement error."""
-        return abs(self.value_mm.value) > self.limit_mm
+        """Whether it is more than measurement error, whichever way it is measured."""
+        value = self.value_mm.value
+        return value * self.fitted_mm > 0 and min(abs(value), abs(self.fitted_mm)) > self.limit_mm
 
 
-def size_change(baseline: Nodule, follow_up: Nodule, compared: int) -> SizeChange:
+def size_change(
+    baseline: Nodule, follow_up: Nodule, compared: int, volume_ratio: float | None = None
+) -> SizeChange:
     """Return how a nodule's diameter changed, and what is told apart from error.
 
     Parameters
@@ -52,12 +59,18 @@ def size_change(baseline: Nodule, follow_up: Nodule, compared: int) -> SizeChang
     compared : int
         Nodules sized in both scans. Of five hundred, twenty-five unchanged ones would exceed a limit that
         holds for 95 %: the limit is set so that one in twenty pairs of scans shows any (Bonferroni 1936).
+    volume_ratio : float, optional
+        Follow-up over baseline, from both images together.
     """
     sizes = (baseline.diameter_mm, follow_up.diameter_mm)
-    one_mm, other_mm = ((size.high - size.low) / (2 * NORMAL_90) for size in sizes)
-    fits_mm = float(np.hypot(one_mm, other_mm))
-    error_mm = float(np.hypot(FIT_FACTOR * fits_mm, FLOOR_MM))
-    change_mm = follow_up.diameter_mm.value - baseline.diameter_mm.value
+    fitted_mm = sizes[1].value - sizes[0].value
+    if volume_ratio is None:
+        one_mm, other_mm = ((size.high - size.low) / (2 * NORMAL_90) for size in sizes)
+        change_mm, error_mm = fitted_mm, float(np.hypot(FIT_FACTOR * np.hypot(one_mm, other_mm), FLOOR_MM))
+    else:
+        change_mm = sizes[0].value * (volume_ratio ** (1 / 3) - 1)
+        error_mm = float(np.hypot(PAIRED_SHARE * sizes[0].value, PAIRED_FLOOR_MM))
     reach_mm = NORMAL_90 * error_mm
     rarely = float(stats.norm.isf(FALSE_ALARMS / (2 * max(compared, 1))))
-    return SizeChange(Estimate(change_mm, change_mm - reach_mm, change_mm + reach_mm), rarely * error_mm)
+    change = Estimate(change_mm, change_mm - reach_mm, change_mm + reach_mm)
+    return SizeChange(change, rarely * error_mm, fitted_mm)

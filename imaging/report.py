@@ -8,7 +8,7 @@ A page is a function of what the store holds; one that is up to date is not writ
 import hashlib
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -25,10 +25,17 @@ from imaging.pictures import SLAB_MM, Pictures, Plane, Slab
 from imaging.tables import write_atomically
 from imaging.thresholds import FACTORS, tabulate, varied
 from records.errors import Reason
-from records.model import Estimate, Finding, Nodule, Provenance, Screening, VerdictLabel
+from records.model import Estimate, Finding, Nodule, Provenance, Screening, Study, VerdictLabel
 from records.store import Store, StoredStudy
 
-__all__ = ["CohortRow", "page_name", "write_cohort_page", "write_study_page"]
+__all__ = [
+    "CohortRow",
+    "FollowRow",
+    "page_name",
+    "write_cohort_page",
+    "write_follow_page",
+    "write_study_page",
+]
 
 NODULES_SHOWN = 40
 MARK_GAP_MM = 2.0  # between a nodule and the circle around it, so that the circle hides nothing
@@ -95,6 +102,18 @@ class CohortRow:
         return -list(LABELS).index(self.label)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FollowRow:
+    """What the page of follow-ups shows of a pair."""
+
+    name: str
+    baseline: Study
+    follow_up: Study
+    reading: str
+    sentence: str
+    change_map: bytes  # PNG, or nothing
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A circle around a nodule, in the pixels of a picture."""
@@ -112,8 +131,14 @@ def write_cohort_page(
     *,
     problems: Sequence[Problem] = (),
     other_files: int = 0,
+    follow_ups: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `report.html`: every study, the likeliest first, and what was set aside.
+
+    Parameters
+    ----------
+    follow_ups : mapping of str to str, optional
+        By study UID, where on the page of follow-ups it is compared.
 
     Returns
     -------
@@ -136,8 +161,39 @@ def write_cohort_page(
             factors=FACTORS,
             problems=problems,
             other_files=other_files,
+            follow_ups=follow_ups or {},
         ):
             file.write(piece)
+    return path
+
+
+def write_follow_page(pairs: Sequence[FollowRow], folder: Path, made: Provenance) -> Path:
+    """Write `index.html` into the folder of follow-ups: each pair with its picture and suggested reading.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    path = folder / "index.html"
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = [
+        {
+            "name": pair.name,
+            "patient": person(pair.baseline.patient_name) or legible(pair.baseline.patient_id, 40),
+            "baseline_date": legible(pair.baseline.study_date, 10),
+            "follow_up_date": legible(pair.follow_up.study_date, 10),
+            "baseline_page": page_name(pair.baseline.uid),
+            "follow_up_page": page_name(pair.follow_up.uid),
+            "reading": pair.reading,
+            "sentence": legible(pair.sentence, 600),
+            "picture": Markup(b64encode(pair.change_map).decode("ascii")),
+        }
+        for pair in pairs
+    ]
+    page = _environment().get_template("follow_ups.html.j2")
+    with write_atomically(path) as file:
+        file.write(page.render(**_frame("", made), digest="follow-ups", pairs=shown))
     return path
 
 
@@ -261,7 +317,7 @@ def _templates_digest() -> bytes:
 
 def _frame(script_name: str, made: Provenance) -> dict[str, object]:
     """Return what the frame of a page needs."""
-    style, script = _template_text("style.css"), _template_text(script_name)
+    style, script = _template_text("style.css"), _template_text(script_name) if script_name else ""
     return {
         "made": made,
         "style": Markup(style),

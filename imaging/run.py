@@ -12,6 +12,7 @@ from imaging.batch import Engine, ScreenOne, screen_studies, unfinished
 from imaging.cluster import run_on_cluster
 from imaging.console import Display, Stock, Tally
 from imaging.dicom import Intake, StudyFiles, find_studies
+from imaging.follow import find_pairs
 from imaging.journal import Journal, without_patient
 from imaging.patience import EngineError
 from imaging.pool import run_tasks
@@ -41,6 +42,8 @@ class Run:
         Whether results that are in the store already count.
     scheduler : str
         Address of a dask scheduler whose workers screen instead; "" for this machine.
+    follows_all : bool
+        Whether all patients with several studies are followed up, or those that were flagged.
     """
 
     folder: Path
@@ -50,6 +53,7 @@ class Run:
     limits: Limits
     resumes: bool = True
     scheduler: str = ""
+    follows_all: bool = False
 
     def engine(self, display: Display) -> Engine:
         """Return what runs the studies."""
@@ -159,8 +163,15 @@ def _write_outputs(store: Store, run: Run, intake: Intake) -> Stock:
             tables.add(screening)
             stock.add(screening)
             rows.append(CohortRow.of(screening))
+    pairs, _ = find_pairs(intake, store, only_flagged=not run.follows_all)
     write_cohort_page(
-        rows, run.folder, run.provenance, problems=intake.problems, other_files=intake.other_files
+        rows,
+        run.folder,
+        run.provenance,
+        problems=intake.problems,
+        other_files=intake.other_files,
+        follow_ups={pair.follow_up.study.uid: pair.name for pair in pairs}
+        | {pair.baseline.study.uid: pair.name for pair in reversed(pairs)},
     )
     return stock
 

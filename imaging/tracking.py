@@ -11,6 +11,7 @@ from imaging.burden import ZoneBurden, burden_by_zone
 from imaging.count import Recall
 from imaging.lungs import Lungs
 from imaging.matching import Fate, Scan, Trace, match
+from imaging.paired import MOST_RATIO
 from imaging.registration import align
 from imaging.repeatability import SizeChange, size_change
 from imaging.suggestion import Reading, Suggestion, suggest
@@ -92,6 +93,12 @@ class FollowUp:
         return sum(size is not None and size.is_real and size.value_mm.value < 0 for size in self.sizes)
 
 
+def _told(trace: Trace) -> float | None:
+    """Return how a nodule's volume changed as both images tell, if it did not grow beyond what they can."""
+    ratio = trace.volume_ratio
+    return ratio if ratio is not None and ratio < MOST_RATIO else None
+
+
 def track(baseline: Observed, follow_up: Observed) -> FollowUp:
     """Compare two scans of one patient.
 
@@ -107,7 +114,10 @@ def track(baseline: Observed, follow_up: Observed) -> FollowUp:
         )
     pairs = [(t.baseline, t.follow_up) for t in traces]
     compared = sum(one is not None and other is not None for one, other in pairs)
-    sizes = tuple(size_change(one, other, compared) if one and other else None for one, other in pairs)
+    sizes = tuple(
+        size_change(t.baseline, t.follow_up, compared, _told(t)) if t.baseline and t.follow_up else None
+        for t in traces
+    )
     zones = burden_by_zone(
         traces,
         (baseline.nodules, follow_up.nodules),

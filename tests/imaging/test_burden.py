@@ -65,11 +65,19 @@ def test_a_follow_up_that_shows_half_of_everything_gives_the_true_change(assumed
 
 
 def test_false_marks_stay_and_do_not_damp_the_change():
-    """Twenty of a hundred marks are vessels; of the eighty nodules half are gone."""
-    recall = Recall([(0.0, 5.0), (5.0, 10.0)], [1.0, 1.0], 20.0)
-    traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(60)]
-    traces += [trace(Fate.GONE, 3.0, None, n) for n in range(60, 100)]
-    both = whole(traces, (recall, recall))[0]
+    """Fifty nodules are gone, and of a hundred marks that stay every second is a vessel."""
+    sure = [trace(Fate.GONE, 3.0, None, n) for n in range(50)]
+    doubtful = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(50, 150)]
+    doubtful = [
+        replace(
+            one,
+            baseline=replace(one.baseline, probability=0.5),
+            follow_up=replace(one.follow_up, probability=0.5),
+        )
+        for one in doubtful
+    ]
+    sure = [replace(one, baseline=replace(one.baseline, probability=1.0)) for one in sure]
+    both = whole(sure + doubtful)[0]
     assert both.count_change.value.value == pytest.approx(-0.5)
     assert both.volume_change.value.value == pytest.approx(-0.5)
 
@@ -128,6 +136,22 @@ def test_a_change_is_real_only_beyond_measurement_error():
     assert not size_change(sized(3.0), sized(3.4), 1).is_real
     assert size_change(sized(3.0), sized(4.0), 1).is_real
     assert size_change(sized(4.0), sized(3.0), 1).value_mm.value == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(
+    ("after_mm", "ratio", "is_real"),
+    [
+        pytest.param(4.0, 1.0, False, id="a-fit-alone-grew"),
+        pytest.param(3.0, 2.2, False, id="the-images-alone-grew"),
+        pytest.param(3.9, 2.2, True, id="both-grew"),
+        pytest.param(2.1, 0.35, True, id="both-shrank"),
+        pytest.param(2.1, 2.2, False, id="they-contradict-each-other"),
+    ],
+)
+def test_a_change_is_real_if_the_fits_and_both_images_together_say_so(after_mm, ratio, is_real):
+    change = size_change(sized(3.0), sized(after_mm), 100, ratio)
+    assert change.is_real is is_real
+    assert change.value_mm.value == pytest.approx(3.0 * (ratio ** (1 / 3) - 1))
 
 
 def test_the_more_are_compared_the_more_a_change_has_to_be():

@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from imaging.dicom.files import Intake, StudyFiles
-from imaging.follow import find_pairs
+from imaging.follow import find_pairs, follow_pairs
+from imaging.follow_kept import Compared, fingerprint, keep, kept, pair_name
+from imaging.worker import Limits
 from mipc import app
 from records.model import VerdictLabel
 from records.store import StoredStudy, open_store
@@ -78,6 +80,59 @@ def read_rows(path):
         return list(csv.DictReader(file))
 
 
+def compared(number):
+    rows = {name: [[f"{name} {number}"]] for name in ("follow_ups", "burden", "matches")}
+    return Compared(rows, {"grown": number}, "new lesions", f"sentence {number}", b"\x89PNG")
+
+
+def followed(tmp_path, screenings, *, resumes=True):
+    """Follow up pairs whose images are nowhere: what was kept is all there can be."""
+    intake, store = stocked(tmp_path, screenings)
+    with store:
+        pairs, _ = find_pairs(intake, store, only_flagged=True)
+    folder = tmp_path / "follow_up"
+    done = follow_pairs(
+        pairs,
+        tmp_path / "mipc.db",
+        folder,
+        resumes=resumes,
+        workers=1,
+        limits=Limits(60, None),
+        progress=lambda done, total: None,
+    )
+    return {one.studies.follow_up.study.uid: one for one in done}
+
+
+THREE = [of("1.1", "2024-01-05"), of("1.2", "2024-03-02"), of("1.3", "2024-05-02")]
+
+
+def test_a_run_that_stopped_goes_on_with_the_pairs_that_are_left(tmp_path):
+    keep(compared(2), tmp_path / "follow_up", pair_name("1.1", "1.2"), fingerprint(THREE[0], THREE[1]))
+    found = followed(tmp_path, THREE)
+    assert found["1.2"].compared == compared(2)
+    assert found["1.3"].compared is None  # was tried, and its images are not there
+    assert found["1.3"].why_none
+    assert followed(tmp_path, THREE, resumes=False)["1.2"].compared is None
+
+
+def test_what_was_found_of_other_nodules_does_not_count(tmp_path):
+    rescreened = replace(THREE[1], nodules=THREE[1].nodules[:-1])
+    keep(compared(2), tmp_path / "follow_up", pair_name("1.1", "1.2"), fingerprint(THREE[0], rescreened))
+    assert followed(tmp_path, THREE)["1.2"].compared is None
+
+
+@pytest.mark.parametrize("damage", ["json", "png"])
+def test_a_result_that_is_not_whole_does_not_count(tmp_path, damage):
+    name, folder = pair_name("1.1", "1.2"), tmp_path / "follow_up"
+    keep(compared(2), folder, name, "print")
+    assert kept(folder, name, "print") == compared(2)
+    if damage == "json":
+        (folder / f"{name}.json").write_bytes((folder / f"{name}.json").read_bytes()[:-9])
+    else:
+        (folder / f"{name}.png").unlink()
+    assert kept(folder, name, "print") is None
+
+
 def test_the_treated_sample_is_followed_from_the_files_to_the_tables(tmp_path):
     """`sample_dicoms/truth.csv`: 700 nodules before treatment, 15 shrunken ones after it, none new."""
     inputs = [str(SAMPLES / name) for name in ("miliary_treated", "miliary")]
@@ -101,6 +156,16 @@ def test_the_treated_sample_is_followed_from_the_files_to_the_tables(tmp_path):
     assert len(rows["matches.csv"]) == sum(fates.values())
     (picture,) = folder.glob("*.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert found["sentence"] in page
+    assert "data:image/png;base64," in page
+    cohort = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert cohort.count(f'href="follow_up/index.html#{picture.stem}"') == 2
+    # The same again takes what is kept: the picture is not drawn anew.
+    drawn = picture.stat().st_mtime_ns
+    again = CliRunner().invoke(app, ["track", *inputs, "--out", str(tmp_path), "--json", "--workers", "2"])
+    assert json.loads(again.stdout)["follow_ups"] == [found]
+    assert picture.stat().st_mtime_ns == drawn
     # One study alone is nothing to track; it is in the store already.
     alone = CliRunner().invoke(app, ["track", inputs[1], "--out", str(tmp_path)])
     assert alone.exit_code == 1
