@@ -37,9 +37,9 @@ DRAWS = 500
 FEWEST = 5  # nodules in both scans together; a change of fewer is told one by one
 NORMAL_90 = 1.645
 
-# Repeatability of a total, as a log ratio: chosen wide, three pairs without change differed by 3 % at most
-# (docs/tracking.md); `python -m benchmarks.tracking --zero` measures it.
-REPEATABILITY = 0.10
+# Repeatability coefficient of a total, as a log ratio: 1.96 times the root mean square over pairs without
+# change (docs/tracking.md); `python -m benchmarks.tracking` with `--zero` and `--kernels` measures it.
+REPEATABILITY = 0.06
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ LEAST_RADIUS_MM = 1.0  # a smaller ball holds too few voxels to average
 SHELL_MM = (2.0, 3.0, 4.0)  # from the nodule's edge, where its own blur has ended
 DIRECTIONS = 40
 AIR_HU = -500.0  # parenchyma that holds air is darker
+PADDING_HU = -1023.0  # and no parenchyma is as dark as what fills a plane outside the reconstructed field
+MOST_PADDING = 0.25  # of a shell
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +38,7 @@ class Look:
     air_share : (N,) ndarray
         Of the shell around it.
     is_covered : (N,) bool ndarray
-        The place and all around it lie inside the image.
+        The place and all around it lie inside the image, and inside the field that was reconstructed.
     """
 
     contrast_hu: FloatArray
@@ -84,7 +86,10 @@ def look(
     return Look(
         ball_hu - parenchyma_hu,
         (around_hu < AIR_HU).mean(axis=1),
-        np.asarray(covered.reshape(count, -1).all(axis=1), bool),
+        np.asarray(
+            covered.reshape(count, -1).all(axis=1) & ((around_hu <= PADDING_HU).mean(axis=1) <= MOST_PADDING),
+            bool,
+        ),
     )
 
 

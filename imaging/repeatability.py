@@ -18,8 +18,8 @@ __all__ = ["SizeChange", "size_change"]
 NORMAL_90, NORMAL_95 = 1.645, 1.960
 FIT_FACTOR = 0.7  # on the error of both fits together: holds the largest of 872 unchanged nodules
 FLOOR_MM = 0.12  # kernel, noise, place on the grid: standard deviation of a difference
-PAIRED_SHARE = 0.05  # of the diameter, and ...
-PAIRED_FLOOR_MM = 0.05  # ... standard deviation of a difference that both images tell together
+PAIRED_FLOOR_MM = 0.10  # standard deviation of a difference that both images tell together, from ...
+PAIRED_SHARE = 0.03  # ... pairs without change, with a share of the diameter for motions that are larger
 FALSE_ALARMS = 0.05  # a pair of scans without change shows any real change of size as rarely as this
 
 

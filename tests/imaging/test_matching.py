@@ -116,6 +116,42 @@ def test_what_lies_outside_the_other_scan_cannot_be_assessed(lungs):
     assert (trace.fate, trace.doubt) == (Fate.NOT_ASSESSABLE, Doubt.OUTSIDE_COVERAGE)
 
 
+@pytest.mark.parametrize("padding_hu", [-1024, -2000], ids=["padded-as-air", "padded-darker"])
+def test_what_lies_outside_the_reconstructed_field_cannot_be_assessed(lungs, padding_hu):
+    """A smaller field of view pads each plane: the grid goes on, the scan does not."""
+    place = PLACES["comes"]
+    before, after = chest([(place, 6.0)]), chest([(place, 6.0)])
+    hu = after.hu.copy()
+    hu[:, :, 150:] = padding_hu  # 20 mm beside the nodule's middle and all of it
+    for first, second, marked in (
+        (before, replace(after, hu=hu), True),
+        (replace(after, hu=hu), before, False),
+    ):
+        marks = (nodule(1, place, 6.0),)
+        scans = Scan(first, lungs, marks if marked else ()), Scan(second, lungs, () if marked else marks)
+        (trace,) = match(*scans, shifted())
+        assert (trace.fate, trace.doubt) == (Fate.NOT_ASSESSABLE, Doubt.OUTSIDE_COVERAGE)
+
+
+def test_a_vessel_where_a_nodule_was_is_not_the_nodule(lungs):
+    """The follow-up's candidate lies at the vessel that the nodule had touched; the nodule itself is gone."""
+    place, vessel = (-75.0, 10.0, 20.0), [((-75.0 + x, 13.0, 20.0), 3.0) for x in range(-12, 13)]
+    before, after = chest([*vessel, (place, 4.5)]), chest(vessel)
+    beside = nodule(11, (-75.0, 12.0, 20.0), 3.5, reported=False)
+    (trace,) = match(Scan(before, lungs, (nodule(1, place, 4.5),)), Scan(after, lungs, (beside,)), shifted())
+    assert (trace.fate, trace.follow_up) == (Fate.GONE, None)
+    assert trace.contrast_share < 0.5
+
+
+def test_a_nodule_that_shrank_is_not_gone(lungs):
+    before, after = chest([(PLACES["stays"], 6.0)]), chest([(PLACES["stays"], 4.2)])
+    marks = (nodule(1, PLACES["stays"], 6.0),), (nodule(11, PLACES["stays"], 4.2),)
+    (trace,) = match(Scan(before, lungs, marks[0]), Scan(after, lungs, marks[1]), shifted())
+    assert trace.fate is Fate.PERSISTING
+    assert trace.follow_up is marks[1][0]
+    assert trace.volume_ratio == pytest.approx(0.343, abs=0.12)  # 0.7 in diameter
+
+
 def test_a_new_nodule_has_its_place_and_zone_in_the_baseline(lungs):
     place = np.array(PLACES["comes"])
     moved_mm = np.array([3.0, -4.0, 6.0])
