@@ -12,7 +12,7 @@ from analysis.endpoints import Schedule
 from analysis.errors import AnalysisError, Problem
 from analysis.rates import Rate, disease_control_rate, eligible, objective_response_rate
 from analysis.recist.checks import InputError, ProblemCode, RowProblem
-from analysis.recist.irecist import follow_immune
+from analysis.recist.irecist import best_immune_response, follow_immune, immune_progression_day
 from analysis.recist.protocol import NotEvaluable, ResponseProtocol
 from analysis.recist.results import Best
 from analysis.recist.words import number
@@ -45,6 +45,7 @@ BEST_COLUMNS = (
 )
 RATE_COLUMNS = ("evaluator", "confirmation", "rate", "count", "patients", "share", "low_95", "high_95")
 IRECIST_COLUMNS = ("USUBJID", "evaluator", "VISITNUM", "date", "recist_response", "irecist_response", "rule")
+IRECIST_BEST_COLUMNS = ("USUBJID", "evaluator", "irecist_best", "date", "progression_date")
 DIFFERENCE_COLUMNS = ("USUBJID", "VISITNUM", "evaluator", "test", "stated", "computed", "row")
 
 
@@ -113,7 +114,7 @@ def respond(
     out : Path
         Gets `responses.csv`, `best_response.csv`, `rates.csv`, `adrs.csv`,
         `adtte.csv`, `departures.csv`, and, where asked for or given,
-        `irecist.csv` and `stated_differences.csv`.
+        `irecist.csv`, `irecist_best.csv` and `stated_differences.csv`.
     subjects_file : Path, optional
         Dates of the patients; without it `adtte.csv` has no rows.
     protocol : ResponseProtocol, optional
@@ -140,6 +141,7 @@ def respond(
     _write_judgement(out, judgement, protocol or ResponseProtocol())
     if irecist:
         _write(out / "irecist.csv", IRECIST_COLUMNS, _immune_rows(courses, protocol))
+        _write(out / "irecist_best.csv", IRECIST_BEST_COLUMNS, _immune_best_rows(courses, protocol))
     summary = _summary(courses, judgement)
     if inputs.rs is not None:
         differences = stated_differences(judgement.points, stated)
@@ -264,6 +266,21 @@ def _immune_rows(courses: Sequence[Course], protocol: ResponseProtocol | None) -
                 point.response,
                 point.rule,
             )
+
+
+def _immune_best_rows(
+    courses: Sequence[Course], protocol: ResponseProtocol | None
+) -> Iterable[tuple[str, ...]]:
+    for course in courses:
+        said = [(point.day, point.response) for point in follow_immune(course.reads, protocol)]
+        best, progressed = best_immune_response(said), immune_progression_day(said)
+        yield (
+            course.subject_id,
+            course.evaluator.label,
+            best.response,
+            best.day.isoformat() if best.day else "",
+            progressed.isoformat() if progressed else "",
+        )
 
 
 def _difference_row(row: StatedResponse, computed: Response) -> tuple[str, ...]:

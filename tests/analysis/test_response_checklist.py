@@ -482,6 +482,7 @@ COVERED: dict[str, dict[str, list[str]]] = {
         "date of progression": [
             f"{IRECIST}::test_progression_day[confirmed-dates-from-the-first-iUPD]",
             f"{IRECIST}::test_progression_day[no-later-scan]",
+            f"{COMMAND}::test_trial_files_become_tables",
         ],
     },
     "Readers": {

@@ -57,6 +57,8 @@ def test_trial_files_become_tables(folder):
     assert times["OS", ""]["AVAL"] == "184"
     assert times["PFS", "INVESTIGATOR"]["ADT"] == "2024-03-25"
     assert [row["irecist_response"] for row in table(folder / "out" / "irecist.csv")] == ["iPR", "iUPD"]
+    (immune,) = table(folder / "out" / "irecist_best.csv")
+    assert (immune["irecist_best"], immune["progression_date"]) == ("iPR", "2024-03-25")
     stated = table(folder / "out" / "stated_differences.csv")
     assert [(row["stated"], row["computed"], row["row"]) for row in stated] == [("SD", "PD", "rs.csv row 3")]
     assert {row["PARAMCD"] for row in table(folder / "out" / "adrs.csv")} == {"OVR", "BOR", "CBOR"}
