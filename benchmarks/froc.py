@@ -21,6 +21,7 @@ from rich.progress import track
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from benchmarks.unread import unread_places
 from imaging import dicom
 from imaging.candidates import Candidates, build_scale_space
 from imaging.classifier import MODEL_FILE, load_model
@@ -69,6 +70,7 @@ class Scan:
 
     rows: tuple[Row, ...]
     false: NDArray[np.float64]  # probabilities of false marks
+    false_read: NDArray[np.float64]  # without those of `benchmarks.unread`
     thin: bool
     reported_true: int
     reported_false: int
@@ -119,6 +121,7 @@ def screened(
     count: int,
     sizes_mm: tuple[float, float],
     seed: int,
+    unread: NDArray[np.float64],
 ) -> tuple[Scan, Volume, tuple[Nodule, ...]]:
     """Insert nodules, screen, and match marks to nodules."""
     model = load_model(model_file)
@@ -145,7 +148,7 @@ def screened(
     blur = ScannerBlur(0.55, slice_mm(volume))
     ill = replace(volume, hu=insert_nodules(volume, truth, blur, noise_hu=noise_hu, rng=rng))
     found = find_nodules(ill, model).nodules
-    return matched(volume, plain.lungs, truth, found, marks), ill, found
+    return matched(volume, plain.lungs, truth, found, marks, unread), ill, found
 
 
 def matched(
@@ -154,6 +157,7 @@ def matched(
     truth: list[InsertedNodule],
     found: tuple[Nodule, ...],
     marks: NDArray[np.float64],
+    unread: NDArray[np.float64],
 ) -> Scan:
     """Match marks to inserted nodules."""
     thin = slice_mm(volume) <= THIN_MM
@@ -190,11 +194,15 @@ def matched(
         excused[tree.query_ball_point((x, y, z), diameter / 2 + MARK_REACH_MM)] = True
     small = np.array([n.diameter_mm.value < 10 for n in found], bool)
     false = ~excused & small
+    doubtful = np.zeros(len(found), bool)
+    for x, y, z, diameter in unread:
+        doubtful[tree.query_ball_point((x, y, z), diameter / 2 + MARK_REACH_MM)] = True
     probability = np.array([n.probability for n in found])
     reported = np.array([n.reported for n in found], bool)
     return Scan(
         tuple(rows),
         np.sort(probability[false])[::-1],
+        np.sort(probability[false & ~doubtful])[::-1],
         thin,
         int((hits & reported).sum()),
         int((false & reported).sum()),
@@ -215,6 +223,10 @@ def sensitivity(scans: list[Scan], low: float, high: float, false_marks: float, 
     again = [hits[rng.integers(len(hits), size=len(hits))].mean() for _ in range(1000)]
     low_end, high_end = np.quantile(again, (0.05, 0.95))
     return f"{hits.mean():.3f} [{low_end:.3f}, {high_end:.3f}] n={len(hits)}"
+
+
+def _without_unread(scans: list[Scan]) -> list[Scan]:
+    return [replace(scan, false=scan.false_read) for scan in scans]
 
 
 def sizing(scans: list[Scan], low: float, high: float) -> str:
@@ -238,6 +250,7 @@ def report(name: str, scans: list[Scan], dense: list[tuple[int, Scan]]) -> None:
         print(f"  2-5 mm at 4, {site:9}      {sensitivity(scans, 2, 5, 4, site=site)}")
     for contrast in ("faint", "bright"):
         print(f"  2-5 mm at 4, {contrast:9}      {sensitivity(scans, 2, 5, 4, contrast=contrast)}")
+    print(f"  2-5 mm at 4, unread dots aside {sensitivity(_without_unread(scans), 2, 5, 4)}")
     for low, high in ((2, 3), (3, 5), (5, 6)):
         print(f"  diameter {low}-{high} mm           {sizing(scans, low, high)}")
     for count, scan in dense:
@@ -306,16 +319,18 @@ def main(
     crowded: dict[str, list[tuple[int, Scan]]] = {"slices up to 1.25 mm": [], "2.5 mm slices": []}
     for name, slices in track(KINDS, "scans"):
         volume, marks = load(scans, name, slices)
+        unread = unread_places(name)
         fold = FOLDS / f"{name}.npz"
         model_file = fold if fold.exists() else MODEL_FILE
         key = "slices up to 1.25 mm" if slice_mm(volume) <= THIN_MM else "2.5 mm slices"
         for replicate in range(replicates):
-            scan, ill, found = screened(volume, marks, model_file, 150, (1.5, 6.0), SEED + replicate)
+            scan, ill, found = screened(volume, marks, model_file, 150, (1.5, 6.0), SEED + replicate, unread)
             sparse[key].append(scan)
             if montages and replicate == 0:
                 montage(ill, found, scan, out / f"false_marks_{name}_{slices}.png")
         for count in DENSE if dense and name in ("lidc_0004", "lidc_0001") and slices == 1 else ():
-            crowded[key].append((count, screened(volume, marks, model_file, count, (1.5, 5.0), SEED + 99)[0]))
+            made, _, _ = screened(volume, marks, model_file, count, (1.5, 5.0), SEED + 99, unread)
+            crowded[key].append((count, made))
     for name, group in sparse.items():
         report(name, group, crowded[name])
     plot(sparse, out / "froc.png")

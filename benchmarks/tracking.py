@@ -140,7 +140,7 @@ def observe(volume: Volume, model_file: Path) -> Observed:
     """Screen one scan."""
     model = load_model(model_file)
     found = find_nodules(volume, model)
-    recall = recall_of(model, slice_mm(volume))
+    recall = recall_of(model, slice_mm(volume), found.nodules)
     return Observed(volume, found.lungs, found.nodules, found.pattern.zones, recall)
 
 

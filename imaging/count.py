@@ -1,10 +1,13 @@
 """How many nodules there are: what was found, less false marks, over the share that is found.
 
-The share depends on size and slice thickness, and was measured on lungs the model had not seen. True and
+The share depends on size and slice thickness, and on how many there are: where nodules are common, what is
+doubtful is one more of them (`imaging.prior`). It was measured on lungs the model had not seen. True and
 false marks are Poisson counts; the share itself differs between scans, the more so the smaller it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,29 +23,51 @@ RECALL_UNCERTAINTY = 0.15  # relative, of the share found, between scanners wher
 UNSURE_SPREAD = 0.35  # ... and added for what is missed: half of it where half is
 
 
+@dataclass(frozen=True, slots=True)
 class Recall:
     """The share of nodules found at the operating point, by diameter.
 
-    Parameters
+    Attributes
     ----------
-    edges_mm : sequence of (low, high)
-        Ranges of diameter, ascending.
-    shares : sequence of float
-        Measured on simulated nodules in lungs the model had not seen.
+    middles_mm : tuple of float
+        Diameters, ascending.
+    shares : tuple of float
+        Found of each, measured on simulated nodules in lungs the model had not seen.
     false_marks : float
         A scan, at the same operating point.
     """
 
-    def __init__(
-        self, edges_mm: Sequence[Sequence[float]], shares: Sequence[float], false_marks: float
-    ) -> None:
-        self.middles_mm = [(low + high) / 2 for low, high in edges_mm]
-        self.shares = [max(share, LEAST_RECALL) for share in shares]
-        self.false_marks = false_marks
+    middles_mm: tuple[float, ...]
+    shares: tuple[float, ...]
+    false_marks: float
 
     def at(self, diameter_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the share found at each diameter; beyond the ends as at the ends."""
-        return np.interp(diameter_mm, self.middles_mm, self.shares)
+        return np.interp(diameter_mm, self.middles_mm, np.maximum(self.shares, LEAST_RECALL))
+
+    @classmethod
+    def among(cls, card: Mapping[str, Any], slices: str, found: int) -> "Recall":
+        """Return the recall in a scan in which so many nodules were reported.
+
+        Parameters
+        ----------
+        card : mapping
+            The model's card: `recall` by slices, a row for each number of nodules that were there.
+        slices : str
+            "thin" or "thick".
+        found : int
+            Reported in this scan; beyond the numbers measured as at their ends.
+        """
+        measured = card["recall"][slices]
+        clean = float(card["false_marks_a_scan"])
+        # By logarithm: ten more are much to ten, and little to a thousand.
+        reported = np.log1p([row["reported"] for row in measured])
+        by_size = np.array([row["shares"] for row in measured]).T
+        shares = [float(np.interp(np.log1p(found), reported, size)) for size in by_size]
+        false = [clean, *(row["false_marks"] for row in measured)]
+        false_marks = float(np.interp(np.log1p(found), [np.log1p(clean), *reported], false))
+        middles = [(low + high) / 2 for low, high in card["recall_diameters_mm"]]
+        return cls(tuple(middles), tuple(shares), false_marks)
 
 
 def estimate_count(weights: NDArray[np.float64], false_marks: float) -> Estimate:

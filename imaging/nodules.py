@@ -58,7 +58,7 @@ def measure_nodules(
     first = np.arange(len(scored.probability)) < LEAST_ROWS
     kept = scored[first | (scored.probability >= LEAST_PROBABILITY)]
     fits = _fit(space, kept, resolution)
-    in_lesion = lungs.sample(lesions.labels != 0, kept.candidates.index + space.start, order=0) > 0.5
+    in_lesion = lungs.sample(lesions.labels > 0, kept.candidates.index + space.start, order=0) > 0.5
     alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
     roundness = 1.0 / (kept.column("half_radius_anisotropy") * kept.column("half_radius_flatness"))
     rows = np.flatnonzero(alone).tolist()

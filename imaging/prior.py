@@ -4,6 +4,11 @@ A classifier answers for the mix of examples it learnt from. The mix of a scan i
 answers themselves, and they are corrected for it, by expectation maximisation (Saerens 2002,
 Neural Comput 14:21). In a clean lung this takes doubtful marks away; in profuse disease, where most of what
 looks doubtful is one more nodule, it keeps them.
+
+A lung with a single nodule gives no mix to estimate: left to itself the estimate sinks to nothing, and
+takes that nodule along. But nobody's lungs are that clean: in 1,018 chests of LIDC-IDRI, 7,371 places were
+marked as nodules by one reader of four at least (Armato 2011, Med Phys 38:915). A scan is not taken to
+hold fewer.
 """
 
 import numpy as np
@@ -13,7 +18,8 @@ __all__ = ["adapt"]
 
 ROUNDS = 200
 CLOSE = 1e-7
-LEAST_SHARE, MOST_SHARE = 1e-4, 0.95
+ORDINARY = 7371 / 1018  # nodules in a chest, ill or not
+MOST_SHARE = 0.95
 
 
 def adapt(probability: NDArray[np.float64], learnt_share: float) -> NDArray[np.float64]:
@@ -32,12 +38,13 @@ def adapt(probability: NDArray[np.float64], learnt_share: float) -> NDArray[np.f
         In the same order: the correction is monotone.
     """
     share = learnt_share
+    least = min(ORDINARY / max(probability.size, 1), learnt_share)
     adapted = probability
     for _ in range(ROUNDS):
         nodule = probability * share / learnt_share
         other = (1 - probability) * (1 - share) / (1 - learnt_share)
         adapted = nodule / (nodule + other)
-        estimate = float(np.clip(adapted.mean(), LEAST_SHARE, MOST_SHARE)) if adapted.size else share
+        estimate = float(np.clip(adapted.mean(), least, MOST_SHARE)) if adapted.size else share
         if abs(estimate - share) < CLOSE:
             break
         share = estimate

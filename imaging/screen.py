@@ -1,6 +1,7 @@
 """The screening of one study, on one page."""
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -44,11 +45,10 @@ class Findings:
     pattern: Pattern
 
 
-def recall_of(model: Model, slice_mm: float) -> Recall:
-    """Return the model's measured recall for slices as thick as these."""
-    card = model.card
-    shares = card["recall"]["thin" if slice_mm < THIN_MM else "thick"]
-    return Recall(card["recall_diameters_mm"], shares, float(card["false_marks_a_scan"]))
+def recall_of(model: Model, slice_mm: float, nodules: Sequence[Nodule]) -> Recall:
+    """Return the model's measured recall for slices as thick as these, in a scan with so many reported."""
+    found = sum(n.reported for n in nodules)
+    return Recall.among(model.card, "thin" if slice_mm < THIN_MM else "thick", found)
 
 
 def find_nodules(volume: Volume, model: Model) -> Findings:
@@ -73,7 +73,7 @@ def find_nodules(volume: Volume, model: Model) -> Findings:
     pattern = describe_pattern(
         nodules,
         lungs,
-        recall_of(model, slice_mm(volume)),
+        recall_of(model, slice_mm(volume), nodules),
         measure_texture(space, lungs, vessel_mm, noise_hu),
         describe_arrangement(nodules, volume, lungs, vessel_mm),
         lesions.consolidation_ml,

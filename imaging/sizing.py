@@ -28,6 +28,8 @@ MIN_RADIUS_MM, MAX_RADIUS_MM = 0.4, 9.0
 ITERATIONS = 14
 SUBSLICES = 3
 START_SPREAD = (0.5, 0.5, 0.5, 0.3)  # how far centre (mm) and log radius stray from where the rays put them
+FARTHEST_MM = 0.8  # a centre that strays more has gone over to something else: it is fitted again ...
+TIED_SPREAD = (0.05, 0.05, 0.05, 0.3)  # ... tied to where it was found
 ROBUST = 2.5  # residuals beyond this many spreads lose weight (Huber 1964)
 PARAMETERS = 6  # plane, row, column (mm), log radius, contrast, background
 CORRELATED_VOXELS = 4.0  # neighbours share noise: a fit has fewer independent voxels than voxels
@@ -146,7 +148,7 @@ def _normal_equations(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _fit(image, start, x, spacing_mm, sigma, thickness, noise_hu, prior_hu, prior_spread, result):  # type: ignore[no-untyped-def]
+def _fit(image, start, x, spacing_mm, sigma, thickness, noise_hu, prior_hu, prior_spread, stray, result):  # type: ignore[no-untyped-def]
     """Fit one ball by damped Gauss-Newton steps; write the standard error of log radius and the misfit."""
     matrix, vector = np.empty((PARAMETERS, PARAMETERS)), np.empty(PARAMETERS)
     spread = max(noise_hu, 0.04 * abs(x[4]))
@@ -161,15 +163,15 @@ def _fit(image, start, x, spacing_mm, sigma, thickness, noise_hu, prior_hu, prio
         off = (x[4] + x[5] - prior_hu) / prior_spread
         cost += 0.5 * CORRELATED_VOXELS * off * off
         for a in range(4):
-            far = (x[a] - first[a]) / START_SPREAD[a]
+            far = (x[a] - first[a]) / stray[a]
             cost += 0.5 * CORRELATED_VOXELS * far * far
         if cost < lowest:
             lowest = cost
             best[:] = x
             damping = max(damping * 0.3, 1e-6)
             for a in range(4):
-                vector[a] -= CORRELATED_VOXELS * (x[a] - first[a]) / START_SPREAD[a] ** 2
-                matrix[a, a] += CORRELATED_VOXELS / START_SPREAD[a] ** 2
+                vector[a] -= CORRELATED_VOXELS * (x[a] - first[a]) / stray[a] ** 2
+                matrix[a, a] += CORRELATED_VOXELS / stray[a] ** 2
             for a in (4, 5):
                 vector[a] -= CORRELATED_VOXELS * off / prior_spread
                 for b in (4, 5):
@@ -205,6 +207,7 @@ def _fit(image, start, x, spacing_mm, sigma, thickness, noise_hu, prior_hu, prio
 @njit(nogil=True, cache=True)
 def _fit_all(image, places, radii, spacing_mm, sigma, thickness, noise_hu, out, begin, end):  # type: ignore[no-untyped-def]
     result = np.empty(4)
+    scan = (spacing_mm, sigma, thickness, noise_hu)
     for n in range(begin, end):
         start = places[n] * spacing_mm
         x = np.empty(PARAMETERS)
@@ -214,10 +217,14 @@ def _fit_all(image, places, radii, spacing_mm, sigma, thickness, noise_hu, out, 
         x[5] = -850.0
         x[4] = 100.0 if np.isnan(image[p, r, c]) else max(float(image[p, r, c]) - x[5], 100.0)
         first = x.copy()
-        _fit(image, start, x, spacing_mm, sigma, thickness, noise_hu, SOLID_HU, SOLID_SPREAD_HU, result)
-        if x[4] + x[5] < SOLID_HU - CONTRADICTION * SOLID_SPREAD_HU:
+        for stray in (START_SPREAD, TIED_SPREAD):
             x[:] = first
-            _fit(image, start, x, spacing_mm, sigma, thickness, noise_hu, SOLID_HU, FREE_SPREAD_HU, result)
+            _fit(image, start, x, *scan, SOLID_HU, SOLID_SPREAD_HU, stray, result)
+            if x[4] + x[5] < SOLID_HU - CONTRADICTION * SOLID_SPREAD_HU:
+                x[:] = first
+                _fit(image, start, x, *scan, SOLID_HU, FREE_SPREAD_HU, stray, result)
+            if np.sqrt(((x[:3] - start) ** 2).sum()) <= FARTHEST_MM:
+                break
         out[n, :PARAMETERS] = x
         out[n, PARAMETERS] = result[2]
         out[n, PARAMETERS + 1] = result[3]

@@ -5,6 +5,7 @@ A finding keeps what was measured and its interval, so no pixel and no protocol 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from imaging.rules import CRITERIA, EXCLUSIONS, Rule, compare
 from imaging.verdict import label_of
@@ -16,6 +17,7 @@ __all__ = ["FACTORS", "ThresholdRow", "tabulate", "varied"]
 FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)
 RULES: tuple[Rule, ...] = (*CRITERIA, *EXCLUSIONS)
 THRESHOLDS = tuple(dict.fromkeys(rule.threshold for rule in RULES))
+MOST = {"share": 1.0, "ratio": 1.0, "of lung": 1.0, "of 6 zones": 6.0}  # by unit: no measurement goes beyond
 
 Labels = tuple[VerdictLabel, ...]
 
@@ -29,7 +31,7 @@ class ThresholdRow:
     name : str
         As the protocol calls it.
     values : tuple of float
-        The threshold times each of `FACTORS`.
+        The threshold times each of `FACTORS`, at most what can be measured.
     miliary, indeterminate : tuple of int
         Studies, in the same order.
     """
@@ -65,9 +67,13 @@ def _moved(
     """Return the findings, those of one threshold judged again with it moved."""
     of = {rule.name: rule for rule in rules if rule.threshold == threshold}
     return [
-        replace(f, holds=compare(of[f.name], f.value, factor * f.threshold, pattern)) if f.name in of else f
+        replace(f, holds=compare(of[f.name], f.value, _times(f, factor), pattern)) if f.name in of else f
         for f in findings
     ]
+
+
+def _times(finding: Finding, factor: float) -> float:
+    return min(factor * finding.threshold, MOST.get(finding.unit, inf))
 
 
 def tabulate(labels: Sequence[Labels], examples: Sequence[Finding]) -> list[ThresholdRow]:
@@ -92,7 +98,7 @@ def tabulate(labels: Sequence[Labels], examples: Sequence[Finding]) -> list[Thre
             ThresholdRow(
                 threshold,
                 known[names[0]].unit,
-                tuple(factor * known[names[0]].threshold for factor in FACTORS),
+                tuple(_times(known[names[0]], factor) for factor in FACTORS),
                 tuple(column.count(VerdictLabel.MIPC) for column in columns),
                 tuple(column.count(VerdictLabel.INDETERMINATE) for column in columns),
             )

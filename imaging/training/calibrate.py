@@ -6,7 +6,7 @@ shipped model, where the count of nodules takes it from.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +26,6 @@ __all__ = ["calibrate"]
 FOLDS = Path("benchmarks/folds")
 OPERATING_PROBABILITY = 0.5  # more likely a nodule than not, in this scan
 TEST_SEED = 10_000
-TESTS = 2
 ILL = Recipe(
     nodules=150,
     diameter_mm=(1.5, 6.0),
@@ -35,7 +34,8 @@ ILL = Recipe(
     augment=False,
     random_sites_only=True,
 )
-CLEAN = Recipe(nodules=0, augment=False, random_sites_only=True)
+TESTS = {30: 2, 150: 2, 900: 1}  # nodules in a scan, and such scans of each lung
+CLEAN = replace(ILL, nodules=0)
 SIZES_MM = ((1.5, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0), (5.0, 6.0))
 FROC_POINTS = ((2, 5, 4), (3, 5, 4), (3, 5, 8), (2, 3, 8))  # from mm, to mm, false marks a scan
 HIT_MM = 1.5
@@ -71,10 +71,18 @@ def _sensitivity(marks: list[Marks], low_mm: float, high_mm: float, false_marks:
     return float((found > threshold).mean())
 
 
-def _recall(marks: list[Marks]) -> list[float]:
+def _recall(marks: list[Marks]) -> dict[str, Any]:
+    """Return the share found by diameter, and how many marks such scans have."""
     found = np.concatenate([m.found for m in marks]) >= OPERATING_PROBABILITY
     diameter = np.concatenate([m.diameter_mm for m in marks])
-    return [round(float(found[(diameter >= a) & (diameter < b)].mean()), 3) for a, b in SIZES_MM]
+    shares = [round(float(found[(diameter >= a) & (diameter < b)].mean()), 3) for a, b in SIZES_MM]
+    false = np.mean([(m.false >= OPERATING_PROBABILITY).sum() for m in marks])
+    return {
+        "nodules": round(len(diameter) / len(marks)),
+        "reported": round(float(found.sum() / len(marks) + false), 1),
+        "false_marks": round(float(false), 1),
+        "shares": shares,
+    }
 
 
 def calibrate(scans: Path, model: Path, folds: Path, *, workers: int, console: Console) -> dict[str, Any]:
@@ -85,33 +93,36 @@ def calibrate(scans: Path, model: Path, folds: Path, *, workers: int, console: C
     dict
         The shipped model's card.
     """
-    ill: dict[str, list[Marks]] = {"thin": [], "thick": []}
+    ill: dict[str, dict[int, list[Marks]]] = {slices: {n: [] for n in TESTS} for slices in ("thin", "thick")}
     clean: list[Marks] = []
     for left_out in SCANS_AND_PATIENTS:
         fold = load_model(folds / f"{left_out}.npz")
         kinds = [kind for kind in KINDS if kind[0] == left_out]
-        tasks = [Task(scan, k, TEST_SEED + n, ILL) for scan, k in kinds for n in range(TESTS)]
+        tasks = [
+            Task(scan, k, TEST_SEED + n, replace(ILL, nodules=nodules))
+            for scan, k in kinds
+            for nodules, times in TESTS.items()
+            for n in range(times)
+        ]
         tasks += [Task(scan, k, TEST_SEED, CLEAN) for scan, k in kinds]
         for made in make_all(tasks, scans, (fold.sieve, fold.gate), workers, console):
             marks = _mark(fold, made.example)
-            thin = left_out in THIN_SCANS and made.task.slices == 1
-            (clean if made.task.recipe is CLEAN else ill["thin" if thin else "thick"]).append(marks)
+            slices = "thin" if left_out in THIN_SCANS and made.task.slices == 1 else "thick"
+            nodules = made.task.recipe.nodules
+            (ill[slices][nodules] if nodules else clean).append(marks)
     measured = {
         "operating_probability": OPERATING_PROBABILITY,
         "false_marks_a_scan": round(
             float(np.mean([(m.false >= OPERATING_PROBABILITY).sum() for m in clean])), 2
         ),
-        "false_marks_a_scan_with_150_nodules": {
-            name: round(float(np.mean([(m.false >= OPERATING_PROBABILITY).sum() for m in marks])), 2)
-            for name, marks in ill.items()
-        },
         "recall_diameters_mm": [list(size) for size in SIZES_MM],
-        "recall": {name: _recall(marks) for name, marks in ill.items()},
+        "recall": {slices: [_recall(marks) for marks in rows.values()] for slices, rows in ill.items()},
         "cross_validated_by_patient": {
-            name: {
-                f"{a:g}-{b:g} mm at {n}": round(_sensitivity(marks, a, b, n), 3) for a, b, n in FROC_POINTS
+            slices: {
+                f"{a:g}-{b:g} mm at {n}": round(_sensitivity(rows[150], a, b, n), 3)
+                for a, b, n in FROC_POINTS
             }
-            for name, marks in ill.items()
+            for slices, rows in ill.items()
         },
     }
     for file in (model, *sorted(folds.glob("*.npz"))):

@@ -13,8 +13,8 @@ from imaging.suggestion import Reading, least_new, suggest
 from records.model import Estimate, Side, Zone, ZoneSummary
 from tests.records.examples import nodule
 
-PERFECT = Recall([(0.0, 5.0), (5.0, 10.0)], [1.0, 1.0], 0.0)
-HALF = Recall([(0.0, 5.0), (5.0, 10.0)], [0.5, 0.5], 0.0)
+PERFECT = Recall((2.5, 7.5), (1.0, 1.0), 0.0)
+HALF = Recall((2.5, 7.5), (0.5, 0.5), 0.0)
 ZONES = tuple(ZoneSummary(side, zone, 700.0, 0.0) for side in Side for zone in Zone)
 PLACE = (-70.0, 10.0, 150.0)
 
@@ -119,7 +119,7 @@ def test_the_zones_add_up_and_the_others_are_empty():
 
 
 def test_the_count_is_corrected_as_the_pattern_corrects_it():
-    recall = Recall([(0.0, 5.0), (5.0, 10.0)], [0.75, 0.75], 6.0)
+    recall = Recall((2.5, 7.5), (0.75, 0.75), 6.0)
     both = whole([trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(90)], (recall, recall))[0]
     assert both.baseline.count.value == pytest.approx(
         (90 - 6) / 0.75

@@ -63,9 +63,9 @@ def test_the_shipped_model_is_small_and_holds_only_arrays():
 def test_the_card_says_what_was_learnt_from_and_how_well():
     card = load_model().card
     assert not any("ricord" in scan for scan in card["training_scans"])
-    for shares in card["recall"].values():
-        assert len(shares) == len(card["recall_diameters_mm"])
-        assert all(0 <= share <= 1 for share in shares)
+    for row in (row for rows in card["recall"].values() for row in rows):
+        assert len(row["shares"]) == len(card["recall_diameters_mm"])
+        assert all(0 <= share <= 1 for share in row["shares"])
     assert 0 < load_model().operating_probability < 1
 
 

@@ -9,7 +9,7 @@ from imaging.pattern import describe_pattern, share_at_most
 from imaging.texture import Texture
 from records.model import Attenuation, Estimate, Nodule, Pattern, Side, Zone
 
-PERFECT = Recall([(1.0, 2.0), (2.0, 8.0)], [1.0, 1.0], 0.0)
+PERFECT = Recall((1.5, 5.0), (1.0, 1.0), 0.0)
 
 
 def lungs() -> Lungs:
@@ -77,20 +77,20 @@ def test_what_is_not_reported_does_not_count():
 
 
 def test_the_count_makes_up_for_what_is_missed():
-    half = Recall([(1.0, 2.0), (2.0, 8.0)], [0.5, 0.5], 0.0)
+    half = Recall((1.5, 5.0), (0.5, 0.5), 0.0)
     count = described(everywhere(10), half).nodule_count
     assert count.value == pytest.approx(120)
     assert count.low < 120 < count.high
 
 
 def test_false_marks_are_taken_off_the_count():
-    noisy = Recall([(1.0, 2.0), (2.0, 8.0)], [1.0, 1.0], 4.0)
+    noisy = Recall((1.5, 5.0), (1.0, 1.0), 4.0)
     assert described([nodule()] * 4, noisy).nodule_count.value == 0.0
     assert described(everywhere(10), noisy).nodule_count.value == pytest.approx(56)
 
 
 def test_the_zones_add_up_to_the_count():
-    noisy = Recall([(1.0, 2.0), (2.0, 8.0)], [0.4, 0.8], 4.0)
+    noisy = Recall((1.5, 5.0), (0.4, 0.8), 4.0)
     pattern = described([*everywhere(2), *[nodule(diameter_mm=1.2)] * 5], noisy)
     assert sum(z.nodule_count for z in pattern.zones) == pytest.approx(pattern.nodule_count.value)
     assert pattern.count_right + pattern.count_left == pytest.approx(pattern.nodule_count.value)

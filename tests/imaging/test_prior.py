@@ -32,6 +32,16 @@ def test_in_a_clean_scan_doubtful_marks_go_and_in_a_full_one_they_stay():
     assert (adapt(common, LEARNT_SHARE) >= 0.5).sum() > (common >= 0.5).sum()
 
 
+def test_a_single_nodule_in_a_clean_lung_is_not_argued_away():
+    # 1,500 candidates, no doubt about any but one, for which the evidence is a thousand to one.
+    odds = np.full(1500, 1e-4)
+    odds[0] = 1000 * LEARNT_SHARE / (1 - LEARNT_SHARE)
+    adapted = adapt(odds / (1 + odds), LEARNT_SHARE)
+    # Bayes by hand: seven in 1,500 beforehand, times a thousand.
+    assert adapted[0] == pytest.approx(1 / (1 + (1500 / 7.24 - 1) / 1000), abs=0.01)
+    assert adapted[1:].max() < 1e-4
+
+
 @given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=50))
 def test_the_order_never_changes(probabilities):
     probability = np.array(probabilities)

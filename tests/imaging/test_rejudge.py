@@ -147,5 +147,9 @@ def test_moving_a_threshold_counts_who_would_change():
     # 90 (70 to 120) nodules: profuse by 25, 37.5, 50 and 62.5, and astride 75.
     assert profuse.miliary == (2, 2, 2, 2, 1)
     assert profuse.indeterminate == (0, 0, 0, 0, 1)
+    # Nothing measures more than six zones of six, or an evenness above one.
+    beyond = {row.name: max(row.values) for row in rows}
+    assert beyond["diffuse_least_zones"] == 6.0
+    assert beyond["diffuse_least_evenness"] == 1.0
     unmoved = FACTORS.index(1.0)
     assert {row.miliary[unmoved] for row in rows} == {2}

@@ -87,3 +87,24 @@ def test_what_is_taken_out_says_nothing_of_the_ball():
     # Without the wall the half that is left gives the size; with it the fit is drawn into the wall.
     assert sizes[1] == pytest.approx(4.0, abs=0.2)
     assert abs(sizes[0] - 4.0) > abs(sizes[1] - 4.0)
+
+
+@pytest.mark.parametrize("vessel_mm", [4.0, 6.0, 8.0])
+@pytest.mark.parametrize("ball_mm", [2.5, 3.0, 3.5])
+def test_a_ball_at_a_vessel_is_not_left_for_the_vessel(ball_mm, vessel_mm):
+    spacing_mm, fine = np.array([1.25, 0.75, 0.75]), 0.125
+    counts = np.rint(spacing_mm / fine).astype(int)
+    shape = [n | 1 for n in np.ceil(18 / spacing_mm).astype(int).tolist()]
+    axes = [(np.arange(n * k) + 0.5) * fine - n * k * fine / 2 for n, k in zip(shape, counts, strict=True)]
+    p, r, c = np.meshgrid(*axes, indexing="ij", sparse=True)
+    beside = (ball_mm + vessel_mm) / 2 - 0.5  # half a millimetre inside
+    vessel = (r - beside) ** 2 + c**2 + 0 * p <= (vessel_mm / 2) ** 2
+    body = (p**2 + r**2 + c**2 <= (ball_mm / 2) ** 2) | vessel
+    seen = ndimage.gaussian_filter(body.astype(np.float32), 0.6 / fine)
+    blocks = seen.reshape(*(x for n, k in zip(shape, counts, strict=True) for x in (n, k)))
+    share = blocks.mean(axis=1)[:, :, counts[1] // 2, :, counts[2] // 2]
+    centre = np.array([[n // 2 for n in shape]], float)
+    image = (-860 + 880 * share).astype(np.float32)
+    fit = fit_balls(image, centre, np.array([ball_mm / 2]), tuple(spacing_mm), Resolution(0.6, 1.25), 15.0)
+    off_mm = np.linalg.norm((fit.index - centre) * spacing_mm)
+    assert off_mm < 1.5  # or its mark would be no hit; a free fit slides 2 mm into the vessel
