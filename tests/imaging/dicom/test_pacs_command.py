@@ -26,6 +26,10 @@ port = {DICOM_PORT}
 ae_title = "ORTHANC"
 timeout_seconds = 20
 
+[nodes.gone]
+kind = "dicomweb"
+url = "http://127.0.0.1:4000"
+
 [nodes.web]
 kind = "dicomweb"
 url = "http://127.0.0.1:{WEB_PORT}/dicom-web"
@@ -64,7 +68,7 @@ def test_an_archive_is_checked(filled):
     assert run(filled, "pacs", "check", "hospital")[:2] == (0, "hospital answers.\n")
     status, _, errors = run(filled, "pacs", "check", "clinic")
     assert status == 1
-    assert "no node is called 'clinic'; the file has: hospital, web" in errors
+    assert "no node is called 'clinic'; the file has: gone, hospital, web" in errors
 
 
 def test_studies_are_listed_for_people_and_programs(filled):
@@ -102,10 +106,15 @@ def test_screening_fetches_and_sends_back_in_one_go(filled, tmp_path):
     """Screen chests whose lungs are none, so that the results are reports with a reason."""
     command = [
         "screen", "pacs:hospital", "--registry", filled / "patients.csv", "--out", tmp_path,
-        "--push", "hospital", "--workers", "1", "--json",
+        "--workers", "1", "--json", "--push",
     ]  # fmt: skip
+    status, _, errors = run(filled, *command, "gone")
+    assert status == 1
+    assert "mipc: gone cannot be reached at http://127.0.0.1:4000, or ended the connection" in errors
+    command.append("hospital")
     status, output, errors = run(filled, *command)
     assert status == 0, errors
+    assert "2 of 2 studies are in the store already" in errors  # only the sending was left to do
     summary = json.loads(output)
     assert summary["studies"] == 2
     assert set(summary["reasons"]) <= {"lungs_not_found", "lungs_incomplete", "lungs_implausible"}, summary
