@@ -17,9 +17,9 @@ __all__ = ["Reading", "Suggestion", "suggest"]
 
 # An increase of a fifth in diameter is one of 73 % in volume (RECIST 1.1, 4.3.4 on unequivocal progression).
 UNEQUIVOCAL_INCREASE = 1.2**3 - 1
-# Marks on nothing that a pair of scans shows as new: one in six simulated pairs (none in the four without
+# Marks on nothing that a pair of scans shows as new: three in six simulated pairs (none in the three without
 # change), with half an event more for their being so few (Jeffreys 1946); docs/tracking.md.
-NEW_BY_CHANCE = (1 + 0.5) / 6
+NEW_BY_CHANCE = (3 + 0.5) / 6
 CHANCE = 0.01  # so many new marks are seen by chance in at most one pair in a hundred
 
 
@@ -43,7 +43,7 @@ def least_new() -> int:
     """Return how many new nodules are more than chance.
 
     >>> least_new()
-    3
+    4
     """
     count = 1
     while stats.poisson.sf(count - 1, NEW_BY_CHANCE) > CHANCE:
