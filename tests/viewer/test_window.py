@@ -205,6 +205,41 @@ def test_the_keys_of_napari_do_not_touch_the_scan(room, hands):
     assert room.window.isActiveWindow()
 
 
+def test_in_the_light_theme_the_images_stay_on_black_and_words_are_legible(room, hands):
+    """White around a CT blinds the reader and hides what is written there; the form takes the theme."""
+    from qtpy.QtGui import QColor
+
+    from viewer.window.fields import COLOURS
+
+    dark = room.viewer.theme
+    try:
+        room.viewer.theme = "light"
+        for view in room.images.views:
+            corner = hands.picture(view)[60:70, 10:20]
+            assert corner.max() == 0
+        form = room.form.grab().toImage()
+        paper = QColor(form.pixel(form.width() // 2, form.height() - 40)).lightness()
+        assert paper > 150
+    finally:
+        room.viewer.theme = dark
+    hands.settle()
+    for colour in COLOURS.values():
+        for ground in ("#262930", "#ffffff"):  # napari's themes
+            assert contrast(QColor(colour), QColor(ground)) > 3.0
+
+
+def contrast(one, other) -> float:
+    """Return the contrast ratio of WCAG 2.1, 1.4.3; large or short words need 3 to 1."""
+
+    def luminance(colour):
+        parts = (colour.redF(), colour.greenF(), colour.blueF())
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
 def test_a_double_click_is_two_clicks_and_does_not_zoom(room, hands):
     from qtpy.QtCore import QPoint, Qt
     from qtpy.QtTest import QTest

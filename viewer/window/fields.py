@@ -7,12 +7,15 @@ from qtpy.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QWidget
 
 from viewer.questions import Choice
+from viewer.reading import Fault
 
-__all__ = ["ChoiceField", "CycleField", "Field", "LineField", "TextField"]
+__all__ = ["COLOURS", "ChoiceField", "CycleField", "Field", "LineField", "TextField"]
 
 CHOSEN = "background:#2f6fd0; color:white; border-radius:4px; padding:2px 6px;"
 OPEN = "background:rgba(128,128,128,60); border-radius:4px; padding:2px 6px;"
 FOCUS = "#ff9f0a"
+# Between black and white, so that they are legible on napari's dark and light theme: over 3 to 1 on both.
+COLOURS = {Fault.MISSING: "#8c8c8c", Fault.INVALID: "#e5484d", Fault.INCONSISTENT: "#c98200"}
 
 
 class Field(QWidget):

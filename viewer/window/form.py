@@ -13,12 +13,11 @@ from viewer.pack import ShownRead
 from viewer.questions import BASELINE, GRADES, ZONES, Kind, Question, zone_name
 from viewer.reading import Fault, Form, Problem
 from viewer.session import Mode, Session
-from viewer.window.fields import ChoiceField, Field, LineField, TextField
+from viewer.window.fields import COLOURS, ChoiceField, Field, LineField, TextField
 from viewer.window.lesions import LesionPanel
 
 __all__ = ["FormPanel"]
 
-COLOURS = {Fault.MISSING: "#9a9a9a", Fault.INVALID: "#ff6b5e", Fault.INCONSISTENT: "#ffb340"}
 WIDTH_PX = 400
 LABELS = {
     VerdictLabel.MIPC: "MIPC",

@@ -25,9 +25,9 @@ from viewer.lesions import (
     with_measurement,
     with_status,
 )
-from viewer.reading import Fault, Form, Problem
+from viewer.reading import Form, Problem
 from viewer.session import Session
-from viewer.window.fields import CycleField, Field, LineField
+from viewer.window.fields import COLOURS, CycleField, Field, LineField
 
 __all__ = ["LesionPanel"]
 
@@ -43,7 +43,6 @@ TARGET_KINDS = (
 )
 NON_TARGET_KINDS = (LesionKind.MILIARY, *(kind for kind in LesionKind if kind is not LesionKind.MILIARY))
 NEW_KINDS = (*TARGET_KINDS, *(kind for kind in NON_TARGET_KINDS if kind not in TARGET_KINDS))
-COLOURS = {Fault.MISSING: "#9a9a9a", Fault.INVALID: "#ff6b5e", Fault.INCONSISTENT: "#ffb340"}
 
 
 class LesionPanel(QWidget):

@@ -80,6 +80,7 @@ class PlaneView(QObject):
         self._cross_follows.setSingleShot(True)
         self._cross_follows.timeout.connect(self._redraw)
         qt.dims.setVisible(False)
+        model.canvas.background_color_override = "black"  # around a CT, in the light theme too
         for keys in (
             self.canvas._vispy_canvas.events.key_press,
             self.canvas._vispy_canvas.events.key_release,

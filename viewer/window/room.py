@@ -20,10 +20,11 @@ from viewer.linking import link_by_alignment
 from viewer.measure import Ruler, ruler_of
 from viewer.occupancy import Occupancy
 from viewer.pack import PackError, images_of
-from viewer.reading import Form, Mark, can_sign
+from viewer.reading import Fault, Form, Mark, can_sign
 from viewer.session import Mode, Session
 from viewer.window.aligning import Aligner
 from viewer.window.dialogs import HelpPage, SignPanel
+from viewer.window.fields import COLOURS
 from viewer.window.form import FormPanel
 from viewer.window.image_actions import ImageActions
 from viewer.window.images import Images, Tool
@@ -91,7 +92,7 @@ class Room(ImageActions):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.form)
         self.message.setWordWrap(True)
-        self.message.setStyleSheet("color:#ffb340; padding:6px;")
+        self.message.setStyleSheet(f"color:{COLOURS[Fault.INCONSISTENT]}; padding:6px;")
         self.message.setFixedWidth(self.form.width())
         layout.addWidget(self.message)
         add = self.viewer.window.add_dock_widget
