@@ -122,7 +122,8 @@ def test_an_empty_scan_is_negative_and_says_so():
         pytest.param(3.0, exactly(400.0), MIPC, id="three-millimetres-may-be-positive"),
         pytest.param(3.1, exactly(400.0), UNSURE, id="thicker-is-never-confidently-positive"),
         pytest.param(5.0, Estimate(30.0, 20.0, 45.0), UNSURE, id="nor-negative-when-there-is-something"),
-        pytest.param(5.0, Estimate(0.0, 0.0, 8.0), NOT, id="an-empty-thick-scan-is-negative"),
+        pytest.param(3.0, Estimate(0.0, 0.0, 8.0), NOT, id="an-empty-scan-at-the-limit-is-negative"),
+        pytest.param(3.1, Estimate(0.0, 0.0, 8.0), UNSURE, id="an-empty-scan-past-it-proves-nothing"),
     ],
 )
 def test_thick_slices_answer_with_care(slice_mm, count, label):
