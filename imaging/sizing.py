@@ -28,7 +28,9 @@ MIN_RADIUS_MM, MAX_RADIUS_MM = 0.4, 9.0
 ITERATIONS = 14
 SUBSLICES = 3
 START_SPREAD = (0.5, 0.5, 0.5, 0.3)  # how far centre (mm) and log radius stray from where the rays put them
-FARTHEST_MM = 0.8  # a centre that strays more has gone over to something else: it is fitted again ...
+FARTHEST_MM = (
+    0.8  # a centre that strays more, and half the radius, is on something else: it is fitted again ...
+)
 TIED_SPREAD = (0.05, 0.05, 0.05, 0.3)  # ... tied to where it was found
 ROBUST = 2.5  # residuals beyond this many spreads lose weight (Huber 1964)
 PARAMETERS = 6  # plane, row, column (mm), log radius, contrast, background
@@ -223,7 +225,7 @@ def _fit_all(image, places, radii, spacing_mm, sigma, thickness, noise_hu, out, 
             if x[4] + x[5] < SOLID_HU - CONTRADICTION * SOLID_SPREAD_HU:
                 x[:] = first
                 _fit(image, start, x, *scan, SOLID_HU, FREE_SPREAD_HU, stray, result)
-            if np.sqrt(((x[:3] - start) ** 2).sum()) <= FARTHEST_MM:
+            if np.sqrt(((x[:3] - start) ** 2).sum()) <= max(FARTHEST_MM, 0.5 * exp(x[3])):
                 break
         out[n, :PARAMETERS] = x
         out[n, PARAMETERS] = result[2]

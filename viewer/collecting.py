@@ -1,7 +1,7 @@
 """Signed reads in: every pack checked, merged, and given its true names back."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -115,15 +115,19 @@ class Collection:
         """Return the label of each patient's baseline: agreed or adjudicated, never averaged."""
         return tuple(_final_labels(self.key, self.reads))
 
-    def recist_reads(self, accepted: Mapping[str, str] | None = None) -> tuple[Read, ...]:
+    def recist_reads(
+        self, accepted: Mapping[str, str] | None = None, adjudicated: Container[str] = ()
+    ) -> tuple[Read, ...]:
         """Return what the RECIST engine takes, patients and dates by their true names.
 
         Parameters
         ----------
         accepted : mapping of str to str, optional
             By patient, the reader whose measurements stand.
+        adjudicated : container of str, optional
+            The patients of whom an adjudicator chose that reader.
         """
-        return tuple(_recist_reads(self, accepted or {})) if self.asks_recist else ()
+        return tuple(_recist_reads(self, accepted or {}, adjudicated)) if self.asks_recist else ()
 
 
 def verify_pack(folder: Path, known: tuple[Head, ...] = ()) -> Check:
@@ -292,7 +296,9 @@ def _final_labels(key: StudyKey, reads: Sequence[SignedRead]) -> Iterator[FinalL
         yield FinalLabel(case.patient_id, case.time_points[0].study_uid, label, basis, tuple(own))
 
 
-def _recist_reads(collection: Collection, accepted: Mapping[str, str]) -> Iterator[Read]:
+def _recist_reads(
+    collection: Collection, accepted: Mapping[str, str], adjudicated: Container[str]
+) -> Iterator[Read]:
     """Yield the reads of each patient and independent reader; an adjudicator measures nothing.
 
     Nothing can be compared with a baseline that cannot be judged, so there is no read then.
@@ -315,7 +321,8 @@ def _recist_reads(collection: Collection, accepted: Mapping[str, str]) -> Iterat
             slice_thickness_mm=read.averaged_mm,
             source=f"ledger entry {read.hash[:12]}, label {final[read.patient_id].basis}",
         )
-        yield replace(point, accepted=accepted.get(read.patient_id) == read.reader)
+        stands = accepted.get(read.patient_id) == read.reader
+        yield replace(point, accepted=stands, adjudicated=stands and read.patient_id in adjudicated)
 
 
 def evaluator_of(reader: str) -> Evaluator:

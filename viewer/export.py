@@ -9,7 +9,7 @@ from records.files import replace_file
 from records.reads import reads_to_json
 from records.responses import ReaderResponse
 from viewer.collecting import Collection, SignedRead, evaluator_of
-from viewer.outcomes import final_responses, standing
+from viewer.outcomes import adjudicated, final_responses, standing
 from viewer.questions import BASELINE
 
 __all__ = ["write_collection"]
@@ -62,7 +62,8 @@ def write_collection(collection: Collection, out: Path, responses: Iterable[Read
             for read in collection.reads
         ),
     )  # fmt: skip
-    replace_file(out / "recist_reads.json", reads_to_json(collection.recist_reads(standing(finals))).encode())
+    reads = collection.recist_reads(standing(finals), adjudicated(finals))
+    replace_file(out / "recist_reads.json", reads_to_json(reads).encode())
     _write_csv(
         out / "response_history.csv",
         RESPONSES,

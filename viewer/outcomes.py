@@ -12,7 +12,7 @@ from records.responses import Disputed, ReaderResponse, disputes
 from viewer.collecting import Basis, Collection, evaluator_of
 from viewer.studykey import KeyCase
 
-__all__ = ["FinalResponse", "final_responses", "standing"]
+__all__ = ["FinalResponse", "adjudicated", "final_responses", "standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,11 @@ def final_responses(collection: Collection, responses: Iterable[ReaderResponse])
 def standing(finals: Iterable[FinalResponse]) -> dict[str, str]:
     """Return, by patient, the reader whose measurements stand."""
     return {one.patient_id: one.stands for one in finals if one.stands}
+
+
+def adjudicated(finals: Iterable[FinalResponse]) -> frozenset[str]:
+    """Return the patients of whom an adjudicator chose the reader."""
+    return frozenset(one.patient_id for one in finals if one.basis is Basis.ADJUDICATED)
 
 
 def _final_response(

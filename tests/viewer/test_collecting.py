@@ -256,11 +256,11 @@ def test_an_adjudicator_chooses_whose_measurements_stand(disputed, disputed_read
     respond(find_inputs([tmp_path / "out" / "recist_reads.json"]), tmp_path / "responses")
     with (tmp_path / "responses" / "best_response.csv").open() as file:
         best = {
-            (row["evaluator"], row["USUBJID"]): row["best_response"]
+            (row["evaluator"], row["USUBJID"]): (row["best_response"], row["source"], row["came_from"])
             for row in csv.DictReader(file)
             if row["confirmation"] == "not required"
         }
-    assert best["ACCEPTED", patient_id(0)] == "SD"
+    assert best["ACCEPTED", patient_id(0)] == ("SD", "ADJUDICATED", "READER B")
 
 
 def test_where_readers_agree_the_first_ones_measurements_stand(packs, tmp_path):
@@ -273,6 +273,7 @@ def test_where_readers_agree_the_first_ones_measurements_stand(packs, tmp_path):
         if one.accepted
     }
     assert accepted == {(patient_id(0), "READER A")}
+    assert not any(one.adjudicated for one in collection.recist_reads({patient_id(0): "A"}))
 
 
 def test_responses_wait_for_all_reads(tmp_path):
