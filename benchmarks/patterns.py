@@ -260,14 +260,24 @@ def fitted(cases: list[Case]) -> tuple[float, float]:
     return float(beta[0]), float(beta[1])
 
 
-def reliability(cases: list[Case], protocol: Protocol, file: Path) -> None:
+def fitted_without(cases: list[Case]) -> NDArray[np.float64]:
+    """Return each study's logit by the curve that was fitted on all other patients."""
+    logit = np.zeros(len(cases))
+    for patient in {c.task.scan for c in cases}:
+        offset, slope = fitted([c for c in cases if c.task.scan != patient])
+        for place, case in enumerate(cases):
+            if case.task.scan == patient:
+                logit[place] = offset + slope * case.margin
+    return logit
+
+
+def reliability(cases: list[Case], logit: NDArray[np.float64], file: Path) -> None:
     """Print and draw how often a study of each probability is miliary, half of the weight being miliary."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    logit = protocol.probability_offset + protocol.probability_slope * np.array([c.margin for c in cases])
     p = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
     y = np.array([c.is_miliary for c in cases])
     weight = np.where(y, 0.5 / max(y.sum(), 1), 0.5 / max((~y).sum(), 1))
@@ -330,7 +340,9 @@ def main(
     thick: Annotated[int, typer.Option(min=0, help="With slices of 3.75 and 5 mm.")] = 20,
     seed: Annotated[int, typer.Option()] = 1,
     minutes: Annotated[float, typer.Option(help="Measure for so long, then report.")] = 1e6,
-    fit: Annotated[bool, typer.Option("--fit", help="Fit the probability on patients not held out.")] = False,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Fit the probability, and cross-validate it by patient.")
+    ] = False,
     protocol_file: Annotated[Path | None, typer.Option("--protocol", help="Judge by this file.")] = None,
 ) -> None:
     """Make, screen, judge, and print the tables."""
@@ -346,10 +358,14 @@ def main(
     report("slices to 2.5 mm", thin)
     report("patients held out", [c for c in thin if c.task.scan in HELD_OUT])
     report("slices of 3.75 and 5 mm", [c for c in cases if c.is_thick])
+    logit = protocol.probability_offset + protocol.probability_slope * np.array([c.margin for c in thin])
     if fit:
-        offset, slope = fitted([c for c in thin if c.task.scan not in HELD_OUT])
-        print(f"\n  fitted: offset = {offset:.2f}, slope = {slope:.2f}")
-    reliability(thin, protocol, out / "reliability.png")
+        offset, slope = fitted(thin)
+        print(
+            f"\n  fitted: offset = {offset:.2f}, slope = {slope:.2f}; below, each by the others' curve"
+        )
+        logit = fitted_without(thin)
+    reliability(thin, logit, out / "reliability.png")
     wrong = wrong_answers(cases)
     for case in wrong:
         print(f"  wrong: {case.task.uid} {case.verdict.label.value}: {case.verdict.sentence[:160]}")
