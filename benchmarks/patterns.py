@@ -361,9 +361,7 @@ def main(
     logit = protocol.probability_offset + protocol.probability_slope * np.array([c.margin for c in thin])
     if fit:
         offset, slope = fitted(thin)
-        print(
-            f"\n  fitted: offset = {offset:.2f}, slope = {slope:.2f}; below, each by the others' curve"
-        )
+        print(f"\n  fitted: offset = {offset:.2f}, slope = {slope:.2f}; below, each by the others' curve")
         logit = fitted_without(thin)
     reliability(thin, logit, out / "reliability.png")
     wrong = wrong_answers(cases)
