@@ -26,7 +26,16 @@ PYDANTIC_1 = (
 
 TARGET_MM = (-70.0, -10.0, 75.0)  # LPS, in the right lung
 TARGET_AXES_MM = (40.0, 24.0, 30.0)  # along x, y, z
+KNOT_RADIUS_MM = 3.0
 SHIFT_MM = 15.0  # the follow-up is scanned lower by so much
+
+
+def knots_mm() -> list[tuple[float, float, float]]:
+    """Return where vessels of the lungs branch, the same in every scan, 30 mm and more from the target."""
+    rng = np.random.default_rng(4)
+    drawn = rng.uniform((-125, -75, 10), (125, 75, 130), (1000, 3))
+    far = np.linalg.norm(drawn - TARGET_MM, axis=1) > 30
+    return [(float(a), float(b), float(c)) for a, b, c in drawn[far]]
 
 
 def phantom(spacing_mm=(2.5, 1.25, 1.0), scale=1.0, shift_mm=0.0) -> Volume:
@@ -39,6 +48,10 @@ def phantom(spacing_mm=(2.5, 1.25, 1.0), scale=1.0, shift_mm=0.0) -> Volume:
     hu[np.broadcast_to((x / 138) ** 2 + (y / 96) ** 2 < 1, hu.shape)] = 40
     for centre in (-70.0, 70.0):
         hu[((x - centre) / 55) ** 2 + (y / 75) ** 2 + ((z - 70) / 60) ** 2 < 1] = -850
+    inside = hu == -850
+    for knot_x, knot_y, knot_z in knots_mm():
+        near = (x - knot_x) ** 2 + (y - knot_y) ** 2 + (z - knot_z) ** 2 <= KNOT_RADIUS_MM**2
+        hu[inside & near] = 0
     a, b, d = (axis / 2 * scale for axis in TARGET_AXES_MM)
     hu[((x - TARGET_MM[0]) / a) ** 2 + ((y - TARGET_MM[1]) / b) ** 2 + ((z - TARGET_MM[2]) / d) ** 2 <= 1] = (
         60
