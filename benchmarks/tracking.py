@@ -164,6 +164,21 @@ def report(pair: Simulated, scans: tuple[Observed, Observed], change: FollowUp, 
     print(f"  landmark error      median {median:.2f} mm, 95 % {high:.2f} mm")
     print(f"  measured            {change.alignment.quality}")
     first, second = named(scans[0].nodules, pair.before), named(scans[1].nodules, pair.after)
+    report_matches(pair, scans, change, first, second)
+    report_burden(pair, scans[0], change, {n.nodule_id for n in scans[0].nodules} - first.keys())
+    both = [s.value_mm.value for s, t in zip(change.sizes, change.traces, strict=True) if s and t.baseline]
+    print(f"  sizes               95 % of differences within {np.quantile(np.abs(both), 0.95):.2f} mm")
+    print(f"  suggested           {change.suggestion.reading}: {change.suggestion.sentence}")
+
+
+def report_matches(
+    pair: Simulated,
+    scans: tuple[Observed, Observed],
+    change: FollowUp,
+    first: dict[int, int],
+    second: dict[int, int],
+) -> None:
+    """Print how many nodules were followed rightly; `first` and `second` name those that marks show."""
     right = wrong = 0
     told = dict.fromkeys(("gone", "gone, called persisting", "new", "new, called persisting"), 0)
     false = dict.fromkeys(("gone", "new"), 0)
@@ -189,11 +204,13 @@ def report(pair: Simulated, scans: tuple[Observed, Observed], change: FollowUp, 
     precision, recall = right / max(right + wrong, 1), right / max(findable, 1)
     print(f"  matches             precision {precision:.3f}, recall {recall:.3f} of {findable} to be found")
     print(f"  fates               {told}; false {false}; grown {change.grown}, shrunken {change.shrunken}")
-    volumes = [
-        np.array([4.18879 * (n.diameter_mm / 2) ** 3 for n in some]) for some in (pair.before, pair.after)
-    ]
-    own = [n for n in scans[0].nodules if n.reported and n.nodule_id not in first]
-    each = 1.0 / scans[0].recall.at(np.array([n.diameter_mm.value for n in own])) if own else np.zeros(0)
+
+
+def report_burden(pair: Simulated, baseline: Observed, change: FollowUp, unnamed: set[int]) -> None:
+    """Print the change of count and volume; `unnamed` are the baseline's marks on no inserted nodule."""
+    volumes = [np.array([np.pi / 6 * n.diameter_mm**3 for n in some]) for some in (pair.before, pair.after)]
+    own = [n for n in baseline.nodules if n.reported and n.nodule_id in unnamed]
+    each = 1.0 / baseline.recall.at(np.array([n.diameter_mm.value for n in own])) if own else np.zeros(0)
     print(f"  of their own        {len(own)} marks, for {each.sum():.0f} structures, in the baseline")
     for name, (before, after), stays, found in (
         ("count", [len(some) for some in volumes], each.sum(), change.zones[0].count_change),
@@ -219,9 +236,6 @@ def report(pair: Simulated, scans: tuple[Observed, Observed], change: FollowUp, 
                 f"    {zone.side.value:5} {zone.zone.value:6}      count {100 * value.value:+.0f} % "
                 f"({100 * value.low:+.0f} to {100 * value.high:+.0f})"
             )
-    both = [s.value_mm.value for s, t in zip(change.sizes, change.traces, strict=True) if s and t.baseline]
-    print(f"  sizes               95 % of differences within {np.quantile(np.abs(both), 0.95):.2f} mm")
-    print(f"  suggested           {change.suggestion.reading}: {change.suggestion.sentence}")
 
 
 def main(

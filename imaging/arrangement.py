@@ -12,25 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from imaging.count import NORMAL_90
 from imaging.geometry import Grid, index_of
 from imaging.lungs import Lungs
+from imaging.pattern import LARGE_MM
 from imaging.zones import zone_numbers
 from records.model import Arrangement, Estimate, Nodule
 
 __all__ = ["describe_arrangement"]
 
 LEAST_NODULES = 12  # fewer show no arrangement
-LARGEST_MM = 10.0  # lesions of this size are no part of a spread of micronodules
 NEAR_MM = 10.0  # within a secondary lobule and its neighbour
-LEAST_NEIGHBOURS = (
-    0.5  # by chance, within reach: among fewer nodules one looks farther, or nothing can be told
-)
+LEAST_NEIGHBOURS = 0.5  # by chance, within reach: among fewer nodules one looks farther
 PLEURAL_MM = 5.0
 VASCULAR_MM = 3.0
 DRAWS = 99
 MOST_PLACES = 60_000  # drawn in all; profuse disease needs fewer draws to know chance as well
 LEAST_DRAWS = 19
-NORMAL_90 = 1.645
 
 Points = NDArray[np.float64]
 
@@ -54,7 +52,7 @@ def describe_arrangement(
     Arrangement or None
         None if there are fewer than 12 nodules to tell it from.
     """
-    small = [n for n in nodules if n.reported and n.diameter_mm.value < LARGEST_MM]
+    small = [n for n in nodules if n.reported and n.diameter_mm.value < LARGE_MM]
     if len(small) < LEAST_NODULES:
         return None
     index = index_of(grid, np.array([n.centre_mm for n in small]))

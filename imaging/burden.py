@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from imaging.count import INTERVAL, RECALL_UNCERTAINTY, Recall
+from imaging.count import INTERVAL, NORMAL_90, RECALL_UNCERTAINTY, Recall
 from imaging.matching import Fate, Trace
 from imaging.paired import MOST_RATIO
 from imaging.pattern import LARGE_MM
@@ -35,7 +35,6 @@ FloatArray = NDArray[np.float64]
 
 DRAWS = 500
 FEWEST = 5  # nodules in both scans together; a change of fewer is told one by one
-NORMAL_90 = 1.645
 
 # Repeatability coefficient of a total, as a log ratio: 1.96 times the root mean square over pairs without
 # change is 0.048 for three of them (docs/tracking.md), and 0.055 for their zones: rounded up, they are few.

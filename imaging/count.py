@@ -15,10 +15,11 @@ from scipy import stats
 
 from records.model import Estimate
 
-__all__ = ["RECALL_UNCERTAINTY", "Recall", "estimate_count"]
+__all__ = ["INTERVAL", "NORMAL_90", "RECALL_UNCERTAINTY", "Recall", "estimate_count", "share_of"]
 
 LEAST_RECALL = 0.25  # fewer than one in four found, and the estimate would be mostly correction
 INTERVAL = 0.90
+NORMAL_90 = 1.645  # standard deviations to each side of a normal law that hold as much
 RECALL_UNCERTAINTY = 0.15  # relative, of the share found, between scanners where nearly all are found ...
 UNSURE_SPREAD = 0.35  # ... and added for what is missed: half of it where half is
 
@@ -89,3 +90,10 @@ def estimate_count(weights: NDArray[np.float64], false_marks: float) -> Estimate
     spread = 1 + RECALL_UNCERTAINTY + UNSURE_SPREAD * (1 - 1 / weight)
     lowest = max(0.0, float(low) - false_marks) * weight / spread
     return Estimate(value, min(value, lowest), max(value, float(high) * weight * spread))
+
+
+def share_of(hits: int, total: int) -> Estimate:
+    """Return a share with its Jeffreys interval (Brown 2001, Stat Sci 16:101)."""
+    tail = (1 - INTERVAL) / 2
+    low, high = stats.beta.ppf((tail, 1 - tail), hits + 0.5, total - hits + 0.5)
+    return Estimate(hits / total, float(low) if hits else 0.0, float(high) if hits < total else 1.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from imaging.legible import legible
+from imaging.pattern import LARGE_MM
 from imaging.pictures import Pictures, Plane, Slab
 from imaging.report import figure, page_name
 from records.errors import StoreError
@@ -20,7 +21,6 @@ __all__ = ["as_text", "as_values", "draw_picture", "explain_command", "find_stud
 HEIGHT = 460  # of a picture, pixels
 MARK_GAP_MM = 2.0
 MARK_COLOUR = (255, 196, 0)
-LARGE_MM = 10.0
 ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
 
 

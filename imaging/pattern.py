@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from imaging.count import Recall, estimate_count
+from imaging.count import INTERVAL, Recall, estimate_count, share_of
 from imaging.lungs import Lungs
 from imaging.texture import Texture
 from imaging.zones import zone_volumes_ml
@@ -16,7 +15,6 @@ __all__ = ["Recall", "describe_pattern", "share_at_most"]
 
 LARGE_MM = 10.0  # RECIST 1.1 measurable, and a candidate for the primary tumour
 TINY_MM = 5.0
-INTERVAL = 0.90
 OCCUPIED_SHARE = 0.1  # of the mean density
 OCCUPIED_LEAST = 1.0  # estimated nodules
 RESAMPLES = 200
@@ -85,7 +83,7 @@ def describe_pattern(
 def share_at_most(nodules: Sequence[Nodule], limit_mm: float) -> Estimate | None:
     """Return the share of the reported nodules whose diameter is at most `limit_mm`; None of none."""
     diameters = np.array([n.diameter_mm.value for n in nodules if n.reported])
-    return _share(diameters <= limit_mm) if len(diameters) else None
+    return share_of(int((diameters <= limit_mm).sum()), len(diameters)) if len(diameters) else None
 
 
 def _zones(
@@ -137,19 +135,10 @@ def _resampled(nodules: Sequence[Nodule], over: Callable[[Floats], float], what:
     return _interval(over(values), np.array(again))
 
 
-def _share(truths: NDArray[np.bool_]) -> Estimate:
-    """Return a share with its Jeffreys interval (Brown 2001, Stat Sci 16:101)."""
-    hits, total = int(truths.sum()), len(truths)
-    tail = (1 - INTERVAL) / 2
-    low = float(stats.beta.ppf(tail, hits + 0.5, total - hits + 0.5)) if hits else 0.0
-    high = float(stats.beta.ppf(1 - tail, hits + 0.5, total - hits + 0.5)) if hits < total else 1.0
-    return Estimate(hits / total, low, high)
-
-
 def _share_of(nodules: Sequence[Nodule], attenuation: Attenuation) -> Estimate:
     if not nodules:
         return Estimate(0.0, 0.0, 0.0)
-    return _share(np.array([n.attenuation is attenuation for n in nodules]))
+    return share_of(sum(n.attenuation is attenuation for n in nodules), len(nodules))
 
 
 def _occupied(zones: Sequence[ZoneSummary]) -> int:

@@ -74,7 +74,7 @@ def find_nodules(volume: Volume, model: Model) -> Findings:
         nodules,
         lungs,
         recall_of(model, slice_mm(volume), nodules),
-        measure_texture(space, lungs, vessel_mm, noise_hu),
+        measure_texture(space, lungs, noise_hu),
         describe_arrangement(nodules, volume, lungs, vessel_mm),
         lesions.consolidation_ml,
     )

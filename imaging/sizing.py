@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from imaging.count import NORMAL_90
 from imaging.filters import in_slabs
 from imaging.resolution import Resolution
 
@@ -35,7 +36,6 @@ TIED_SPREAD = (0.05, 0.05, 0.05, 0.3)  # ... tied to where it was found
 ROBUST = 2.5  # residuals beyond this many spreads lose weight (Huber 1964)
 PARAMETERS = 6  # plane, row, column (mm), log radius, contrast, background
 CORRELATED_VOXELS = 4.0  # neighbours share noise: a fit has fewer independent voxels than voxels
-NORMAL_90 = 1.645
 WIDENING = 1.8  # the nodule is no ball, the blur no Gaussian: makes 90 % of intervals hold the truth
 
 

@@ -1,4 +1,4 @@
-"""What the lung between the nodules looks like: sheets, haze, and how strong its grain is.
+"""What the lung between the nodules looks like: sheets and haze.
 
 A random but seeded sample of places is looked at. A thickened septum is a sheet: bright against both sides,
 and it goes on in every direction of its own plane, where a vessel goes on in two and a nodule in none. Ground
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy import stats
 
 from imaging.candidates import ScaleSpace
+from imaging.count import share_of
 from imaging.filters import in_slabs
 from imaging.lungs import Lungs
 from imaging.probes import at
@@ -34,48 +34,40 @@ SHELL_MM = 4.0
 SHELL_RAYS = 26
 HAZE_QUANTILE = 0.2
 HAZE_HU = (-760.0, -300.0)  # ground glass is usually counted from -750 HU
-INTERVAL = 0.90
 
 
 @dataclass(frozen=True, slots=True)
 class Texture:
-    """Shares of the inner lung, and the strength of its grain at the size of small nodules."""
+    """Shares of the inner lung."""
 
     septal_index: Estimate
     haze_fraction: float
-    speckle_hu2: float  # mean square of the difference of Gaussians, away from vessels
 
 
-def measure_texture(
-    space: ScaleSpace, lungs: Lungs, vessel_mm: NDArray[np.float32], noise_hu: float
-) -> Texture:
+def measure_texture(space: ScaleSpace, lungs: Lungs, noise_hu: float) -> Texture:
     """Measure the texture on 20,000 places, which give a share of 5 % to a tenth of itself.
 
     Parameters
     ----------
     space : ScaleSpace
     lungs : Lungs
-    vessel_mm : (p, r, c) ndarray
-        Distance to the vessels on the coarse grid.
     noise_hu : float
         Of the finest level.
     """
     inside = np.argwhere(lungs.depth_mm > DEPTH_MM)
     if len(inside) == 0:
-        return Texture(Estimate(0.0, 0.0, 0.0), 0.0, 0.0)
+        return Texture(Estimate(0.0, 0.0, 0.0), 0.0)
     rng = np.random.default_rng(0)
     coarse = inside[rng.integers(len(inside), size=SAMPLES)]
     places = (coarse + rng.uniform(0, 1, (SAMPLES, 3))) * np.asarray(lungs.block) - 0.5 - space.start
-    out = np.empty((SAMPLES, 3))
+    out = np.empty((SAMPLES, 2))
     spacing = np.asarray(space.spacing_mm)
     least_hu = max(LEAST_CONTRAST_HU, LEAST_NOISES * noise_hu)
-    sharp, soft = space.levels[BAND], space.levels[BAND + 1]
+    sharp = space.levels[BAND]
     rays = _shell(SHELL_RAYS)
-    in_slabs(lambda a, b: _look(sharp, soft, places, spacing, rays, least_hu, out, a, b), SAMPLES)
+    in_slabs(lambda a, b: _look(sharp, places, spacing, rays, least_hu, out, a, b), SAMPLES)
     hazy = (out[:, 1] > HAZE_HU[0]) & (out[:, 1] < HAZE_HU[1])
-    apart = vessel_mm[tuple(coarse.T)] > SHELL_MM
-    speckle = float(np.mean(out[apart, 2] ** 2)) if apart.any() else 0.0
-    return Texture(_share(out[:, 0] > 0.5), float(hazy.mean()), speckle)
+    return Texture(share_of(int(np.count_nonzero(out[:, 0] > 0.5)), SAMPLES), float(hazy.mean()))
 
 
 def _shell(count: int) -> NDArray[np.float64]:
@@ -87,18 +79,9 @@ def _shell(count: int) -> NDArray[np.float64]:
     return np.stack([height, width * np.sin(turn), width * np.cos(turn)], axis=1)
 
 
-def _share(truths: NDArray[np.bool_]) -> Estimate:
-    """Return a share with its Jeffreys interval (Brown 2001, Stat Sci 16:101)."""
-    hits, total = int(truths.sum()), len(truths)
-    tail = (1 - INTERVAL) / 2
-    low, high = stats.beta.ppf((tail, 1 - tail), hits + 0.5, total - hits + 0.5)
-    value = hits / total
-    return Estimate(value, min(value, float(low)), max(value, float(high)))
-
-
 @njit(nogil=True, cache=True)
-def _look(sharp, soft, places, spacing_mm, rays, least_hu, out, start, stop):  # type: ignore[no-untyped-def]
-    """Write for each place: 1 if it lies in a sheet, how dark its surroundings are, and its grain."""
+def _look(sharp, places, spacing_mm, rays, least_hu, out, start, stop):  # type: ignore[no-untyped-def]
+    """Write for each place: 1 if it lies in a sheet, and how dark its surroundings are."""
     shell = np.empty(rays.shape[0])
     for n in range(start, stop):
         p, r, c = places[n, 0], places[n, 1], places[n, 2]
@@ -113,7 +96,6 @@ def _look(sharp, soft, places, spacing_mm, rays, least_hu, out, start, stop):  #
         here = at(sharp, p, r, c)
         out[n, 0] = 1.0 if _in_sheet(sharp, p, r, c, here, spacing_mm, rays, least_hu) else 0.0
         out[n, 1] = shell[int(HAZE_QUANTILE * shell.size)]
-        out[n, 2] = here - at(soft, p, r, c)
 
 
 @njit(nogil=True, cache=True)

@@ -109,8 +109,8 @@ def _probability(weakest: float, protocol: Protocol) -> float:
 def _too_thick(slice_mm: float, protocol: Protocol) -> str:
     """Return why these slices settle nothing, and what would; nothing if they do.
 
-    Not even an empty scan does: simulated miliary disease left fewer marks on slices of 3.75 and 5 mm than
-    some healthy lungs.
+    Not even an empty scan does: of eight simulated miliary studies on slices of 3.75 and 5 mm, two were
+    estimated at 0 and 4 nodules.
     """
     if slice_mm <= protocol.quality_largest_slice_mm:
         return ""

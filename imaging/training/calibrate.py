@@ -1,8 +1,8 @@
 """How the model does on lungs it has not seen: `python -m imaging.training.calibrate SCANS`.
 
 Each patient's test scans are judged by the fold model that never saw that patient. What comes out
-(recall by diameter at the operating point, false marks in lungs without disease) goes into the card of the
-shipped model, where the count of nodules takes it from.
+(recall by diameter and false marks at the operating point, with few nodules and with many, and false marks
+without any) goes into the card of the shipped model, where the count of nodules takes it from.
 """
 
 import json

@@ -42,7 +42,7 @@ def nodule(side=Side.RIGHT, zone=Zone.UPPER, diameter_mm=3.0, *, reported=True, 
 
 
 def described(nodules, recall=PERFECT) -> Pattern:
-    texture = Texture(Estimate(0.01, 0.009, 0.011), 0.0, 0.0)
+    texture = Texture(Estimate(0.01, 0.009, 0.011), 0.0)
     return describe_pattern(nodules, lungs(), recall, texture, None, consolidation_ml=0.0)
 
 

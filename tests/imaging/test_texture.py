@@ -20,7 +20,7 @@ P, R, C = np.meshgrid(
 def measured(body, hu=0) -> Texture:
     volume = replace(PLAIN, hu=np.where(body & (LUNGS.labels > 0), hu, PLAIN.hu).astype(np.int16))
     space = build_scale_space(volume, LUNGS)
-    return measure_texture(space, LUNGS, vessel_distance_mm(space, LUNGS), noise_hu=6.0)
+    return measure_texture(space, LUNGS, noise_hu=6.0)
 
 
 def test_plain_lung_has_neither_sheets_nor_haze():
@@ -44,9 +44,7 @@ def test_tubes_are_no_sheets(axis):
 
 def test_balls_are_no_sheets():
     balls = (((P % 10) - 5) ** 2 + ((R % 10) - 5) ** 2 + ((C % 10) - 5) ** 2) < 1.8**2
-    texture = measured(balls)
-    assert texture.septal_index.value < 0.005
-    assert texture.speckle_hu2 > 4 * measured(np.zeros(PLAIN.hu.shape, bool)).speckle_hu2
+    assert measured(balls).septal_index.value < 0.005
 
 
 def test_haze_is_counted_by_its_share_of_the_lung():

@@ -182,7 +182,7 @@ class Room(ImageActions):
         try:
             self.session.change(form, field)
         except OSError as error:
-            self.say(f"NOT SAVED: {error.strerror}. Free the disk of the pack, then change a field again.")
+            self._say_not_saved(error)
         self.form.refresh()
         self._show_rulers()
         if was_new:
@@ -383,12 +383,15 @@ class Room(ImageActions):
         """Redo."""
         self._move_in_time(self.session.redo)
 
+    def _say_not_saved(self, error: OSError) -> None:
+        self.say(f"NOT SAVED: {error.strerror}. Free the disk of the pack, then change a field again.")
+
     def _move_in_time(self, move: Callable[[], bool]) -> None:
         try:
             has_moved = move()
         except OSError as error:
             has_moved = True
-            self.say(f"NOT SAVED: {error.strerror}. Free the disk of the pack, then change a field again.")
+            self._say_not_saved(error)
         if has_moved:
             self.form.refresh()
             self._show_rulers()
