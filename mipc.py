@@ -111,7 +111,7 @@ def screen(
     """Screen studies for miliary carcinomatosis and write a report."""
     from imaging.worker import Limits, warm_up
 
-    warm_up("imaging.screen")  # beside what follows
+    warm_up("imaging.screen", "imaging.batch")  # beside what follows
     from imaging.front import screen_command
     from imaging.patience import EngineError
     from imaging.protocol import ProtocolError
@@ -158,7 +158,7 @@ def track_patients(
     """Follow micronodules from each patient's first study to the later ones."""
     from imaging.worker import Limits, warm_up
 
-    warm_up("imaging.screen")
+    warm_up("imaging.screen", "imaging.batch")
     from imaging.front import screen_command
     from imaging.patience import EngineError
     from records.errors import StoreError

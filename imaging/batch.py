@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 from typing import Protocol as Interface
 
 from imaging.dicom.files import StudyFiles
@@ -12,9 +13,13 @@ from imaging.pictures import Pictures
 from imaging.worker import Finished, Lost, OutOfReachError
 from records.errors import Reason, StoreError
 from records.model import Provenance, Screening, Verdict, VerdictLabel
-from records.store import Store, StoredStudy
+from records.stored import StoredStudy
 
-__all__ = ["Engine", "Outcome", "Screened", "fingerprint", "screen_studies", "unfinished"]
+if TYPE_CHECKING:  # a worker knows neither the store nor how thresholds are read
+    from imaging.protocol import Protocol
+    from records.store import Store
+
+__all__ = ["Engine", "Outcome", "Screened", "fingerprint", "screen_here", "screen_studies", "unfinished"]
 
 
 class Screened(Interface):
@@ -53,7 +58,7 @@ class Outcome:
     details: str
 
 
-def unfinished(studies: Sequence[StudyFiles], store: Store, provenance: Provenance) -> list[StudyFiles]:
+def unfinished(studies: Sequence[StudyFiles], store: "Store", provenance: Provenance) -> list[StudyFiles]:
     """Return the studies whose images this pipeline and protocol have not judged yet."""
     finished = store.finished([study.study.uid for study in studies], provenance)
     return [
@@ -66,7 +71,7 @@ def unfinished(studies: Sequence[StudyFiles], store: Store, provenance: Provenan
 def screen_studies(
     screen: ScreenOne,
     studies: Sequence[StudyFiles],
-    store: Store,
+    store: "Store",
     provenance: Provenance,
     engine: Engine,
 ) -> Generator[Outcome, None, None]:
@@ -122,6 +127,13 @@ def fingerprint(study: StudyFiles) -> str:
         )
         digest.update(repr((series.uid, images, len(series.damaged), series.copies)).encode())
     return digest.hexdigest()
+
+
+def screen_here(protocol: "Protocol", study: StudyFiles) -> Screened:
+    """Screen one study in a worker; the pipeline is loaded there and not where progress is shown."""
+    from imaging.screen import screen_study
+
+    return screen_study(study, protocol)
 
 
 def _screen_one(screen: ScreenOne, study: StudyFiles) -> StoredStudy:

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from imaging.batch import Screened
+from imaging.batch import screen_here
 from imaging.card import model_version
 from imaging.console import Display, print_problems, print_summary
-from imaging.dicom import Intake, StudyFiles
+from imaging.dicom import Intake
 from imaging.follow import Followed, find_pairs, follow_pairs
 from imaging.follow_output import FOLDER, print_follow_ups, write_follow_ups, write_waiting
 from imaging.follow_output import summary_values as follow_up_values
 from imaging.legible import legible
 from imaging.machine import default_workers
-from imaging.protocol import Protocol, load_protocol, provenance
+from imaging.protocol import load_protocol, provenance
 from imaging.run import Run, read_inputs, screen_intake, summary_values
 from imaging.worker import Limits
 from records.errors import StoreError
@@ -130,13 +130,6 @@ def _write_dicom(intake: Intake, store: str | Path, run: Run, display: Display) 
     for one in written:
         if one.why_none:
             print(f"no DICOM results of study {one.study_uid}: {legible(one.why_none, 300)}", file=sys.stderr)
-
-
-def screen_here(protocol: Protocol, study: StudyFiles) -> Screened:
-    """Screen one study in a worker; the pipeline is loaded there and not where progress is shown."""
-    from imaging.screen import screen_study
-
-    return screen_study(study, protocol)
 
 
 @contextmanager

@@ -1,17 +1,19 @@
 """How the nodules lie in the lungs: the quantities that the criteria are judged on."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging.count import INTERVAL, Recall, estimate_count, share_of
-from imaging.lungs import Lungs
-from imaging.texture import Texture
-from imaging.zones import zone_volumes_ml
 from records.model import Arrangement, Attenuation, Estimate, Nodule, Pattern, Side, Zone, ZoneSummary
 
-__all__ = ["Recall", "describe_pattern", "share_at_most"]
+if TYPE_CHECKING:  # what judges and reports a pattern loads no compiled code and no statistics
+    from imaging.count import Recall
+    from imaging.lungs import Lungs
+    from imaging.texture import Texture
+
+__all__ = ["describe_pattern", "share_at_most"]
 
 LARGE_MM = 10.0  # RECIST 1.1 measurable, and a candidate for the primary tumour
 TINY_MM = 5.0
@@ -25,9 +27,9 @@ Volumes = dict[tuple[Side, Zone], float]
 
 def describe_pattern(
     nodules: Sequence[Nodule],
-    lungs: Lungs,
-    recall: Recall,
-    texture: Texture,
+    lungs: "Lungs",
+    recall: "Recall",
+    texture: "Texture",
     arrangement: Arrangement | None,
     consolidation_ml: float,
 ) -> Pattern:
@@ -43,6 +45,9 @@ def describe_pattern(
     texture, arrangement, consolidation_ml
         From `imaging.texture`, `imaging.arrangement` and `imaging.lesions`.
     """
+    from imaging.count import estimate_count
+    from imaging.zones import zone_volumes_ml
+
     reported = [n for n in nodules if n.reported]
     small = [n for n in reported if n.diameter_mm.value < LARGE_MM]
     diameters = np.array([n.diameter_mm.value for n in reported])
@@ -82,6 +87,8 @@ def describe_pattern(
 
 def share_at_most(nodules: Sequence[Nodule], limit_mm: float) -> Estimate | None:
     """Return the share of the reported nodules whose diameter is at most `limit_mm`; None of none."""
+    from imaging.count import share_of
+
     diameters = np.array([n.diameter_mm.value for n in nodules if n.reported])
     return share_of(int((diameters <= limit_mm).sum()), len(diameters)) if len(diameters) else None
 
@@ -123,6 +130,8 @@ def _drawn_zones(
 
 
 def _interval(value: float, again: Floats) -> Estimate:
+    from imaging.count import INTERVAL
+
     low, high = np.quantile(again, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
     return Estimate(value, min(value, float(low)), max(value, float(high)))
 
@@ -136,6 +145,8 @@ def _resampled(nodules: Sequence[Nodule], over: Callable[[Floats], float], what:
 
 
 def _share_of(nodules: Sequence[Nodule], attenuation: Attenuation) -> Estimate:
+    from imaging.count import share_of
+
     if not nodules:
         return Estimate(0.0, 0.0, 0.0)
     return share_of(sum(n.attenuation is attenuation for n in nodules), len(nodules))

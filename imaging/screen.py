@@ -9,10 +9,11 @@ from imaging import dicom
 from imaging.arrangement import describe_arrangement
 from imaging.candidates import build_scale_space, find_candidates
 from imaging.classifier import Model, load_model, score
+from imaging.count import Recall
 from imaging.lesions import find_lesions
 from imaging.lungs import Lungs, segment_lungs
 from imaging.nodules import measure_nodules
-from imaging.pattern import Recall, describe_pattern
+from imaging.pattern import describe_pattern
 from imaging.pictures import Pictures, draw
 from imaging.protocol import Protocol, provenance
 from imaging.resolution import measure_resolution, noise_of

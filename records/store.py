@@ -8,15 +8,12 @@ that is how an interrupted run knows what it need not do again.
 
 import hashlib
 import sqlite3
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cattrs import BaseValidationError
 from sqlalchemy import (
     URL,
     Column,
@@ -43,9 +40,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from records.codec import screening_from_json, screening_to_json
 from records.errors import Reason, StoreError
 from records.model import Provenance, Screening, VerdictLabel
+from records.stored import StoredStudy, unpack
 
 __all__ = ["SCHEMA_VERSION", "Store", "StoredStudy", "open_store"]
 
@@ -97,51 +94,6 @@ _FINISHED = select(_studies.c.study_key, _studies.c.fingerprint).where(
 _STUDIES = select(_studies).where(_studies.c.study_key.in_(bindparam("keys", expanding=True)))
 _PICTURES = select(_pictures.c.pictures).where(_pictures.c.study_key == bindparam("key"))
 _NO_PICTURES = delete(_pictures).where(_pictures.c.study_key == bindparam("key"))
-
-
-@dataclass(frozen=True, slots=True)
-class StoredStudy:
-    """One study as the store keeps it.
-
-    Attributes
-    ----------
-    fingerprint : str
-        Digest of the images that were read, so that a study that grew is seen.
-    result : bytes
-        The whole screening, deflated JSON.
-    pictures : bytes or None
-        Its pictures; the store does not look inside.
-    """
-
-    study_uid: str
-    fingerprint: str
-    provenance: Provenance
-    verdict: VerdictLabel
-    probability: float | None
-    reason: Reason | None
-    seconds: float
-    result: bytes
-    pictures: bytes | None
-
-    @classmethod
-    def of(cls, screening: Screening, fingerprint: str, pictures: bytes | None = None) -> Self:
-        """Pack a screening for the store."""
-        return cls(
-            study_uid=screening.study.uid,
-            fingerprint=fingerprint,
-            provenance=screening.provenance,
-            verdict=screening.verdict.label,
-            probability=screening.verdict.probability,
-            reason=screening.verdict.reason,
-            seconds=screening.seconds,
-            result=zlib.compress(screening_to_json(screening).encode("ascii"), level=1),
-            pictures=pictures,
-        )
-
-    @property
-    def screening(self) -> Screening:
-        """The screening that was packed."""
-        return _unpack(self.result)
 
 
 class Store:
@@ -236,7 +188,7 @@ class Store:
         """Yield every screening kept, in the order of the studies' keys."""
         with self._reading() as connection:
             rows = connection.execute(select(_studies.c.result).order_by(_studies.c.study_key))
-            yield from (_unpack(row.result) for row in rows)
+            yield from (unpack(row.result) for row in rows)
 
     def pictures(self, study_uid: str) -> bytes | None:
         """Return the pictures of a study, or None if there are none."""
@@ -354,14 +306,6 @@ def _stored_study(study_uid: str, row: Row[Any]) -> StoredStudy:
         result=row.result,
         pictures=None,
     )
-
-
-def _unpack(result: bytes) -> Screening:
-    try:
-        return screening_from_json(zlib.decompress(result).decode("ascii"))
-    except (BaseValidationError, KeyError) as error:
-        sentence = "a result in the store was kept by another version of mipc: screen again with --no-resume"
-        raise StoreError(sentence) from error
 
 
 def _database_url(text: str) -> URL:

@@ -1,0 +1,73 @@
+"""A study as the store keeps it: what a worker hands back, with no database loaded."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Self
+
+from cattrs import BaseValidationError
+
+from records.codec import screening_from_json, screening_to_json
+from records.errors import Reason, StoreError
+from records.model import Provenance, Screening, VerdictLabel
+
+__all__ = ["StoredStudy", "unpack"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStudy:
+    """One study as the store keeps it.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Digest of the images that were read, so that a study that grew is seen.
+    result : bytes
+        The whole screening, deflated JSON.
+    pictures : bytes or None
+        Its pictures; the store does not look inside.
+    """
+
+    study_uid: str
+    fingerprint: str
+    provenance: Provenance
+    verdict: VerdictLabel
+    probability: float | None
+    reason: Reason | None
+    seconds: float
+    result: bytes
+    pictures: bytes | None
+
+    @classmethod
+    def of(cls, screening: Screening, fingerprint: str, pictures: bytes | None = None) -> Self:
+        """Pack a screening for the store."""
+        return cls(
+            study_uid=screening.study.uid,
+            fingerprint=fingerprint,
+            provenance=screening.provenance,
+            verdict=screening.verdict.label,
+            probability=screening.verdict.probability,
+            reason=screening.verdict.reason,
+            seconds=screening.seconds,
+            result=zlib.compress(screening_to_json(screening).encode("ascii"), level=1),
+            pictures=pictures,
+        )
+
+    @property
+    def screening(self) -> Screening:
+        """The screening that was packed."""
+        return unpack(self.result)
+
+
+def unpack(result: bytes) -> Screening:
+    """Return the screening that was packed.
+
+    Raises
+    ------
+    StoreError
+        If another version packed it.
+    """
+    try:
+        return screening_from_json(zlib.decompress(result).decode("ascii"))
+    except (BaseValidationError, KeyError) as error:
+        sentence = "a result in the store was kept by another version of mipc: screen again with --no-resume"
+        raise StoreError(sentence) from error
