@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from imaging.distance import distance_mm
 from imaging.filters import block_mean
 from imaging.geometry import point_mm
 from imaging.lungs import Lungs
@@ -67,7 +68,7 @@ def find_lesions(volume: Volume, lungs: Lungs) -> Lesions:
     step_mm = np.asarray(lungs.coarse_spacing_mm)
     dense = hu > SOLID_HU  # the chest wall too: what touches it goes on into it
     solid = dense & (lungs.coarse > 0)
-    inner_mm = ndimage.distance_transform_edt(dense, sampling=step_mm)
+    inner_mm = distance_mm(dense, step_mm)
     cores, _ = ndimage.label((inner_mm >= CORE_MM) & solid)
     labels = np.zeros(solid.shape, np.int32)
     found: list[tuple[Lesion, NDArray[np.intp]]] = []
@@ -108,7 +109,7 @@ def _grown(
     depth_mm = THINNING * deepest_mm
     parts, _ = ndimage.label(inner_mm >= depth_mm)
     kept = parts == np.bincount(parts[core]).argmax()
-    near = ndimage.distance_transform_edt(~kept, sampling=step_mm) <= depth_mm
+    near = distance_mm(~kept, step_mm, depth_mm) <= depth_mm
     lump: NDArray[np.bool_] = near & dense
     return lump
 

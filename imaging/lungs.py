@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from imaging.distance import distance_mm
 from imaging.filters import block_mean
+from imaging.growing import grow_below, reaches_border
 from records.errors import Reason, ScreeningError
 from records.model import Side, Volume
 
@@ -138,12 +140,7 @@ def segment_lungs(volume: Volume) -> Lungs:
 
 def _air_and_body(air: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Part the air inside the body from the room, which reaches its plane's border; return both."""
-    in_plane = np.zeros((3, 3, 3), bool)
-    in_plane[1] = ndimage.generate_binary_structure(2, 1)
-    framed = np.pad(air, ((0, 0), (1, 1), (1, 1)), constant_values=True)
-    parts, _ = ndimage.label(framed, structure=in_plane)
-    room = np.unique(parts[:, 0, 0])
-    outside: NDArray[np.bool_] = np.isin(parts, room)[:, 1:-1, 1:-1]
+    outside = reaches_border(air)
     return air & ~outside, ~outside
 
 
@@ -193,11 +190,10 @@ def _airways(
     voxel_ml = float(np.prod(step_mm)) / 1000
     grown, grown_ml = none, 0.0
     for threshold in AIRWAY_HU:
-        parts, _ = ndimage.label(air & (hu < threshold))
-        if not parts[seed]:
+        if not (air[seed] and hu[seed] < threshold):
             continue
-        trial = parts == parts[seed]
-        trial_ml = trial.sum() * voxel_ml
+        trial, size = grow_below(hu, air, threshold, seed, int(MAX_AIRWAY_ML / voxel_ml) + 1)
+        trial_ml = size * voxel_ml
         if trial_ml > MAX_AIRWAY_ML or (grown_ml > 10 and trial_ml > grown_ml + AIRWAY_LEAK_ML):
             break
         grown, grown_ml = trial, trial_ml
@@ -278,9 +274,9 @@ def _close(lung: NDArray[np.bool_], step_mm: NDArray[np.float64]) -> NDArray[np.
     reach = np.ceil(CLOSING_MM / step_mm).astype(int) + 1
     window = ndimage.find_objects(lung.astype(np.uint8))[0]
     framed = np.pad(lung[window], [(r, r) for r in reach])
-    grown = ndimage.distance_transform_edt(~framed, sampling=step_mm) <= CLOSING_MM
+    grown = distance_mm(~framed, step_mm, CLOSING_MM) <= CLOSING_MM
     # The first and last plane of the scan are no surface of the lung: past them it goes on.
-    closed = ndimage.distance_transform_edt(grown, sampling=step_mm) > CLOSING_MM
+    closed = distance_mm(grown, step_mm, CLOSING_MM) > CLOSING_MM
     closed = ndimage.binary_fill_holes(closed | framed)
     out = np.zeros(lung.shape, bool)
     out[window] = closed[tuple(slice(r, -r) for r in reach)]
@@ -298,8 +294,8 @@ def _signed_distance_mm(mask: NDArray[np.bool_], step_mm: NDArray[np.float64]) -
         for s, d in zip(ndimage.find_objects(mask.view(np.uint8))[0], step_mm, strict=True)
     )
     here = mask[window]
-    inside = ndimage.distance_transform_edt(here, sampling=step_mm)
-    outside = ndimage.distance_transform_edt(~here, sampling=step_mm)
+    inside = distance_mm(here, step_mm)
+    outside = distance_mm(~here, step_mm, OUTSIDE_MM + half)
     signed = np.full(mask.shape, -OUTSIDE_MM, np.float32)
     signed[window] = np.maximum(np.where(here, inside - half, half - outside), -OUTSIDE_MM)
     return signed
