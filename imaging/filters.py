@@ -46,51 +46,90 @@ def in_slabs(kernel: Callable[[int, int], object], size: int) -> None:
 
 
 @njit(nogil=True, cache=True, fastmath=False)
+def _add_pair(target, weight, one, other):  # type: ignore[no-untyped-def]
+    """Add a weight times the sum of two lines."""
+    for n in range(target.size):
+        target[n] += weight * (np.float32(one[n]) + np.float32(other[n]))
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def _add_three_pairs(target, weights, a, b, c, d, e, f):  # type: ignore[no-untyped-def]
+    """Add three pairs of lines in their order, while the sum is at hand: half the time of one by one."""
+    first, second, third = weights[0], weights[1], weights[2]
+    for n in range(target.size):
+        total = target[n] + first * (np.float32(a[n]) + np.float32(b[n]))
+        total = total + second * (np.float32(c[n]) + np.float32(d[n]))
+        target[n] = total + third * (np.float32(e[n]) + np.float32(f[n]))
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def _smooth_lines(volume, at, row, half, target):  # type: ignore[no-untyped-def]
+    """Write the weighted sum of a row of plane `at` and its neighbours in other planes; the last ones go on.
+
+    `half` are the weights from the middle outward.
+    """
+    last = volume.shape[0] - 1
+    target[:] = half[0] * volume[at, row]
+    k = 1
+    while k + 2 < half.size:
+        _add_three_pairs(
+            target,
+            half[k:],
+            volume[max(at - k, 0), row],
+            volume[min(at + k, last), row],
+            volume[max(at - k - 1, 0), row],
+            volume[min(at + k + 1, last), row],
+            volume[max(at - k - 2, 0), row],
+            volume[min(at + k + 2, last), row],
+        )
+        k += 3
+    while k < half.size:
+        _add_pair(target, half[k], volume[max(at - k, 0), row], volume[min(at + k, last), row])
+        k += 1
+
+
+@njit(nogil=True, cache=True, fastmath=False)
 def _smooth_planes(source, out, row_weights, column_weights, start, stop):  # type: ignore[no-untyped-def]
     """Convolve each plane along rows, then columns; edges repeat their last voxel."""
     rows, columns = source.shape[1], source.shape[2]
-    reach_r = row_weights.size // 2
-    reach_c = column_weights.size // 2
-    line = np.empty(columns + 2 * reach_c, np.float32)
-    across = np.empty(columns, np.float32)
+    half = row_weights[row_weights.size // 2 :]
+    half_c = column_weights[column_weights.size // 2 :]
+    reach = half_c.size - 1
+    line = np.empty(columns + 2 * reach, np.float32)
+    across = line[reach : reach + columns]
     for plane in range(start, stop):
+        lines = source[plane].reshape(rows, 1, columns)
         for row in range(rows):
-            across[:] = row_weights[reach_r] * source[plane, row]
-            for k in range(1, reach_r + 1):
-                above = source[plane, max(row - k, 0)]
-                below = source[plane, min(row + k, rows - 1)]
-                weight = row_weights[reach_r + k]
-                for column in range(columns):
-                    across[column] += weight * (np.float32(above[column]) + np.float32(below[column]))
-            line[:reach_c] = across[0]
-            line[reach_c : reach_c + columns] = across
-            line[reach_c + columns :] = across[columns - 1]
+            _smooth_lines(lines, row, 0, half, across)
+            line[:reach] = across[0]
+            line[reach + columns :] = across[columns - 1]
             target = out[plane, row]
-            for column in range(columns):
-                target[column] = column_weights[reach_c] * line[reach_c + column]
-            for k in range(1, reach_c + 1):
-                weight = column_weights[reach_c + k]
-                for column in range(columns):
-                    target[column] += weight * (line[reach_c + column - k] + line[reach_c + column + k])
+            target[:] = half_c[0] * across
+            k = 1
+            while k + 2 <= reach:
+                _add_three_pairs(
+                    target,
+                    half_c[k:],
+                    line[reach - k :],
+                    line[reach + k :],
+                    line[reach - k - 1 :],
+                    line[reach + k + 1 :],
+                    line[reach - k - 2 :],
+                    line[reach + k + 2 :],
+                )
+                k += 3
+            while k <= reach:
+                _add_pair(target, half_c[k], line[reach - k :], line[reach + k :])
+                k += 1
 
 
 @njit(nogil=True, cache=True, fastmath=False)
 def _smooth_across_planes(source, out, weights, start, stop):  # type: ignore[no-untyped-def]
     """Convolve along the plane axis for rows `start` to `stop`."""
-    planes, columns = source.shape[0], source.shape[2]
-    reach = weights.size // 2
-    for plane in range(planes):
+    half = weights[weights.size // 2 :]
+    for plane in range(source.shape[0]):
         for row in range(start, stop):
-            target = out[plane, row]
-            centre = source[plane, row]
-            for column in range(columns):
-                target[column] = weights[reach] * centre[column]
-            for k in range(1, reach + 1):
-                before = source[max(plane - k, 0), row]
-                after = source[min(plane + k, planes - 1), row]
-                weight = weights[reach + k]
-                for column in range(columns):
-                    target[column] += weight * (before[column] + after[column])
+            _smooth_lines(source, plane, row, half, out[plane, row])
 
 
 def _weights(sigma_voxels: float) -> NDArray[np.float32]:
@@ -123,6 +162,7 @@ def gaussian(
     -------
     (planes, rows, columns) float32 ndarray
     """
+    volume = np.ascontiguousarray(volume)
     in_plane = np.empty(volume.shape, np.float32)
     kernels = [_weights(sigma_mm / step) for step in spacing_mm]
     in_slabs(lambda a, b: _smooth_planes(volume, in_plane, kernels[1], kernels[2], a, b), volume.shape[0])
@@ -146,9 +186,30 @@ def _block_mean(source, out, bp, br, bc, start, stop):  # type: ignore[no-untype
                 out[p, r, c] = total / (bp * br * bc)
 
 
+@njit(nogil=True, cache=True)
+def _block_mean_of_whole_numbers(source, out, bp, br, bc, start, stop):  # type: ignore[no-untyped-def]
+    """As `_block_mean`, but whole lines are added first: sums of whole numbers are exact in any order."""
+    columns = out.shape[2]
+    line = np.empty(columns * bc, np.int32)
+    for p in range(start, stop):
+        for r in range(out.shape[1]):
+            line[:] = 0
+            for i in range(p * bp, p * bp + bp):
+                for j in range(r * br, r * br + br):
+                    source_line = source[i, j]
+                    for n in range(line.size):
+                        line[n] += source_line[n]
+            for c in range(columns):
+                total = 0.0
+                for k in range(c * bc, c * bc + bc):
+                    total += line[k]
+                out[p, r, c] = total / (bp * br * bc)
+
+
 def block_mean(volume: NDArray[np.generic], block: tuple[int, int, int]) -> FloatVolume:
     """Shrink a volume by the mean over blocks of voxels; what does not fill a block at the far end is cut."""
     shape = tuple(max(1, n // b) for n, b in zip(volume.shape, block, strict=True))
     out = np.empty(shape, np.float32)
-    in_slabs(lambda a, b: _block_mean(volume, out, *block, a, b), shape[0])
+    kernel = _block_mean_of_whole_numbers if volume.dtype == np.int16 else _block_mean
+    in_slabs(lambda a, b: kernel(volume, out, *block, a, b), shape[0])
     return out

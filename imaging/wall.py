@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imaging.filters import block_mean, gaussian, in_slabs
+from imaging.filters import gaussian, in_slabs
 
 __all__ = ["without_wall"]
 
@@ -40,36 +40,55 @@ def _wall_shares() -> NDArray[np.float32]:
 
 
 @njit(nogil=True, cache=True)
-def _air_and_tissue(hu, depth, blocks, starts, air, tissue, air_hu, tissue_hu, deep_mm, start, stop):  # type: ignore[no-untyped-def]
-    """Write the share of air in each voxel, and HU times the share that is not air."""
+def _air_and_tissue(hu, depth, blocks, starts, half, air, tissue, air_hu, tissue_hu, deep_mm, start, stop):  # type: ignore[no-untyped-def]
+    """Write the share of air, and HU times the share that is not air: means over `half` by `half` voxels."""
+    columns = hu.shape[2]
+    coarse = np.empty(columns, np.int64)
+    for c in range(columns):
+        coarse[c] = min((c + starts[2]) // blocks[2], depth.shape[2] - 1)
+    depths = np.empty(columns, np.float32)
+    shares, values = np.empty((half, columns), np.float32), np.empty((half, columns), np.float32)
     for p in range(start, stop):
         i = min((p + starts[0]) // blocks[0], depth.shape[0] - 1)
-        for r in range(hu.shape[1]):
-            j = min((r + starts[1]) // blocks[1], depth.shape[1] - 1)
-            for c in range(hu.shape[2]):
-                k = min((c + starts[2]) // blocks[2], depth.shape[2] - 1)
-                share = np.float32(1.0)
-                value = np.float32(hu[p, r, c])
-                if depth[i, j, k] < deep_mm:
+        for r in range(air.shape[1]):
+            for m in range(half):
+                j = min((r * half + m + starts[1]) // blocks[1], depth.shape[1] - 1)
+                for c in range(columns):
+                    depths[c] = depth[i, j, coarse[c]]
+                line, share_line, value_line = hu[p, r * half + m], shares[m], values[m]
+                for c in range(columns):
+                    value = np.float32(line[c])
                     share = (tissue_hu - value) / (tissue_hu - air_hu)
                     share = min(max(share, np.float32(0.0)), np.float32(1.0))
-                air[p, r, c] = share
-                tissue[p, r, c] = value * (np.float32(1.0) - share)
+                    share = share if depths[c] < deep_mm else np.float32(1.0)
+                    share_line[c] = share
+                    value_line[c] = value * (np.float32(1.0) - share)
+            for c in range(air.shape[2]):
+                total_air, total_tissue = 0.0, 0.0
+                for m in range(half):
+                    for k in range(c * half, c * half + half):
+                        total_air += shares[m, k]
+                        total_tissue += values[m, k]
+                air[p, r, c] = total_air / (half * half)
+                tissue[p, r, c] = total_tissue / (half * half)
 
 
 @njit(nogil=True, cache=True)
 def _subtract(hu, air, tissue, half, table, lung, out, start, stop):  # type: ignore[no-untyped-def]
     """Write HU less the wall's part; the smooth fields lie on a grid `half` times coarser in the plane."""
     rows, columns = air.shape[1], air.shape[2]
+    before, share = np.empty(hu.shape[2], np.int64), np.empty(hu.shape[2], np.float32)
+    for c in range(hu.shape[2]):
+        x = min(max((c + 0.5) / half - 0.5, 0.0), columns - 1.001)
+        before[c] = int(x)
+        share[c] = np.float32(x - before[c])
     for p in range(start, stop):
         for r in range(hu.shape[1]):
             y = min(max((r + 0.5) / half - 0.5, 0.0), rows - 1.001)
             j = int(y)
             v = np.float32(y - j)
             for c in range(hu.shape[2]):
-                x = min(max((c + 0.5) / half - 0.5, 0.0), columns - 1.001)
-                k = int(x)
-                w = np.float32(x - k)
+                k, w = before[c], share[c]
                 near = (1 - v) * (1 - w), (1 - v) * w, v * (1 - w), v * w
                 a = near[0] * air[p, j, k] + near[1] * air[p, j, k + 1]
                 a += near[2] * air[p, j + 1, k] + near[3] * air[p, j + 1, k + 1]
@@ -111,14 +130,16 @@ def without_wall(
         HU; what lay outside the lungs is like lung.
     """
     half = max(1, int(WIDTH_MM / 1.2 / spacing_mm[1]))
-    air, tissue = np.empty(hu.shape, np.float32), np.empty(hu.shape, np.float32)
+    coarse = (hu.shape[0], max(1, hu.shape[1] // half), max(1, hu.shape[2] // half))
+    air, tissue = np.empty(coarse, np.float32), np.empty(coarse, np.float32)
     blocks = np.asarray(block, np.int64)
+    where = (depth_mm, blocks, start, half, air, tissue)
     numbers = (np.float32(AIR_HU), np.float32(TISSUE_HU), np.float32(DEEP_MM))
-    in_slabs(lambda a, b: _air_and_tissue(hu, depth_mm, blocks, start, air, tissue, *numbers, a, b), len(hu))
+    in_slabs(lambda a, b: _air_and_tissue(hu, *where, *numbers, a, b), len(hu))
     coarse_mm = (spacing_mm[0], spacing_mm[1] * half, spacing_mm[2] * half)
-    smooth = [gaussian(block_mean(field, (1, half, half)), WIDTH_MM, coarse_mm) for field in (air, tissue)]
+    smooth = [gaussian(field, WIDTH_MM, coarse_mm) for field in (air, tissue)]
     lung_hu = np.float32(np.clip(_median_hu(hu, depth_mm, blocks, start), *LUNG_HU))
-    out = air  # no longer needed, and as large
+    out = np.empty(hu.shape, np.float32)
     in_slabs(lambda a, b: _subtract(hu, *smooth, half, _wall_shares(), lung_hu, out, a, b), len(hu))
     return out
 

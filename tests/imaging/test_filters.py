@@ -43,5 +43,9 @@ def test_block_mean_is_the_mean_of_its_block(noise):
     assert shrunk[3, 2, 5] == pytest.approx(noise[6:8, 8:12, 20:24].mean(), rel=1e-6)
 
 
+def test_means_of_whole_numbers_and_of_floats_are_the_same_bits(noise):
+    assert np.array_equal(block_mean(noise, (2, 3, 3)), block_mean(noise.astype(np.float32), (2, 3, 3)))
+
+
 def test_what_does_not_fill_a_block_is_cut():
     assert block_mean(np.ones((3, 9, 9), np.int16), (2, 4, 4)).shape == (1, 2, 2)
