@@ -113,7 +113,24 @@ def _describe(  # type: ignore[no-untyped-def]
     for axis in range(3):
         half[axis] = int(reach_mm / spacing_mm[axis])
     local = np.empty((2 * half[0] + 3) * (2 * half[1] + 3) * (2 * half[2] + 3), np.float32)
-    seen, stack = np.empty(local.size, np.bool_), np.empty(local.size, np.int64)
+    steps_to = np.empty((local.size, 3), np.int64)
+    for here in range(local.size):
+        across, down = 2 * half[2] + 3, (2 * half[1] + 3) * (2 * half[2] + 3)
+        steps_to[here, 0] = here // down - half[0] - 1
+        steps_to[here, 1] = here % down // across - half[1] - 1
+        steps_to[here, 2] = here % across - half[2] - 1
+    cosines = np.empty((rays, rays))
+    for n in range(rays):
+        for ray in range(rays):
+            cosines[n, ray] = (directions[n] * directions[ray]).sum()
+    seen = np.empty(local.size, np.bool_)
+    stack, later = np.empty(local.size, np.int64), np.empty(local.size, np.int64)
+    thresholds = np.empty(fills.size)
+    offsets = np.empty((rays, steps, 3))
+    for ray in range(rays):
+        for s in range(steps):
+            for axis in range(3):
+                offsets[ray, s, axis] = (s + 1) * STEP_MM * directions[ray, axis] / spacing_mm[axis]
     for n in range(start, stop):
         p, r, c = index[n, 0], index[n, 1], index[n, 2]
         row = out[n]
@@ -121,13 +138,8 @@ def _describe(  # type: ignore[no-untyped-def]
         around = min(max(round(3.0 * scales[level[n]] / STEP_MM), 6), steps) - 1
         for ray in range(rays):
             for s in range(around if quick else 0, around + 1 if quick else steps):
-                t = (s + 1) * STEP_MM
-                profiles[ray, s] = at(
-                    image,
-                    p + t * directions[ray, 0] / spacing_mm[0],
-                    r + t * directions[ray, 1] / spacing_mm[1],
-                    c + t * directions[ray, 2] / spacing_mm[2],
-                )
+                step = offsets[ray, s]
+                profiles[ray, s] = at(image, p + step[0], r + step[1], c + step[2])
         peak = at(image, p, r, c)
         shell[:] = profiles[:, around]
         shell.sort()
@@ -164,17 +176,17 @@ def _describe(  # type: ignore[no-untyped-def]
                 row[f] = quantile(shell, quantiles[q])
                 f += 1
         for m in range(reaches.size):
-            unbroken(profiles, directions, round(reaches[m] / STEP_MM), row[f : f + 5], chosen)
+            unbroken(profiles, cosines, round(reaches[m] / STEP_MM), row[f : f + 5], chosen)
             if m == ALONG_REACH:
                 followed[:] = chosen
             f += 5
         half_radii(profiles, directions, halves, row[f : f + 8])
         f += 8
         surroundings(image, index[n], half, spacing_mm, reach_mm, local)
-        for m in range(fills.size):
-            threshold = background + fills[m] * contrast
-            fill(local, index[n], half, threshold, spacing_mm, reach_mm, seen, stack, row[f : f + 5])
-            f += 5
+        thresholds[:] = background + fills * contrast
+        growth = row[f : f + 5 * fills.size]
+        fill(local, steps_to, index[n], half, thresholds, spacing_mm, reach_mm, seen, stack, later, growth)
+        f += 5 * fills.size
         moments(profiles, directions, moment_radii, row[f : f + 3 * moment_radii.size])
         f += 3 * moment_radii.size
         along(levels, index[n], followed, directions, distances, spacing_mm, background, row[f:])

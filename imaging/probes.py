@@ -77,30 +77,29 @@ def quantile(ordered, q):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def unbroken(profiles, directions, steps, out, chosen):  # type: ignore[no-untyped-def]
+def unbroken(profiles, cosines, steps, out, chosen):  # type: ignore[no-untyped-def]
     """Write how bright the brightest unbroken rays are: first, second apart, opposite, third, mean.
 
-    The numbers of the first three rays go into `chosen`.
+    The numbers of the first three rays go into `chosen`; `cosines` are those between all rays.
     """
     rays = profiles.shape[0]
     lowest = np.empty(rays)
     for n in range(rays):
-        lowest[n] = profiles[n, :steps].min()
+        least = profiles[n, 0]
+        for s in range(1, steps):
+            least = min(least, profiles[n, s])
+        lowest[n] = least
     first = np.argmax(lowest)
     second, opposite, third = -1, -1, -1
     for n in range(rays):
-        cosine = (directions[n] * directions[first]).sum()
+        cosine = cosines[n, first]
         if cosine < 0.5 and (second < 0 or lowest[n] > lowest[second]):
             second = n
         if cosine < -0.7 and (opposite < 0 or lowest[n] > lowest[opposite]):
             opposite = n
     for n in range(rays):
-        apart = (directions[n] * directions[first]).sum() < 0.5
-        if (
-            apart
-            and (directions[n] * directions[second]).sum() < 0.5
-            and (third < 0 or lowest[n] > lowest[third])
-        ):
+        apart = cosines[n, first] < 0.5 and cosines[n, second] < 0.5
+        if apart and (third < 0 or lowest[n] > lowest[third]):
             third = n
     out[0], out[1], out[2], out[3] = lowest[first], lowest[second], lowest[opposite], lowest[third]
     out[4] = lowest.mean()
@@ -153,6 +152,10 @@ def surroundings(image, place, half, spacing_mm, reach_mm, local):  # type: igno
     planes, rows, columns = image.shape
     p0, r0, c0 = round(place[0]), round(place[1]), round(place[2])
     local[:] = -np.inf
+    first, last = max(c0 - half[2], 0), min(c0 + half[2], columns - 1)
+    along = np.empty(last - first + 1)
+    for n in range(along.size):
+        along[n] = ((first + n - place[2]) * spacing_mm[2]) ** 2
     for u in range(-half[0], half[0] + 1):
         i = p0 + u
         if i < 0 or i >= planes:
@@ -163,19 +166,21 @@ def surroundings(image, place, half, spacing_mm, reach_mm, local):  # type: igno
             if j < 0 or j >= rows:
                 continue
             flat = up + ((j - place[1]) * spacing_mm[1]) ** 2
-            line = ((u + half[0] + 1) * (2 * half[1] + 3) + v + half[1] + 1) * (2 * half[2] + 3) + half[2] + 1
-            for w in range(-half[2], half[2] + 1):
-                k = c0 + w
-                if k < 0 or k >= columns:
-                    continue
-                if flat + ((k - place[2]) * spacing_mm[2]) ** 2 <= reach_mm * reach_mm:
-                    local[line + w] = image[i, j, k]
+            at_line = ((u + half[0] + 1) * (2 * half[1] + 3) + v + half[1] + 1) * (2 * half[2] + 3)
+            at_line += half[2] + 1 + first - c0
+            line = local[at_line : at_line + along.size]
+            grey = image[i, j, first : last + 1]
+            for n in range(along.size):
+                near = flat + along[n] <= reach_mm * reach_mm
+                line[n] = grey[n] if near else np.float32(-np.inf)
 
 
 @njit(nogil=True, cache=True)
-def fill(local, place, half, threshold, spacing_mm, reach_mm, seen, stack, out):  # type: ignore[no-untyped-def]
-    """Grow a region above a threshold from the middle of `surroundings` and write its size and shape.
+def fill(local, steps_to, place, half, thresholds, spacing_mm, reach_mm, seen, stack, later, out):  # type: ignore[no-untyped-def]
+    """Grow a region above each threshold from the middle of `surroundings` and write its size and shape.
 
+    The highest of the ascending thresholds comes first: each lower one goes on where the one before
+    ended. `steps_to` are the steps from the middle to each voxel, along each axis.
     The share of its voxels on the sphere that bounds the growth tells whether it goes on beyond.
     """
     across, down = 2 * half[2] + 3, (2 * half[1] + 3) * (2 * half[2] + 3)
@@ -185,59 +190,73 @@ def fill(local, place, half, threshold, spacing_mm, reach_mm, seen, stack, out):
     middle = (half[0] + 1) * down + (half[1] + 1) * across + half[2] + 1
     seen[middle] = True
     stack[0] = middle
-    top = 1
+    top, waiting = 1, 0
     count, border = 0, 0
     farthest = 0.0
     sums, squares = np.zeros(3), np.zeros((3, 3))
     sp, sr, sc = 0.0, 0.0, 0.0
     spp, spr, spc, srr, src, scc = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    while top > 0:
-        top -= 1
-        here = stack[top]
-        i = p0 + here // down - half[0] - 1
-        rest = here % down
-        j = r0 + rest // across - half[1] - 1
-        k = c0 + rest % across - half[2] - 1
-        x, y, z = (
-            (i - place[0]) * spacing_mm[0],
-            (j - place[1]) * spacing_mm[1],
-            (k - place[2]) * spacing_mm[2],
-        )
-        distance = np.sqrt(x * x + y * y + z * z)
-        count += 1
-        farthest = max(farthest, distance)
-        if distance > reach_mm - 1.0:
-            border += 1
-        sp += x
-        sr += y
-        sc += z
-        spp += x * x
-        spr += x * y
-        spc += x * z
-        srr += y * y
-        src += y * z
-        scc += z * z
-        for step in steps:
-            there = here + step
-            if local[there] >= threshold and not seen[there]:
-                seen[there] = True
+    for n in range(thresholds.size - 1, -1, -1):
+        threshold = thresholds[n]
+        kept = 0
+        for m in range(waiting):
+            there = later[m]
+            if local[there] >= threshold:
                 stack[top] = there
                 top += 1
-    sums[0], sums[1], sums[2] = sp, sr, sc
-    squares[0, 0], squares[1, 1], squares[2, 2] = spp, srr, scc
-    squares[0, 1], squares[0, 2], squares[1, 2] = spr, spc, src
-    squares[1, 0], squares[2, 0], squares[2, 1] = spr, spc, src
-    covariance = squares / count
-    for a in range(3):
-        for b in range(3):
-            covariance[a, b] -= sums[a] * sums[b] / (count * count)
-        covariance[a, a] += spacing_mm[a] ** 2 / 12
-    values = np.linalg.eigvalsh(covariance)
-    out[0] = np.log(count * spacing_mm[0] * spacing_mm[1] * spacing_mm[2])
-    out[1] = farthest
-    out[2] = np.sqrt(max(values[2], 1e-6) / max(values[1], 1e-6))
-    out[3] = np.sqrt(max(values[1], 1e-6) / max(values[0], 1e-6))
-    out[4] = border / count
+            else:
+                later[kept] = there
+                kept += 1
+        waiting = kept
+        while top > 0:
+            top -= 1
+            here = stack[top]
+            x, y, z = (
+                (p0 + steps_to[here, 0] - place[0]) * spacing_mm[0],
+                (r0 + steps_to[here, 1] - place[1]) * spacing_mm[1],
+                (c0 + steps_to[here, 2] - place[2]) * spacing_mm[2],
+            )
+            distance = np.sqrt(x * x + y * y + z * z)
+            count += 1
+            farthest = max(farthest, distance)
+            if distance > reach_mm - 1.0:
+                border += 1
+            sp += x
+            sr += y
+            sc += z
+            spp += x * x
+            spr += x * y
+            spc += x * z
+            srr += y * y
+            src += y * z
+            scc += z * z
+            for step in steps:
+                there = here + step
+                if seen[there]:
+                    continue
+                seen[there] = True
+                if local[there] >= threshold:
+                    stack[top] = there
+                    top += 1
+                else:
+                    later[waiting] = there
+                    waiting += 1
+        sums[0], sums[1], sums[2] = sp, sr, sc
+        squares[0, 0], squares[1, 1], squares[2, 2] = spp, srr, scc
+        squares[0, 1], squares[0, 2], squares[1, 2] = spr, spc, src
+        squares[1, 0], squares[2, 0], squares[2, 1] = spr, spc, src
+        covariance = squares / count
+        for a in range(3):
+            for b in range(3):
+                covariance[a, b] -= sums[a] * sums[b] / (count * count)
+            covariance[a, a] += spacing_mm[a] ** 2 / 12
+        values = np.linalg.eigvalsh(covariance)
+        f = 5 * n
+        out[f] = np.log(count * spacing_mm[0] * spacing_mm[1] * spacing_mm[2])
+        out[f + 1] = farthest
+        out[f + 2] = np.sqrt(max(values[2], 1e-6) / max(values[1], 1e-6))
+        out[f + 3] = np.sqrt(max(values[1], 1e-6) / max(values[0], 1e-6))
+        out[f + 4] = border / count
 
 
 @njit(nogil=True, cache=True)
