@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from imaging.axes import LEAST_MM, axial_axes_mm
 from imaging.candidates import TISSUE_HU, ScaleSpace
 from imaging.classifier import Scored
+from imaging.filters import in_slabs
 from imaging.geometry import points_mm
 from imaging.lesions import Lesion, Lesions
 from imaging.lungs import AIR_HU, LEFT, RIGHT, Lungs
@@ -95,10 +97,22 @@ def measure_nodules(
     return tuple(replace(nodule, nodule_id=number) for number, nodule in enumerate(nodules, start=1))
 
 
+@njit(nogil=True, cache=True)
+def _write_fittable(hu, lung, low, high, tissue, wall, out, start, stop):  # type: ignore[no-untyped-def]
+    """Write HU within limits, and no number where much of it was wall."""
+    for p in range(start, stop):
+        for r in range(hu.shape[1]):
+            line, free, target = hu[p, r], lung[p, r], out[p, r]
+            for c in range(line.size):
+                value = min(max(np.float32(line[c]), low), high)
+                target[c] = np.float32(np.nan) if min(value, tissue) - free[c] > wall else value
+
+
 def _fit(space: ScaleSpace, scored: Scored, resolution: Resolution) -> Fits:
     """Fit a ball to each candidate, from the radius its rays tell."""
-    image = np.clip(space.hu, *FIT_HU).astype(np.float32)
-    image[np.minimum(image, TISSUE_HU[1]) - space.lung > WALL_HU] = np.nan
+    image = np.empty(space.hu.shape, np.float32)
+    limits = (*map(np.float32, FIT_HU), np.float32(TISSUE_HU[1]), np.float32(WALL_HU))
+    in_slabs(lambda a, b: _write_fittable(space.hu, space.lung, *limits, image, a, b), len(image))
     detail = space.lung[::4] - space.levels[0][::4]
     grain_hu = noise_of(detail, space.inside[::4])
     radius_mm = np.clip(scored.column("half_radius_q25_mm"), *START_RADIUS_MM)
