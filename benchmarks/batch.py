@@ -35,7 +35,8 @@ import typer
 
 from imaging.batch import screen_studies
 from imaging.console import Display
-from imaging.dicom import Intake, StudyFiles, derive_uid, write_series
+from imaging.dicom import Intake, StudyFiles, derive_uid
+from imaging.dicom.write import write_series
 from imaging.machine import resident_bytes
 from imaging.pictures import Pictures
 from imaging.run import Run, screen_intake

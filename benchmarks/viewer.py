@@ -93,7 +93,8 @@ def _make_pack(folder: Path, sources: list[Path]) -> Path:
 
 def _synthetic(folder: Path) -> Path:
     """Write two scans of noise: their cost is that of any scan of their size."""
-    from imaging.dicom import derive_uid, write_series
+    from imaging.dicom import derive_uid
+    from imaging.dicom.write import write_series
     from records.model import Study, Volume
 
     noise = np.random.default_rng(1).integers(-1000, 200, (300, 512, 512), dtype=np.int16)

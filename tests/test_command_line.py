@@ -11,7 +11,8 @@ import pytest
 from pydicom import dcmread
 from typer.testing import CliRunner
 
-from imaging.dicom import derive_uid, write_series
+from imaging.dicom import derive_uid
+from imaging.dicom.write import write_series
 from mipc import app
 from records.model import Study
 from tests.imaging.test_pictures import chest

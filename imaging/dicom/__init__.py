@@ -5,7 +5,6 @@ from imaging.dicom.intake import find_studies
 from imaging.dicom.series import Choice, choose_series
 from imaging.dicom.uids import derive_uid
 from imaging.dicom.volume import read_volume
-from imaging.dicom.write import write_series
 
 __all__ = [
     "Choice",
@@ -19,5 +18,4 @@ __all__ = [
     "derive_uid",
     "find_studies",
     "read_volume",
-    "write_series",
 ]

@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
 
 from imaging.dicom.files import Frame, SeriesFiles
-from imaging.dicom.headers import BROKEN
+from imaging.dicom.headers import broken
 from imaging.dicom.intake import find_studies
 from imaging.dicom.pixels import read_stored
 from imaging.dicom.profile import DATES, KEPT, SEQUENCES, UIDS
@@ -115,7 +115,7 @@ def _deidentify_series(series: SeriesFiles, patient_id: str, out: Path, key: Key
     for number, (source, frames) in enumerate(by_file.items(), start=1):
         try:
             original = _read(source)
-        except BROKEN:
+        except broken():
             done.refused.append(f"{where}, file {number}: cannot be read")
             continue
         fault = _why_not(original, frames[0])

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from urllib3.exceptions import ReadTimeoutError
 
-from imaging.dicom.headers import BROKEN
+from imaging.dicom.headers import broken
 from imaging.dicom.nodes import PacsError, WebNode
 from imaging.dicom.query import Keep, Query, SeriesMatch, StudyMatch
 from imaging.dicom.values import iso_date
@@ -128,7 +128,7 @@ class WebArchive:
                 dataset.save_as(buffer, enforce_file_format=True)
             except requests.RequestException:
                 raise
-            except BROKEN as error:
+            except broken() as error:
                 sentence = f"{self._node.name} sent images that are cut off or damaged; {AGAIN}"
                 raise PacsError(sentence) from error
             yield uid, buffer.getvalue()

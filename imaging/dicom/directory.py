@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from pydicom import dcmread
-
 from imaging.dicom.files import Problem, ProblemCode
-from imaging.dicom.headers import BROKEN
+from imaging.dicom.headers import broken
 
 __all__ = ["referenced_files"]
 
@@ -16,11 +14,13 @@ def referenced_files(directory: Path) -> tuple[list[Path], list[Problem]]:
     A name that leads out of the DICOMDIR's folder is refused. Upper and lower
     case are tried, since CDs are often copied to other file systems.
     """
+    from pydicom import dcmread
+
     try:
         records = dcmread(directory).get("DirectoryRecordSequence") or []
         names = [record.ReferencedFileID for record in records if record.get("ReferencedFileID")]
         parts = [[name] if isinstance(name, str) else [str(part) for part in name] for name in names]
-    except BROKEN:
+    except broken():
         sentence = f"{directory.name} cannot be read; give the folder instead"
         return [], [Problem(str(directory), ProblemCode.DAMAGED, sentence)]
     files, problems = [], []

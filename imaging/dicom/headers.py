@@ -6,15 +6,12 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import (
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-    MediaStorageDirectoryStorage,
+from imaging.dicom.classes import (
+    CT_IMAGE,
+    ENHANCED_CT_IMAGE,
+    LEGACY_ENHANCED_CT_IMAGE,
+    MEDIA_DIRECTORY,
 )
-
 from imaging.dicom.files import Frame, PixelFormat, ProblemCode
 from imaging.dicom.parsing import PIXEL_DATA, UNDEFINED_LENGTH, Parsed, parse
 from imaging.dicom.sources import BombError, Source, open_source
@@ -35,30 +32,37 @@ from imaging.dicom.values import (
 )
 from records.model import Study
 
-__all__ = ["CT_CLASSES", "Header", "HeaderError", "read_header"]
+__all__ = ["CT_CLASSES", "Header", "HeaderError", "broken", "read_header"]
 
-CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
-MULTI_FRAME = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
+CT_CLASSES = frozenset({CT_IMAGE, ENHANCED_CT_IMAGE, LEGACY_ENHANCED_CT_IMAGE})
+MULTI_FRAME = frozenset({ENHANCED_CT_IMAGE, LEGACY_ENHANCED_CT_IMAGE})
 
-# What a parser meets in bytes that are not what they claim to be: each of these was raised by
-# pydicom on a damaged file, and none of them is a reason to lose the rest of the batch.
-BROKEN = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    InvalidDicomError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+
+def broken() -> tuple[type[Exception], ...]:
+    """Return what a parser meets in bytes that are not what they claim to be.
+
+    Each of these was raised by pydicom on a damaged file, and none of them is a reason to lose the rest of
+    the batch. Asked for where something was raised, so that pydicom is not loaded before.
+    """
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    return (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        BytesLengthException,
+        EOFError,
+        InvalidDicomError,
+        LookupError,
+        NotImplementedError,
+        OSError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        struct.error,
+        zipfile.BadZipFile,
+        zlib.error,
+    )
 
 
 class HeaderError(Exception):
@@ -100,7 +104,7 @@ def read_header(source: Source) -> Header:
         raise HeaderError(ProblemCode.ARCHIVE_REFUSED, f"{source.name} is refused: {error}") from error
     except PermissionError as error:
         raise HeaderError(ProblemCode.UNREADABLE, f"{source.name} may not be opened") from error
-    except BROKEN as error:
+    except broken() as error:
         raise HeaderError(
             ProblemCode.DAMAGED, f"{source.name} is damaged: its header cannot be parsed"
         ) from error
@@ -112,7 +116,7 @@ def _read(source: Source, file: BinaryIO) -> Header:
     _check_is_dicom(source, head, size)
     parsed = parse(file, size)
     raw = parsed.raw
-    if parsed.meta.sop_class_uid == MediaStorageDirectoryStorage or TAG["DirectoryRecordSequence"] in raw:
+    if parsed.meta.sop_class_uid == MEDIA_DIRECTORY or TAG["DirectoryRecordSequence"] in raw:
         return _directory(source)
     study = study_of(raw)
     if not study.uid:
@@ -178,6 +182,8 @@ def _frames(source: Source, parsed: Parsed, image: PixelFormat) -> tuple[Frame, 
     sop_class = text_of(raw, "SOPClassUID")
     pixels_length = None if parsed.pixels_length == UNDEFINED_LENGTH else parsed.pixels_length
     if sop_class in MULTI_FRAME:
+        from pydicom.dataset import Dataset
+
         from imaging.dicom.multiframe import read_frames
 
         groups = parsed.dataset or Dataset()

@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass
 
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from imaging.dicom.classes import DEFLATED_EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE
 
 __all__ = ["META_BYTES", "Meta", "read_meta"]
 
@@ -24,17 +24,17 @@ class Meta:
     @property
     def is_deflated(self) -> bool:
         """Whether all after the meta information is deflated (PS3.5 A.5)."""
-        return self.transfer_syntax == DeflatedExplicitVRLittleEndian
+        return self.transfer_syntax == DEFLATED_EXPLICIT_LITTLE
 
     @property
     def is_implicit_vr(self) -> bool:
         """Whether elements do not say their value representation."""
-        return self.transfer_syntax == ImplicitVRLittleEndian
+        return self.transfer_syntax == IMPLICIT_LITTLE
 
     @property
     def is_little_endian(self) -> bool:
         """Whether the least significant byte comes first."""
-        return self.transfer_syntax != ExplicitVRBigEndian
+        return self.transfer_syntax != EXPLICIT_BIG
 
 
 def read_meta(head: bytes) -> Meta | None:

@@ -3,15 +3,14 @@
 import io
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from pydicom.dataset import Dataset, FileDataset
-from pydicom.filereader import read_dataset, read_partial
-from pydicom.multival import MultiValue
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
+from imaging.dicom.classes import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from imaging.dicom.meta import META_BYTES, Meta, read_meta
 from imaging.dicom.values import TAG, Raw
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset, FileDataset
 
 __all__ = ["PIXEL_DATA", "UNDEFINED_LENGTH", "Parsed", "parse", "walk"]
 
@@ -39,7 +38,7 @@ class Parsed:
 
     meta: Meta
     raw: Raw
-    dataset: Dataset | None  # where sequences matter; None if there was none
+    dataset: "Dataset | None"  # where sequences matter; None if there was none
     pixels_tag: int | None  # None: no pixels in the file
     pixels_at: int  # bytes from the start of the file to the value
     pixels_length: int
@@ -135,6 +134,8 @@ class _StopAtPixels:
 
 
 def _by_pydicom(file: BinaryIO, meta: Meta | None) -> Parsed:
+    from pydicom.filereader import read_dataset, read_partial
+
     stop = _StopAtPixels()
     dataset: Dataset
     if meta:
@@ -158,17 +159,19 @@ def _by_pydicom(file: BinaryIO, meta: Meta | None) -> Parsed:
 
 def _undecoded(value: object) -> object:
     """Return text that pydicom has decoded for its own use, the character set, as it was."""
+    from pydicom.multival import MultiValue
+
     if isinstance(value, MultiValue):
         return "\\".join(map(str, value)).encode()
     return value.encode() if isinstance(value, str) else value
 
 
-def _syntax(found: FileDataset) -> str:
+def _syntax(found: "FileDataset") -> str:
     """Return the transfer syntax that a file without meta information turned out to have."""
     said = str(found.file_meta.get("TransferSyntaxUID", ""))
     if said:
         return said
     is_implicit, is_little = found.original_encoding
     if is_implicit:
-        return ImplicitVRLittleEndian
-    return ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+        return IMPLICIT_LITTLE
+    return EXPLICIT_LITTLE if is_little else EXPLICIT_BIG

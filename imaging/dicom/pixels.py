@@ -12,24 +12,22 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import generate_frames
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    UID,
-    ExplicitVRBigEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    JPEG2000Lossless,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-)
 
+from imaging.dicom.classes import (
+    EXPLICIT_BIG,
+    HTJ2K,
+    HTJ2K_LOSSLESS,
+    HTJ2K_LOSSLESS_RPCL,
+    JPEG_2000_LOSSLESS,
+    JPEG_2000_LOSSY,
+    JPEG_LOSSLESS_ANY,
+    JPEG_LOSSLESS_FIRST,
+    JPEG_LS_LOSSLESS,
+    JPEG_LS_NEAR_LOSSLESS,
+    NATIVE,
+)
 from imaging.dicom.files import Frame, PixelFormat
-from imaging.dicom.headers import BROKEN
+from imaging.dicom.headers import broken
 from imaging.dicom.sources import BombError, Source, open_source
 from records.errors import Reason, SeriesError
 
@@ -37,20 +35,19 @@ __all__ = ["read_stored"]
 
 Stored = NDArray[np.uint16]  # bit patterns: signed or not is the rescale's business
 
-JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
+JPEG_2000 = frozenset({JPEG_2000_LOSSLESS, JPEG_2000_LOSSY, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K})
 
-JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
-JPEG_LOSSLESS = frozenset({JPEGLossless, JPEGLosslessSV1})
+JPEG_LS = frozenset({JPEG_LS_LOSSLESS, JPEG_LS_NEAR_LOSSLESS})
+JPEG_LOSSLESS = frozenset({JPEG_LOSSLESS_ANY, JPEG_LOSSLESS_FIRST})
 
 # Milliseconds a 512 x 512 slice: JPEG-LS by CharLS 6.2, by GDCM 9.5; OpenJPEG for JPEG 2000 and HTJ2K.
 # JPEG Lossless is ours (2.3, and two at once): GDCM takes 8.2 and ends the program on a corrupt image.
 PREFERRED_PLUGIN = {
-    JPEGLSLossless: "pyjpegls",
-    JPEGLSNearLossless: "pyjpegls",
-    JPEG2000Lossless: "pylibjpeg",
-    JPEG2000: "pylibjpeg",
+    JPEG_LS_LOSSLESS: "pyjpegls",
+    JPEG_LS_NEAR_LOSSLESS: "pyjpegls",
+    JPEG_2000_LOSSLESS: "pylibjpeg",
+    JPEG_2000_LOSSY: "pylibjpeg",
 }
-CODEC_ERRORS = (*BROKEN, BombError, MemoryError, RuntimeError)
 
 
 def read_stored(frames: Sequence[Frame], *, threads: int = 2) -> Stored:
@@ -89,15 +86,19 @@ def _read_file(frames: Sequence[Frame], planes: Sequence[int], stored: Stored) -
     source = frames[planes[0]].source
     try:
         with open_source(source) as file:
-            if UID(frames[planes[0]].format.transfer_syntax).is_encapsulated:
-                _decode(file, frames, planes, stored)
-            else:
+            if frames[planes[0]].format.transfer_syntax in NATIVE:
                 _copy(file, frames, planes, stored)
-    except CODEC_ERRORS as error:
+            else:
+                _decode(file, frames, planes, stored)
+    except _undecodable() as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SeriesError(
             Reason.UNREADABLE_PIXELS, f"the pixels of {source.name} cannot be read: {reason[:200]}"
         ) from error
+
+
+def _undecodable() -> tuple[type[Exception], ...]:
+    return (*broken(), BombError, MemoryError, RuntimeError)
 
 
 def _copy(file: BinaryIO, frames: Sequence[Frame], planes: Sequence[int], stored: Stored) -> None:
@@ -109,7 +110,7 @@ def _copy(file: BinaryIO, frames: Sequence[Frame], planes: Sequence[int], stored
         found = file.readinto(memoryview(stored[plane]).cast("B"))  # type: ignore[attr-defined]
         if found != size:
             raise ValueError(f"{size:,} bytes of pixel data expected, {found:,} found")
-        if frame.format.transfer_syntax == ExplicitVRBigEndian:
+        if frame.format.transfer_syntax == EXPLICIT_BIG:
             stored[plane].byteswap(inplace=True)
 
 
@@ -132,6 +133,8 @@ def _decode(file: BinaryIO, frames: Sequence[Frame], planes: Sequence[int], stor
 
 
 def _decoded_here(data: bytes, image: PixelFormat, numbers: Sequence[int]) -> Iterator[Stored]:
+    from pydicom.encaps import generate_frames
+
     from imaging.dicom.jpeg_lossless import decode_jpeg_lossless  # compiled code: loaded where it is used
 
     codestreams = list(generate_frames(data, number_of_frames=image.frames))
@@ -140,6 +143,10 @@ def _decoded_here(data: bytes, image: PixelFormat, numbers: Sequence[int]) -> It
 
 
 def _decoded_by_pydicom(data: bytes, image: PixelFormat, numbers: Sequence[int]) -> Iterator[NDArray[Any]]:
+    from pydicom.encaps import generate_frames
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
     if image.transfer_syntax in JPEG_LS | JPEG_2000:
         for codestream in generate_frames(data, number_of_frames=image.frames):
             _check_codestream(codestream, image)
@@ -147,7 +154,7 @@ def _decoded_by_pydicom(data: bytes, image: PixelFormat, numbers: Sequence[int])
         data,
         indices=numbers,
         raw=True,
-        decoding_plugin=PREFERRED_PLUGIN.get(UID(image.transfer_syntax), ""),
+        decoding_plugin=PREFERRED_PLUGIN.get(image.transfer_syntax, ""),
         rows=image.rows,
         columns=image.columns,
         number_of_frames=image.frames,

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
-from pydicom.charset import convert_encodings, decode_bytes
-from pydicom.datadict import tag_for_keyword
-
 from imaging.dicom.files import PixelFormat, Reconstruction, Rescale
 from imaging.dicom.uids import derive_uid, is_uid
 from records.model import Point, Study
@@ -37,19 +34,55 @@ __all__ = [
 
 Raw: TypeAlias = dict[int, object]
 
+PLAIN_SETS = frozenset({"", "ISO_IR 6", "ISO_IR 100", "ISO_IR 192"})  # in these ASCII is ASCII
+ESCAPE = b"\x1b"  # starts a code extension (PS3.5 6.1.2.5)
 TEXT_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C}  # where code extensions reset (PS3.5 6.1.2.5.3)
 LONGEST_TEXT = 256  # a person name may have 3 groups of 64 characters; nothing honest is longer
 
-KEYWORDS = """
-    SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID StudyDate Modality Manufacturer
-    StudyDescription SeriesDescription ManufacturerModelName PatientName PatientID BodyPartExamined
-    SliceThickness ProtocolName Exposure ConvolutionKernel StudyInstanceUID SeriesInstanceUID SeriesNumber
-    AcquisitionNumber InstanceNumber ImagePositionPatient ImageOrientationPatient FrameOfReferenceUID
-    SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated
-    BitsStored PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept RescaleSlope
-    RescaleType SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence DirectoryRecordSequence
-""".split()
-TAG = {keyword: int(tag_for_keyword(keyword) or 0) for keyword in KEYWORDS}
+TAG = {
+    "SpecificCharacterSet": 0x00080005,
+    "ImageType": 0x00080008,
+    "SOPClassUID": 0x00080016,
+    "SOPInstanceUID": 0x00080018,
+    "StudyDate": 0x00080020,
+    "Modality": 0x00080060,
+    "Manufacturer": 0x00080070,
+    "StudyDescription": 0x00081030,
+    "SeriesDescription": 0x0008103E,
+    "ManufacturerModelName": 0x00081090,
+    "PatientName": 0x00100010,
+    "PatientID": 0x00100020,
+    "BodyPartExamined": 0x00180015,
+    "SliceThickness": 0x00180050,
+    "ProtocolName": 0x00181030,
+    "Exposure": 0x00181152,
+    "ConvolutionKernel": 0x00181210,
+    "StudyInstanceUID": 0x0020000D,
+    "SeriesInstanceUID": 0x0020000E,
+    "SeriesNumber": 0x00200011,
+    "AcquisitionNumber": 0x00200012,
+    "InstanceNumber": 0x00200013,
+    "ImagePositionPatient": 0x00200032,
+    "ImageOrientationPatient": 0x00200037,
+    "FrameOfReferenceUID": 0x00200052,
+    "SamplesPerPixel": 0x00280002,
+    "PhotometricInterpretation": 0x00280004,
+    "NumberOfFrames": 0x00280008,
+    "Rows": 0x00280010,
+    "Columns": 0x00280011,
+    "PixelSpacing": 0x00280030,
+    "BitsAllocated": 0x00280100,
+    "BitsStored": 0x00280101,
+    "PixelRepresentation": 0x00280103,
+    "PixelPaddingValue": 0x00280120,
+    "PixelPaddingRangeLimit": 0x00280121,
+    "RescaleIntercept": 0x00281052,
+    "RescaleSlope": 0x00281053,
+    "RescaleType": 0x00281054,
+    "SharedFunctionalGroupsSequence": 0x52009229,
+    "PerFrameFunctionalGroupsSequence": 0x52009230,
+    "DirectoryRecordSequence": 0x00041220,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +150,13 @@ def point_of(numbers: tuple[float, ...] | None) -> Point | None:
 @lru_cache(maxsize=4096)
 def _person_text(value: bytes, character_set: bytes) -> str:
     """Decode text of any character set; control characters are dropped, absurd length cut."""
-    encodings = convert_encodings(character_set.decode("ascii", "replace").strip().split("\\"))
-    text = decode_bytes(value[: 4 * LONGEST_TEXT], encodings, TEXT_DELIMITERS)
+    name = character_set.decode("ascii", "replace").strip()
+    if value.isascii() and name in PLAIN_SETS and ESCAPE not in value:
+        text = value[: 4 * LONGEST_TEXT].decode("ascii")
+    else:
+        from pydicom.charset import convert_encodings, decode_bytes
+
+        text = decode_bytes(value[: 4 * LONGEST_TEXT], convert_encodings(name.split("\\")), TEXT_DELIMITERS)
     return "".join(letter for letter in text if letter.isprintable()).strip()[:LONGEST_TEXT]
 
 

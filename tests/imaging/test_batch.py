@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from imaging.batch import fingerprint, screen_studies, unfinished
-from imaging.dicom import find_studies, write_series
+from imaging.dicom import find_studies
+from imaging.dicom.write import write_series
 from imaging.patience import EngineError
 from imaging.pool import run_tasks
 from imaging.worker import warm_up

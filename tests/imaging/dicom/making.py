@@ -7,9 +7,10 @@ import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset
 
-from imaging.dicom import derive_uid, find_studies, write_series
+from imaging.dicom import derive_uid, find_studies
 from imaging.dicom.files import Frame, PixelFormat, Reconstruction, Rescale, SeriesFiles, StudyFiles
 from imaging.dicom.sources import Source
+from imaging.dicom.write import write_series
 from records.model import Study, Volume
 
 STUDY = Study(derive_uid("test", "study"), "P1", "Doe^Jane", "2020-01-02", "CT chest")

@@ -16,8 +16,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from imaging.dicom import derive_uid, write_series
+from imaging.dicom import derive_uid
 from imaging.dicom.uids import is_uid
+from imaging.dicom.write import write_series
 from records.model import Study, Volume
 
 STUDY = Study(derive_uid("written"), "P1", "Röntgen^Wilhelm", "2020-01-02", "CT chest")
