@@ -1,6 +1,7 @@
 """Many studies: what is left to do, done in processes on one machine or many, kept as it ends."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -131,8 +132,10 @@ def fingerprint(study: StudyFiles) -> str:
 
 def screen_here(protocol: "Protocol", study: StudyFiles) -> Screened:
     """Screen one study in a worker; the pipeline is loaded there and not where progress is shown."""
+    from imaging.filters import load_compiler
     from imaging.screen import screen_study
 
+    threading.Thread(target=load_compiler).start()  # beside the reading of files
     return screen_study(study, protocol)
 
 
