@@ -75,8 +75,8 @@ class Lungs:
     def labels(self) -> NDArray[np.uint8]:
         """The labels on the grid of the scan, (planes, rows, columns) uint8."""
         fine = self.coarse
-        for axis, (block, size) in enumerate(zip(self.block, self.shape, strict=True)):
-            index = np.minimum(np.arange(size) // block, fine.shape[axis] - 1)
+        for axis in (2, 1, 0):  # the last copies whole planes
+            index = np.minimum(np.arange(self.shape[axis]) // self.block[axis], fine.shape[axis] - 1)
             fine = np.take(fine, index, axis=axis)
         return fine
 

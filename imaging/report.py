@@ -31,6 +31,7 @@ from records.store import Store, StoredStudy
 __all__ = [
     "CohortRow",
     "FollowRow",
+    "load_templates",
     "page_name",
     "write_cohort_page",
     "write_follow_page",
@@ -327,6 +328,12 @@ def _frame(script_name: str, made: Provenance) -> dict[str, object]:
         "verdict_words": VERDICT_WORDS,
         "reason_words": {reason.value: words for reason, words in REASONS.items()},
     }
+
+
+def load_templates() -> None:
+    """Compile the templates of a run's pages: 0.1 s that need not wait for the first result."""
+    for name in ("page.html.j2", "parts.html.j2", "study.html.j2", "cohort.html.j2"):
+        _environment().get_template(name)
 
 
 @cache

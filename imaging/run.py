@@ -1,5 +1,6 @@
 """A screening run: from what was handed over to a store, tables and a report."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from imaging.follow import find_pairs
 from imaging.journal import Journal, without_patient
 from imaging.patience import EngineError
 from imaging.pool import run_tasks
-from imaging.report import CohortRow, write_cohort_page, write_study_page
+from imaging.report import CohortRow, load_templates, write_cohort_page, write_study_page
 from imaging.tables import Tables
 from imaging.worker import Limits
 from records.errors import StoreError
@@ -136,6 +137,7 @@ def _screen(todo: Sequence[StudyFiles], store: Store, run: Run, display: Display
     outcomes = screen_studies(run.screen, todo, store, run.provenance, run.engine(display))
     with closing(outcomes):
         display.show("Screening", 0, len(todo), tally.line())
+        threading.Thread(target=load_templates).start()
         for outcome in outcomes:
             stored = outcome.stored
             tally.labels[stored.verdict] += 1
