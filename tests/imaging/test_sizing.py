@@ -92,6 +92,26 @@ def test_a_vessel_that_ends_in_the_ball_widens_its_interval_to_the_truth(vessel_
     assert np.median(factors) > 1.4
 
 
+@pytest.mark.parametrize(("diameter_mm", "elongation"), [(4.0, 1.2), (6.0, 1.2), (8.0, 1.15), (10.0, 1.1)])
+@pytest.mark.parametrize("along", [(1, 0, 0), (0, 1, 0), (0, 0.6, 0.8)], ids=["upright", "across", "oblique"])
+def test_the_interval_of_a_nodule_longer_than_wide_holds_the_diameter_of_its_volume(
+    diameter_mm, elongation, along
+):
+    short_mm = diameter_mm / 2 * elongation ** (-1 / 3)
+
+    def ellipsoid(p, r, c):
+        projected = p * along[0] + r * along[1] + c * along[2]
+        squared = p**2 + r**2 + c**2 - projected**2
+        return squared / short_mm**2 + projected**2 / (elongation * short_mm) ** 2 <= 1
+
+    share, centre = imaged(ellipsoid, (1.25, 0.75, 0.75), 0.6, diameter_mm / 2 + 4)
+    image = -860 + 830 * share + np.random.default_rng(3).normal(0, 20.0, share.shape)
+    start = np.array([0.4 * diameter_mm])
+    fit = fit_balls(image.astype(np.float32), centre, start, (1.25, 0.75, 0.75), Resolution(0.6, 1.25), 20.0)
+    assert 2 * fit.low_mm[0] <= diameter_mm <= 2 * fit.high_mm[0]
+    assert 2 * (fit.high_mm[0] - fit.low_mm[0]) < 0.8
+
+
 def test_the_interval_widens_as_the_ball_shrinks():
     widths = []
     for diameter_mm in (1.6, 2.5, 5.0):
