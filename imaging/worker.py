@@ -5,6 +5,7 @@ a worker starts in milliseconds, on one study as on thousands. A task may cost i
 process; the process costs nobody anything.
 """
 
+import gc
 import importlib
 import multiprocessing
 import os
@@ -101,7 +102,7 @@ def warm_up(*modules: str) -> None:
         from multiprocessing import forkserver
 
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no kernel of ours is linear algebra
-        CONTEXT.set_forkserver_preload(list(modules))
+        CONTEXT.set_forkserver_preload(["imaging.preload", *modules])
         forkserver.ensure_running()
         _preloaded[:] = modules
 
@@ -267,6 +268,8 @@ def _serve(
     modules: Sequence[str],
 ) -> None:
     """Do tasks until no more come: the life of a worker process."""
+    gc.freeze()  # what was imported stays: it need not be searched, nor copied to be searched
+    gc.enable()  # see `imaging.preload`
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Told that nothing is forked here, numba makes no lock between processes; a kill would leave it behind.
