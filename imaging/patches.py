@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from imaging.candidates import TISSUE_HU, Candidates, ScaleSpace
 from imaging.filters import in_slabs
-from imaging.probes import at
 
 __all__ = ["COARSE_MM", "CUBES", "FINE_MM", "SIDE", "cut_cubes"]
 
@@ -21,24 +20,45 @@ COARSE_LEVEL = 1  # of the scale space: 0.9 mm, which a step of 1.4 mm can just 
 
 
 @njit(nogil=True, cache=True)
-def _cut(image, place, step_mm, spacing_mm, low, span, out):  # type: ignore[no-untyped-def]
-    half = (out.shape[0] - 1) / 2
+def _along(size, centre, step_mm, spacing_mm, before, share):  # type: ignore[no-untyped-def]
+    """Write between which two voxels of an axis each sample lies, and how far; outside, the edge goes on."""
+    middle = (before.size - 1) / 2
+    for n in range(before.size):
+        place = min(max(centre + (n - middle) * step_mm / spacing_mm, 0.0), size - 1.001)
+        before[n] = int(place)
+        share[n] = place - before[n]
+
+
+@njit(nogil=True, cache=True)
+def _cut(image, place, step_mm, spacing_mm, low, span, before, share, out):  # type: ignore[no-untyped-def]
+    """Sample a cube linearly, as `imaging.probes.at` does."""
+    for axis in range(3):
+        _along(image.shape[axis], place[axis], step_mm, spacing_mm[axis], before[axis], share[axis])
     for i in range(out.shape[0]):
-        p = place[0] + (i - half) * step_mm / spacing_mm[0]
+        p, u = before[0, i], share[0, i]
         for j in range(out.shape[1]):
-            r = place[1] + (j - half) * step_mm / spacing_mm[1]
+            r, v = before[1, j], share[1, j]
+            one, two = image[p, r], image[p, r + 1]
+            three, four = image[p + 1, r], image[p + 1, r + 1]
             for k in range(out.shape[2]):
-                c = place[2] + (k - half) * step_mm / spacing_mm[2]
-                grey = (at(image, p, r, c) - low) / span * 255.0
+                c, w = before[2, k], share[2, k]
+                value = (1 - u) * (
+                    (1 - v) * ((1 - w) * one[c] + w * one[c + 1]) + v * ((1 - w) * two[c] + w * two[c + 1])
+                ) + u * (
+                    (1 - v) * ((1 - w) * three[c] + w * three[c + 1])
+                    + v * ((1 - w) * four[c] + w * four[c + 1])
+                )
+                grey = (value - low) / span * 255.0
                 out[i, j, k] = np.uint8(min(max(grey, 0.0), 255.0) + 0.5)
 
 
 @njit(nogil=True, cache=True)
 def _cut_all(hu, fine, coarse, index, steps_mm, spacing_mm, low, span, out, start, stop):  # type: ignore[no-untyped-def]
+    before, share = np.empty((3, out.shape[2]), np.int64), np.empty((3, out.shape[2]))
     for n in range(start, stop):
-        _cut(hu, index[n], steps_mm[0], spacing_mm, low, span, out[n, 0])
-        _cut(fine, index[n], steps_mm[0], spacing_mm, low, span, out[n, 1])
-        _cut(coarse, index[n], steps_mm[1], spacing_mm, low, span, out[n, 2])
+        _cut(hu, index[n], steps_mm[0], spacing_mm, low, span, before, share, out[n, 0])
+        _cut(fine, index[n], steps_mm[0], spacing_mm, low, span, before, share, out[n, 1])
+        _cut(coarse, index[n], steps_mm[1], spacing_mm, low, span, before, share, out[n, 2])
 
 
 def cut_cubes(space: ScaleSpace, candidates: Candidates) -> NDArray[np.uint8]:
