@@ -98,8 +98,9 @@ def build_scale_space(volume: Volume, lungs: Lungs) -> ScaleSpace:
     for before, after in itertools.pairwise(SCALES_MM):
         levels.append(gaussian(levels[-1], float(np.sqrt(after**2 - before**2)), spacing_mm))
     near = lungs.depth_mm > -WALL_MM
-    for axis, (span, block) in enumerate(zip(window, lungs.block, strict=True)):
-        index = np.minimum(np.arange(span.start, span.stop) // block, near.shape[axis] - 1)
+    for axis in (2, 1, 0):  # the last copies whole planes
+        span = window[axis]
+        index = np.minimum(np.arange(span.start, span.stop) // lungs.block[axis], near.shape[axis] - 1)
         near = np.take(near, index, axis=axis)
     return ScaleSpace(volume.hu[tuple(window)], lung, tuple(levels), start, near, spacing_mm)
 
