@@ -152,6 +152,16 @@ def test_a_program_that_cannot_be_loaded_is_no_fault_of_a_task():
     assert "cannot load the program (ModuleNotFoundError: No module named 'imaging.no_such_module')" in output
 
 
+def test_a_worker_collects_garbage_though_its_server_does_not():
+    output, errors = program("""
+        from imaging.worker import warm_up
+
+        warm_up("imaging.batch")
+        print([one.value for one in run_tasks(toys.misbehave, [("collects",)], workers=1)])
+    """).communicate(timeout=60)
+    assert output.strip() == "[True]", errors
+
+
 def program(body, **variables):
     """Start a program of its own that runs a batch."""
     text = "from imaging.pool import run_tasks\nfrom tests.imaging import toys\n" + textwrap.dedent(body)

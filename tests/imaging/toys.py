@@ -1,6 +1,7 @@
 """Work that goes wrong in real ways, for processes of its own to do."""
 
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -95,6 +96,7 @@ VERBS = {
     "nap": nap,
     "answer": answer_at_length,
     "threads": report_threads,
+    "collects": gc.isenabled,
 }
 
 
