@@ -23,7 +23,9 @@ __all__ = ["describe_arrangement"]
 
 LEAST_NODULES = 12  # fewer show no arrangement
 NEAR_MM = 10.0  # within a secondary lobule and its neighbour
-LEAST_NEIGHBOURS = 0.5  # by chance, within reach: among fewer nodules one looks farther
+LEAST_PAIRS = (
+    50.0  # by chance, within reach: they scatter by a seventh. Among fewer nodules one looks farther
+)
 PLEURAL_MM = 5.0
 VASCULAR_MM = 3.0
 DRAWS = 99
@@ -36,11 +38,12 @@ Points = NDArray[np.float64]
 def describe_arrangement(
     nodules: Sequence[Nodule], grid: Grid, lungs: Lungs, vessel_mm: NDArray[np.float32]
 ) -> Arrangement | None:
-    """Compare the reported nodules with chance.
+    """Compare the nodules with chance.
 
     Parameters
     ----------
     nodules : sequence of Nodule
+        Those that count.
     grid : Grid
         Of the scan.
     lungs : Lungs
@@ -52,7 +55,7 @@ def describe_arrangement(
     Arrangement or None
         None if there are fewer than 12 nodules to tell it from.
     """
-    small = [n for n in nodules if n.reported and n.diameter_mm.value < LARGE_MM]
+    small = [n for n in nodules if n.diameter_mm.value < LARGE_MM]
     if len(small) < LEAST_NODULES:
         return None
     index = index_of(grid, np.array([n.centre_mm for n in small]))
@@ -82,9 +85,9 @@ def describe_arrangement(
 
 
 def _reach_mm(lungs: Lungs, count: int) -> float:
-    """Return how far a nodule is looked around from: a ball in which chance puts half a neighbour."""
+    """Return how far a nodule is looked around from: as far as chance gives pairs enough to tell."""
     lung_mm3 = np.count_nonzero(lungs.coarse) * float(np.prod(lungs.coarse_spacing_mm))
-    ball_mm3 = LEAST_NEIGHBOURS * lung_mm3 / count
+    ball_mm3 = 2 * LEAST_PAIRS / count * lung_mm3 / count
     return max(NEAR_MM, float(np.cbrt(0.75 * ball_mm3 / np.pi)))
 
 

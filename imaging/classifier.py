@@ -6,7 +6,7 @@ added, each with its weight. The trees are plain arrays in an npz file, the netw
 beside them: nothing in it can run by itself. How they were grown is in `imaging.training`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from imaging.features import FEATURE_NAMES, describe, describe_quickly
 from imaging.filters import in_slabs
 from imaging.network import Network
 from imaging.patches import cut_cubes
-from imaging.prior import adapt
+from imaging.prior import adapt, commonness_of
 
 __all__ = ["MODEL_FILE", "Forest", "Model", "Scored", "Stage", "Verdicts", "load_model", "score", "survivors"]
+
+
+SMALLEST = 1e-12  # of probabilities that have log-odds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,10 +104,14 @@ class Model:
 
     def probabilities(
         self, judge_log_odds: NDArray[np.float64], cubes: NDArray[np.uint8]
-    ) -> NDArray[np.float64]:
-        """Return the probability of each candidate the judge let pass, given how common nodules are here."""
+    ) -> tuple[NDArray[np.float64], float]:
+        """Return the probability of each candidate the judge let pass, and how common nodules are here.
+
+        The second is what the first is corrected by, of each log-odds.
+        """
         odds = self.verdicts.log_odds(judge_log_odds, self.network.log_odds(cubes))
-        return adapt(1.0 / (1.0 + np.exp(-odds)), self.verdicts.share)
+        alone = 1.0 / (1.0 + np.exp(-odds))
+        return adapt(alone, self.verdicts.share), commonness_of(alone, self.verdicts.share)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,9 +121,21 @@ class Scored:
     candidates: Candidates
     features: NDArray[np.float32]  # (N, len(FEATURE_NAMES))
     probability: NDArray[np.float64]  # corrected for how common nodules are in this scan
+    commonness: float  # what the correction added to each log-odds
 
     def __getitem__(self, chosen: NDArray[np.generic]) -> "Scored":
-        return Scored(self.candidates[chosen], self.features[chosen], self.probability[chosen])
+        return replace(
+            self,
+            candidates=self.candidates[chosen],
+            features=self.features[chosen],
+            probability=self.probability[chosen],
+        )
+
+    @property
+    def evidence(self) -> NDArray[np.float64]:
+        """The log-odds of each, whatever else is in the scan."""
+        sure = np.clip(self.probability, SMALLEST, 1 - SMALLEST)
+        return np.asarray(np.log(sure / (1 - sure)) - self.commonness)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return one feature by name."""
@@ -200,6 +219,6 @@ def score(model: Model, space: ScaleSpace, candidates: Candidates, noise_hu: flo
     odds = model.judge.forest.log_odds(features)
     worth = odds >= model.judge.least_log_odds
     passed, features = candidates[kept[worth]], features[worth]
-    probability = model.probabilities(odds[worth], cut_cubes(space, passed))
+    probability, commonness = model.probabilities(odds[worth], cut_cubes(space, passed))
     order = np.lexsort((*passed.index.T, -probability))
-    return Scored(passed, features, probability)[order]
+    return Scored(passed, features, probability, commonness)[order]

@@ -1,8 +1,8 @@
-"""How many nodules there are: what was found, less false marks, over the share that is found.
+"""The share of nodules that is reported, by which what two scans report is compared (`imaging.burden`).
 
-The share depends on size and slice thickness, and on how many there are: where nodules are common, what is
-doubtful is one more of them (`imaging.prior`). It was measured on lungs the model had not seen. True and
-false marks are Poisson counts; the share itself differs between scans, the more so the smaller it is.
+It depends on size and slice thickness, and on how many there are: where nodules are common, what is doubtful
+is one more of them (`imaging.prior`). It was measured on solid nodules in lungs the model had not seen. How
+many nodules one scan holds is told by all its marks (`imaging.census`).
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,12 @@ from scipy import stats
 
 from records.model import Estimate
 
-__all__ = ["INTERVAL", "NORMAL_90", "RECALL_UNCERTAINTY", "Recall", "estimate_count", "share_of"]
+__all__ = ["INTERVAL", "NORMAL_90", "RECALL_UNCERTAINTY", "Recall", "share_of"]
 
 LEAST_RECALL = 0.25  # fewer than one in four found, and the estimate would be mostly correction
 INTERVAL = 0.90
 NORMAL_90 = 1.645  # standard deviations to each side of a normal law that hold as much
-RECALL_UNCERTAINTY = 0.15  # relative, of the share found, between scanners where nearly all are found ...
-UNSURE_SPREAD = 0.35  # ... and added for what is missed: half of it where half is
+RECALL_UNCERTAINTY = 0.15  # relative, of the share found, between scanners
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +68,6 @@ class Recall:
         false_marks = float(np.interp(np.log1p(found), [np.log1p(clean), *reported], false))
         middles = [(low + high) / 2 for low, high in card["recall_diameters_mm"]]
         return cls(tuple(middles), tuple(shares), false_marks)
-
-
-def estimate_count(weights: NDArray[np.float64], false_marks: float) -> Estimate:
-    """Estimate how many nodules there are, with a 90 % interval.
-
-    Parameters
-    ----------
-    weights : (N,) ndarray
-        How many nodules each mark stands for: 1 over the share found.
-    false_marks : float
-        Expected among them.
-    """
-    found = len(weights)
-    weight = float(weights.mean()) if found else 1.0
-    value = max(0.0, (found - false_marks) * weight)
-    tail = (1 - INTERVAL) / 2
-    low = stats.gamma.ppf(tail, found) if found else 0.0
-    high = stats.gamma.ppf(1 - tail, found + 1)
-    spread = 1 + RECALL_UNCERTAINTY + UNSURE_SPREAD * (1 - 1 / weight)
-    lowest = max(0.0, float(low) - false_marks) * weight / spread
-    return Estimate(value, min(value, lowest), max(value, float(high) * weight * spread))
 
 
 def share_of(hits: int, total: int) -> Estimate:

@@ -18,9 +18,10 @@ from imaging.resolution import Resolution, noise_of
 from imaging.sizing import Fits, fit_balls
 from records.model import Attenuation, Estimate, Nodule, Side, Volume, Zone
 
-__all__ = ["LEAST_PROBABILITY", "measure_nodules", "zone_of"]
+__all__ = ["LEAST_EVIDENCE", "LEAST_PROBABILITY", "grain_of", "measure_nodules", "zone_of"]
 
 LEAST_PROBABILITY = 0.005  # rows below this would tell a curve nothing
+LEAST_EVIDENCE = -1.5  # log-odds but for how common nodules are: so far down a census is taken
 LEAST_ROWS = 60  # but so many are told: in a nearly clean lung all probabilities are low, and still rank
 FIT_HU = (-1000.0, 300.0)
 WALL_HU = 100.0  # a voxel that lost so much with the wall says nothing of a nodule
@@ -50,7 +51,9 @@ def measure_nodules(
     resolution: Resolution,
     operating_probability: float,
 ) -> tuple[Nodule, ...]:
-    """Measure every candidate down to `LEAST_PROBABILITY`, at least `LEAST_ROWS`, and every large lesion.
+    """Measure every candidate down to `LEAST_PROBABILITY` or `LEAST_EVIDENCE`, and every large lesion.
+
+    At least `LEAST_ROWS` are measured.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def measure_nodules(
         Most probable first, numbered from 1; lesions of 8 mm and more before them.
     """
     first = np.arange(len(scored.probability)) < LEAST_ROWS
-    kept = scored[first | (scored.probability >= LEAST_PROBABILITY)]
+    kept = scored[first | (scored.probability >= LEAST_PROBABILITY) | (scored.evidence >= LEAST_EVIDENCE)]
     fits = _fit(space, kept, resolution)
     in_lesion = lungs.sample(lesions.labels > 0, kept.candidates.index + space.start, order=0) > 0.5
     alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
@@ -108,15 +111,18 @@ def _write_fittable(hu, lung, low, high, tissue, wall, out, start, stop):  # typ
                 target[c] = np.float32(np.nan) if min(value, tissue) - free[c] > wall else value
 
 
+def grain_of(space: ScaleSpace) -> float:
+    """Return the noise of single voxels in the lungs, HU."""
+    return noise_of(space.lung[::4] - space.levels[0][::4], space.inside[::4])
+
+
 def _fit(space: ScaleSpace, scored: Scored, resolution: Resolution) -> Fits:
     """Fit a ball to each candidate, from the radius its rays tell."""
     image = np.empty(space.hu.shape, np.float32)
     limits = (*map(np.float32, FIT_HU), np.float32(TISSUE_HU[1]), np.float32(WALL_HU))
     in_slabs(lambda a, b: _write_fittable(space.hu, space.lung, *limits, image, a, b), len(image))
-    detail = space.lung[::4] - space.levels[0][::4]
-    grain_hu = noise_of(detail, space.inside[::4])
     radius_mm = np.clip(scored.column("half_radius_q25_mm"), *START_RADIUS_MM)
-    return fit_balls(image, scored.candidates.index, radius_mm, space.spacing_mm, resolution, grain_hu)
+    return fit_balls(image, scored.candidates.index, radius_mm, space.spacing_mm, resolution, grain_of(space))
 
 
 def _axes(space: ScaleSpace, fits: Fits, n: int) -> tuple[float, float] | tuple[None, None]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from records.model import Arrangement, Attenuation, Estimate, Nodule, Pattern, Side, Zone, ZoneSummary
 
 if TYPE_CHECKING:  # what judges and reports a pattern loads no compiled code and no statistics
-    from imaging.count import Recall
+    from imaging.census import Census
     from imaging.lungs import Lungs
     from imaging.texture import Texture
 
@@ -28,7 +28,7 @@ Volumes = dict[tuple[Side, Zone], float]
 def describe_pattern(
     nodules: Sequence[Nodule],
     lungs: "Lungs",
-    recall: "Recall",
+    census: "Census",
     texture: "Texture",
     arrangement: Arrangement | None,
     consolidation_ml: float,
@@ -38,38 +38,35 @@ def describe_pattern(
     Parameters
     ----------
     nodules : sequence of Nodule
-        All candidates; only the reported ones count.
+        All candidates.
     lungs : Lungs
-    recall : Recall
-        Of the model at this slice thickness.
+    census : Census
+        Which of them count, and how many nodules each stands for.
     texture, arrangement, consolidation_ml
         From `imaging.texture`, `imaging.arrangement` and `imaging.lesions`.
     """
-    from imaging.count import estimate_count
     from imaging.zones import zone_volumes_ml
 
-    reported = [n for n in nodules if n.reported]
-    small = [n for n in reported if n.diameter_mm.value < LARGE_MM]
-    diameters = np.array([n.diameter_mm.value for n in reported])
-    weights = 1.0 / recall.at(diameters) if reported else np.zeros(0)
+    counted = [n for n, counts in zip(nodules, census.counts, strict=True) if counts]
+    small = [n for n in counted if n.diameter_mm.value < LARGE_MM]
+    diameters = np.array([n.diameter_mm.value for n in counted])
     volumes = zone_volumes_ml(lungs)
-    count = estimate_count(weights, recall.false_marks)
-    zones = _zones(reported, weights, volumes, count.value, recall.false_marks)
+    zones = _zones(nodules, census.worth, volumes)
     by_side = {side: sum(z.nodule_count for z in zones if z.side is side) for side in Side}
 
     def spread(over: Callable[[Sequence[ZoneSummary]], float]) -> Estimate:
         """Return a quantity of the zones, and its interval if the nodules were drawn again."""
-        again = _drawn_zones(reported, weights, volumes, count.value, recall.false_marks)
+        again = _drawn_zones(nodules, census.worth, volumes)
         return _interval(over(zones), np.array([over(z) for z in again]))
 
     return Pattern(
-        nodule_count=count,
+        nodule_count=census.count,
         count_right=by_side[Side.RIGHT],
         count_left=by_side[Side.LEFT],
         zones=zones,
         zones_occupied=_occupied(zones),
-        fraction_le_5mm=share_at_most(nodules, TINY_MM),
-        median_diameter_mm=float(np.median(diameters)) if reported else None,
+        fraction_le_5mm=_share_at_most(diameters, TINY_MM),
+        median_diameter_mm=float(np.median(diameters)) if counted else None,
         diameter_cv=_resampled(small, lambda d: float(d.std() / d.mean()), "diameter")
         if len(small) > 1
         else None,
@@ -80,53 +77,42 @@ def describe_pattern(
         septal_index=texture.septal_index,
         haze_fraction=texture.haze_fraction,
         arrangement=arrangement,
-        lesions_ge_10mm=len(reported) - len(small),
+        lesions_ge_10mm=len(counted) - len(small),
         consolidation_ml=consolidation_ml,
+        count_source=census.source,
     )
 
 
 def share_at_most(nodules: Sequence[Nodule], limit_mm: float) -> Estimate | None:
     """Return the share of the reported nodules whose diameter is at most `limit_mm`; None of none."""
+    return _share_at_most(np.array([n.diameter_mm.value for n in nodules if n.reported]), limit_mm)
+
+
+def _share_at_most(diameters: Floats, limit_mm: float) -> Estimate | None:
     from imaging.count import share_of
 
-    diameters = np.array([n.diameter_mm.value for n in nodules if n.reported])
     return share_of(int((diameters <= limit_mm).sum()), len(diameters)) if len(diameters) else None
 
 
-def _zones(
-    reported: Sequence[Nodule], weights: Floats, volumes: Volumes, count: float, false_marks: float
-) -> tuple[ZoneSummary, ...]:
-    """Share the estimated count out over the zones.
-
-    False marks fall anywhere, so each zone loses its share of them; what is left adds up to the count.
-    """
-    total_ml = sum(volumes.values())
-    left = {}
-    for (side, zone), volume_ml in volumes.items():
-        here = np.array([n.side is side and n.zone is zone for n in reported], bool)
-        found = int(here.sum())
-        true_share = max(0.0, found - false_marks * volume_ml / total_ml) / max(found, 1)
-        left[side, zone] = true_share * float(weights[here].sum())
-    scale = count / sum(left.values()) if sum(left.values()) > 0 else 0.0
-    return tuple(ZoneSummary(*key, volumes[key], scale * value) for key, value in left.items())
+def _zones(nodules: Sequence[Nodule], worth: Floats, volumes: Volumes) -> tuple[ZoneSummary, ...]:
+    """Share the estimated count out over the zones: each mark brings the nodules it stands for."""
+    sums = {(side, zone): float(worth[_within(nodules, side, zone)].sum()) for side, zone in volumes}
+    return tuple(ZoneSummary(*key, volumes[key], value) for key, value in sums.items())
 
 
-def _drawn_zones(
-    reported: Sequence[Nodule], weights: Floats, volumes: Volumes, count: float, false_marks: float
-) -> list[tuple[ZoneSummary, ...]]:
-    """Return the zones as they might have come out: each zone's marks drawn again from a Poisson law."""
+def _drawn_zones(nodules: Sequence[Nodule], worth: Floats, volumes: Volumes) -> list[tuple[ZoneSummary, ...]]:
+    """Return the zones as they might have come out: each mark is there as often as a Poisson law says."""
     rng = np.random.default_rng(0)
-    total_ml = sum(volumes.values())
-    sums = []
-    for (side, zone), volume_ml in volumes.items():
-        here = np.array([n.side is side and n.zone is zone for n in reported], bool)
-        found = rng.poisson(np.count_nonzero(here), RESAMPLES)
-        weight = float(weights[here].mean()) if here.any() else 1.0
-        sums.append(np.maximum(0.0, found - false_marks * volume_ml / total_ml) * weight)
+    times = rng.poisson(1.0, (RESAMPLES, len(nodules)))
+    sums = np.array([times @ (worth * _within(nodules, side, zone)) for side, zone in volumes])
     return [
         tuple(ZoneSummary(*key, ml, float(n)) for (key, ml), n in zip(volumes.items(), draw, strict=True))
-        for draw in np.array(sums).T
+        for draw in sums.T
     ]
+
+
+def _within(nodules: Sequence[Nodule], side: Side, zone: Zone) -> NDArray[np.bool_]:
+    return np.array([n.side is side and n.zone is zone for n in nodules], bool)
 
 
 def _interval(value: float, again: Floats) -> Estimate:

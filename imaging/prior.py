@@ -14,7 +14,7 @@ hold fewer.
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["adapt"]
+__all__ = ["adapt", "commonness_of"]
 
 ROUNDS = 200
 CLOSE = 1e-7
@@ -37,15 +37,29 @@ def adapt(probability: NDArray[np.float64], learnt_share: float) -> NDArray[np.f
     (N,) ndarray
         In the same order: the correction is monotone.
     """
+    return _corrected(probability, _share_of(probability, learnt_share), learnt_share)
+
+
+def commonness_of(probability: NDArray[np.float64], learnt_share: float) -> float:
+    """Return what `adapt` adds to each log-odds: without it, a candidate is judged by itself alone."""
+    share = _share_of(probability, learnt_share)
+    return float(np.log(share / learnt_share) - np.log((1 - share) / (1 - learnt_share)))
+
+
+def _share_of(probability: NDArray[np.float64], learnt_share: float) -> float:
+    """Return the share of nodules among these candidates."""
     share = learnt_share
     least = min(ORDINARY / max(probability.size, 1), learnt_share)
-    adapted = probability
-    for _ in range(ROUNDS):
-        nodule = probability * share / learnt_share
-        other = (1 - probability) * (1 - share) / (1 - learnt_share)
-        adapted = nodule / (nodule + other)
-        estimate = float(np.clip(adapted.mean(), least, MOST_SHARE)) if adapted.size else share
+    for _ in range(ROUNDS if probability.size else 0):
+        mean = float(_corrected(probability, share, learnt_share).mean())
+        estimate = float(np.clip(mean, least, MOST_SHARE))
         if abs(estimate - share) < CLOSE:
             break
         share = estimate
-    return adapted
+    return share
+
+
+def _corrected(probability: NDArray[np.float64], share: float, learnt_share: float) -> NDArray[np.float64]:
+    nodule = probability * share / learnt_share
+    other = (1 - probability) * (1 - share) / (1 - learnt_share)
+    return np.asarray(nodule / (nodule + other))

@@ -15,6 +15,7 @@ from records.model import CountSource, Estimate, Finding, Pattern
 __all__ = ["CRITERIA", "EXCLUSIONS", "Rule", "compare", "find"]
 
 ENOUGH_NODULES = 8.0  # fewer say nothing about size, shape or spread
+MANY, WIDE = 20.0, 4.0  # so many that are all seen have an interval a factor of 2.2 wide, by Poisson's law
 THINNER = "a reconstruction of 1.25 mm or less"
 
 
@@ -99,6 +100,8 @@ def _count_words(pattern: Pattern, protocol: Protocol) -> str:
         if pattern.count_source is CountSource.TEXTURE
         else ""
     )
+    if count.value >= MANY and count.high > WIDE * count.low:
+        how += " Most of them are near the limit of what this scan shows."
     return (
         f"About {count.value:.0f} nodules ({count.low:.0f} to {count.high:.0f}), "
         f"{protocol.profuse_least_nodules:.0f} or more are profuse.{how}"

@@ -7,23 +7,25 @@ from dataclasses import dataclass, replace
 
 from imaging import dicom
 from imaging.arrangement import describe_arrangement
-from imaging.candidates import build_scale_space, find_candidates
+from imaging.candidates import ScaleSpace, build_scale_space, find_candidates
+from imaging.census import Response, Sight, take_census
 from imaging.classifier import Model, load_model, score
 from imaging.count import Recall
 from imaging.lesions import find_lesions
 from imaging.lungs import Lungs, segment_lungs
-from imaging.nodules import measure_nodules
+from imaging.nodules import grain_of, measure_nodules
 from imaging.pattern import describe_pattern
 from imaging.pictures import Pictures, draw
 from imaging.protocol import Protocol, provenance
-from imaging.resolution import measure_resolution, noise_of
+from imaging.resolution import Resolution, measure_resolution, noise_of
+from imaging.speckle import NormalSpeckle, measure_speckle, recount
 from imaging.texture import measure_texture
 from imaging.verdict import judge, measured_for, not_evaluable
 from imaging.vessels import vessel_distance_mm
 from records.errors import ScreeningError
 from records.model import LungSummary, Nodule, Pattern, Screening, Volume
 
-__all__ = ["Findings", "Screened", "find_nodules", "recall_of", "screen_study"]
+__all__ = ["Findings", "Marked", "Screened", "find_nodules", "mark_nodules", "recall_of", "screen_study"]
 
 THIN_MM = 1.75  # between the 1.25 and the 2.5 mm slices that the model's recall was measured on
 
@@ -34,6 +36,20 @@ class Screened:
 
     screening: Screening
     pictures: Pictures | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Marked:
+    """What was marked in one volume, before it is asked how the marks lie."""
+
+    lungs: Lungs
+    space: ScaleSpace
+    noise_hu: float
+    nodules: tuple[Nodule, ...]  # all candidates
+    commonness: float  # see `imaging.prior`
+    resolution: Resolution
+    sight: Sight
+    consolidation_ml: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +68,8 @@ def recall_of(model: Model, slice_mm: float, nodules: Sequence[Nodule]) -> Recal
     return Recall.among(model.card, "thin" if slice_mm < THIN_MM else "thick", found)
 
 
-def find_nodules(volume: Volume, model: Model) -> Findings:
-    """Find lungs, nodules and their pattern in one volume.
+def mark_nodules(volume: Volume, model: Model) -> Marked:
+    """Find the lungs of one volume and mark what may be a nodule in them.
 
     Raises
     ------
@@ -70,17 +86,48 @@ def find_nodules(volume: Volume, model: Model) -> Findings:
         scored = score(model, space, find_candidates(space, noise_hu), noise_hu)
         resolution, lesions = measuring.result(), finding.result()
     nodules = measure_nodules(volume, lungs, space, scored, lesions, resolution, model.operating_probability)
+    sight = Sight.of(resolution, volume.spacing_mm, grain_of(space))
+    return Marked(
+        lungs, space, noise_hu, nodules, scored.commonness, resolution, sight, lesions.consolidation_ml
+    )
+
+
+def find_nodules(volume: Volume, model: Model) -> Findings:
+    """Find lungs, nodules and their pattern in one volume.
+
+    Raises
+    ------
+    ScreeningError
+        If the lungs can't be judged.
+    """
+    marked = mark_nodules(volume, model)
+    lungs, space, nodules = marked.lungs, marked.space, marked.nodules
+    response = Response.of(model.card)
+    census = take_census(nodules, marked.commonness, marked.sight, response)
     vessel_mm = vessel_distance_mm(space, lungs)
+    census = recount(
+        census,
+        nodules,
+        measure_speckle(space, lungs, vessel_mm),
+        normal=NormalSpeckle.of(model.card),
+        response=response,
+        sight=marked.sight,
+        volume=volume,
+        lungs=lungs,
+        space=space,
+        resolution=marked.resolution,
+    )
+    counted = [nodule for nodule, counts in zip(nodules, census.counts, strict=True) if counts]
     pattern = describe_pattern(
         nodules,
         lungs,
-        recall_of(model, slice_mm(volume), nodules),
-        measure_texture(space, lungs, noise_hu),
-        describe_arrangement(nodules, volume, lungs, vessel_mm),
-        lesions.consolidation_ml,
+        census,
+        measure_texture(space, lungs, marked.noise_hu),
+        describe_arrangement(counted, volume, lungs, vessel_mm),
+        marked.consolidation_ml,
     )
     summary = LungSummary(
-        lungs.volume_ml(1), lungs.volume_ml(2), float(space.hu[space.inside].mean()), noise_hu
+        lungs.volume_ml(1), lungs.volume_ml(2), float(space.hu[space.inside].mean()), marked.noise_hu
     )
     return Findings(lungs, summary, nodules, pattern)
 

@@ -1,12 +1,18 @@
 """How the model does on lungs it has not seen: `python -m imaging.training.calibrate SCANS`.
 
-Each patient's test scans are judged by the fold model that never saw that patient. What comes out
-(recall by diameter and false marks at the operating point, with few nodules and with many, and false marks
-without any) goes into the card of the shipped model, where the count of nodules takes it from.
+Nodules of every size and contrast are put into each patient's scans, few and many, and the scans are screened
+by the fold model that never saw that patient. What comes out goes into the card of the shipped model: what a
+census of the marks is read by (`imaging.census`), recall by diameter at the operating point and false marks.
+The card of a fold model has the census of the other patients alone: a benchmark judges nobody by himself.
 """
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from math import nan
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,73 +20,149 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.progress import track
 from scipy.spatial import cKDTree
 
+from imaging import dicom
 from imaging.card import MODEL_FILE, read_card
-from imaging.classifier import Model, load_model
-from imaging.training.examples import Example, Recipe
-from imaging.training.tasks import KINDS, SCANS_AND_PATIENTS, THIN_SCANS, Task, make_all
+from imaging.census import LARGEST_MM, Marks
+from imaging.classifier import load_model
+from imaging.disease import Chest
+from imaging.disease.canvas import Canvas
+from imaging.insertion import InsertedNodule
+from imaging.screen import Marked, mark_nodules
+from imaging.speckle import measure_speckle
+from imaging.training.examples import APART_MM, read_marks, thicken
+from imaging.training.response import Trial, measure_response, measure_speckles
+from imaging.training.tasks import KINDS, SCANS_AND_PATIENTS, THIN_SCANS
+from imaging.vessels import vessel_distance_mm
+from records.model import Nodule
 
 __all__ = ["calibrate"]
 
 FOLDS = Path("benchmarks/folds")
 OPERATING_PROBABILITY = 0.5  # more likely a nodule than not, in this scan
 TEST_SEED = 10_000
-ILL = Recipe(
-    nodules=150,
-    diameter_mm=(1.5, 6.0),
-    hu=(-150.0, 60.0),
-    elongation=(1.0, 1.2),
-    augment=False,
-    random_sites_only=True,
-)
-TESTS = {30: 2, 150: 2, 900: 1}  # nodules in a scan, and such scans of each lung
-CLEAN = replace(ILL, nodules=0)
+DIAMETER_MM = (1.2, 6.0)  # alike by ratio
+HU = (-350.0, 60.0)
+ELONGATION = (1.0, 1.2)
+TESTS = {0: 1, 30: 2, 150: 2, 900: 1}  # nodules in a scan, and such scans of each lung
+SOLID_HU = -150.0  # recall by diameter is told of solid nodules
 SIZES_MM = ((1.5, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0), (5.0, 6.0))
 FROC_POINTS = ((2, 5, 4), (3, 5, 4), (3, 5, 8), (2, 3, 8))  # from mm, to mm, false marks a scan
 HIT_MM = 1.5
+BESIDE_MM = 2.5  # past the edge of a nodule a mark is neither its own nor false
+READ_MM = 5.0  # and past one that readers marked
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Marks:
-    """How one test scan came out: the probability found at each nodule, and of every false mark."""
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One scan to test on."""
 
-    diameter_mm: NDArray[np.float64]
-    found: NDArray[np.float64]
-    false: NDArray[np.float64]
-
-
-def _mark(model: Model, example: Example) -> Marks:
-    odds = model.judge.forest.log_odds(example.features)
-    worth = odds >= model.judge.least_log_odds
-    probability = np.zeros(len(odds))
-    probability[worth] = model.probabilities(odds[worth], example.cubes[worth])
-    tree = cKDTree(example.point_mm)
-    found = np.zeros(len(example.truth))
-    for n, nodule in enumerate(example.truth):
-        near = tree.query_ball_point(nodule.centre_mm, max(nodule.diameter_mm / 2, HIT_MM))
-        found[n] = probability[near].max() if near else 0.0
-    diameters = np.array([n.diameter_mm for n in example.truth])
-    return Marks(diameters, found, np.sort(probability[example.label == 0])[::-1])
+    scan: str
+    slices: int  # averaged into one
+    nodules: int
+    seed: int
 
 
-def _sensitivity(marks: list[Marks], low_mm: float, high_mm: float, false_marks: float) -> float:
-    false = np.sort(np.concatenate([m.false for m in marks]))[::-1]
-    threshold = false[int(false_marks * len(marks))]
-    found = np.concatenate([m.found[(m.diameter_mm >= low_mm) & (m.diameter_mm < high_mm)] for m in marks])
+@lru_cache(maxsize=1)
+def _chest(scans: Path, scan: str, slices: int) -> Chest:
+    study = dicom.find_studies([scans / scan]).studies[0]
+    volume = dicom.read_volume(dicom.choose_series(study).series)
+    return Chest.of(thicken(volume, slices) if slices > 1 else volume)
+
+
+def _drawn(canvas: Canvas, count: int) -> list[InsertedNodule]:
+    rng, drawn = canvas.rng, []
+    low, high = np.log(DIAMETER_MM)
+    for x, y, z in canvas.sites(canvas.chest.labels > 0, count, APART_MM).tolist():
+        axis = rng.standard_normal(3)
+        axis /= np.linalg.norm(axis)
+        size, hu, long = np.exp(rng.uniform(low, high)), rng.uniform(*HU), rng.uniform(*ELONGATION)
+        drawn.append(InsertedNodule((x, y, z), float(size), float(hu), float(long), tuple(axis.tolist())))
+    return drawn
+
+
+def _tested(test: Test, scans: Path, folds: Path) -> Trial:
+    """Put nodules into a scan, screen it by the model that never saw the patient, and match."""
+    canvas = Canvas(_chest(scans, test.scan, test.slices), np.random.default_rng(test.seed))
+    if test.nodules:
+        canvas.put_nodules(_drawn(canvas, test.nodules))
+    marked = mark_nodules(canvas.volume, load_model(folds / f"{test.scan}.npz"))
+    nodules = [n for n in marked.nodules if n.diameter_mm.value < LARGEST_MM]
+    truth = canvas.nodules
+    diameter_mm, hu = np.array([n.diameter_mm for n in truth]), np.array([n.hu for n in truth])
+    read = read_marks(scans / "lidc_marks.csv", SCANS_AND_PATIENTS[test.scan])
+    probability = np.array([n.probability for n in nodules])
+    return Trial(
+        patient=test.scan,
+        slices="thin" if test.scan in THIN_SCANS and test.slices == 1 else "thick",
+        nodules=test.nodules,
+        diameter_mm=diameter_mm,
+        hu=hu,
+        visibility=marked.sight.visibility(diameter_mm, hu),
+        clutter=marked.sight.clutter,
+        own=_own(truth, nodules),
+        marks=Marks.of(nodules, marked.commonness, marked.sight),
+        probability=probability,
+        is_false=_is_false(truth, nodules, read),
+        speckle_hu2=nan if test.nodules else _speckle_hu2(marked),
+    )
+
+
+def _speckle_hu2(marked: Marked) -> float:
+    return measure_speckle(marked.space, marked.lungs, vessel_distance_mm(marked.space, marked.lungs))
+
+
+def _own(truth: Sequence[InsertedNodule], nodules: Sequence[Nodule]) -> NDArray[np.int64]:
+    """Return the most probable mark at each nodule, -1 where there is none."""
+    probability = np.array([n.probability for n in nodules])
+    tree = cKDTree(np.array([n.centre_mm for n in nodules]).reshape(-1, 3))
+    near = [tree.query_ball_point(n.centre_mm, max(n.diameter_mm / 2, HIT_MM)) for n in truth]
+    return np.array([max(some, key=lambda m: float(probability[m])) if some else -1 for some in near], int)
+
+
+def _is_false(
+    truth: Sequence[InsertedNodule], nodules: Sequence[Nodule], read: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Say which marks lie at no nodule, neither at an inserted one nor at one that readers marked."""
+    tree = cKDTree(np.array([n.centre_mm for n in nodules]).reshape(-1, 3))
+    out = np.ones(len(nodules), bool)
+    for one in truth:
+        out[tree.query_ball_point(one.centre_mm, one.diameter_mm / 2 + BESIDE_MM)] = False
+    for x, y, z, diameter_mm in read.tolist():
+        out[tree.query_ball_point((x, y, z), diameter_mm / 2 + READ_MM)] = False
+    return out
+
+
+def _is_solid(tested: Trial, low_mm: float, high_mm: float) -> NDArray[np.bool_]:
+    size = tested.diameter_mm
+    return np.asarray((size >= low_mm) & (size < high_mm) & (tested.hu >= SOLID_HU))
+
+
+def _sensitivity(tested: list[Trial], low_mm: float, high_mm: float, false_marks: float) -> float:
+    false = np.sort(np.concatenate([t.probability[t.is_false] for t in tested]))[::-1]
+    threshold = false[int(false_marks * len(tested))]
+    found = np.concatenate([t.found[_is_solid(t, low_mm, high_mm)] for t in tested])
     return float((found > threshold).mean())
 
 
-def _recall(marks: list[Marks]) -> dict[str, Any]:
-    """Return the share found by diameter, and how many marks such scans have."""
-    found = np.concatenate([m.found for m in marks]) >= OPERATING_PROBABILITY
-    diameter = np.concatenate([m.diameter_mm for m in marks])
-    shares = [round(float(found[(diameter >= a) & (diameter < b)].mean()), 3) for a, b in SIZES_MM]
-    false = np.mean([(m.false >= OPERATING_PROBABILITY).sum() for m in marks])
+def _false_marks(tested: list[Trial]) -> float:
+    """Return the marks of a scan that are reported and false."""
+    return float(np.mean([(t.probability[t.is_false] >= OPERATING_PROBABILITY).sum() for t in tested]))
+
+
+def _recall(tested: list[Trial]) -> dict[str, Any]:
+    """Return the share of solid nodules found by diameter, and how many marks such scans have."""
+    shares = []
+    for low_mm, high_mm in SIZES_MM:
+        found = np.concatenate([t.found[_is_solid(t, low_mm, high_mm)] for t in tested])
+        shares.append(round(float((found >= OPERATING_PROBABILITY).mean()), 3))
+    reported = np.mean([(t.found >= OPERATING_PROBABILITY).sum() for t in tested])
     return {
-        "nodules": round(len(diameter) / len(marks)),
-        "reported": round(float(found.sum() / len(marks) + false), 1),
-        "false_marks": round(float(false), 1),
+        "nodules": round(float(np.mean([len(t.own) for t in tested]))),
+        "reported": round(float(reported) + _false_marks(tested), 1),
+        "false_marks": round(_false_marks(tested), 1),
         "shares": shares,
     }
 
@@ -93,43 +175,51 @@ def calibrate(scans: Path, model: Path, folds: Path, *, workers: int, console: C
     dict
         The shipped model's card.
     """
-    ill: dict[str, dict[int, list[Marks]]] = {slices: {n: [] for n in TESTS} for slices in ("thin", "thick")}
-    clean: list[Marks] = []
-    for left_out in SCANS_AND_PATIENTS:
-        fold = load_model(folds / f"{left_out}.npz")
-        kinds = [kind for kind in KINDS if kind[0] == left_out]
-        tasks = [
-            Task(scan, k, TEST_SEED + n, replace(ILL, nodules=nodules))
-            for scan, k in kinds
-            for nodules, times in TESTS.items()
-            for n in range(times)
-        ]
-        tasks += [Task(scan, k, TEST_SEED, CLEAN) for scan, k in kinds]
-        for made in make_all(tasks, scans, (fold.sieve, fold.gate), workers, console):
-            marks = _mark(fold, made.example)
-            slices = "thin" if left_out in THIN_SCANS and made.task.slices == 1 else "thick"
-            nodules = made.task.recipe.nodules
-            (ill[slices][nodules] if nodules else clean).append(marks)
-    measured = {
+    tests = [
+        Test(scan, slices, nodules, TEST_SEED + n)
+        for scan, slices in KINDS
+        for nodules, times in TESTS.items()
+        for n in range(times)
+    ]
+    # New processes: a fork would inherit the filters' pool of threads without its threads.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(_tested, test, scans, folds) for test in tests]
+        tested = [job.result() for job in track(jobs, "scans", console=console)]
+    measured = _measured(tested)
+    for file in sorted(folds.glob("*.npz")):
+        _rewrite_card(file, measured | _of_clean_and_ill([t for t in tested if t.patient != file.stem]))
+    _rewrite_card(model, measured | _of_clean_and_ill(tested))
+    card = read_card(model)
+    console.print(json.dumps({key: value for key, value in card.items() if key != "features"}))
+    return card
+
+
+def _of_clean_and_ill(tested: list[Trial]) -> dict[str, Any]:
+    """Return what a census is read by."""
+    return {"response": measure_response(tested), "speckle": measure_speckles(tested)}
+
+
+def _measured(tested: list[Trial]) -> dict[str, Any]:
+    """Return what the cards of all models say alike."""
+    with_nodules = {
+        slices: {n: [t for t in tested if t.slices == slices and t.nodules == n] for n in TESTS if n}
+        for slices in ("thin", "thick")
+    }
+    return {
         "operating_probability": OPERATING_PROBABILITY,
-        "false_marks_a_scan": round(
-            float(np.mean([(m.false >= OPERATING_PROBABILITY).sum() for m in clean])), 2
-        ),
+        "false_marks_a_scan": round(_false_marks([t for t in tested if not t.nodules]), 2),
         "recall_diameters_mm": [list(size) for size in SIZES_MM],
-        "recall": {slices: [_recall(marks) for marks in rows.values()] for slices, rows in ill.items()},
+        "recall": {
+            slices: [_recall(some) for some in rows.values()] for slices, rows in with_nodules.items()
+        },
         "cross_validated_by_patient": {
             slices: {
                 f"{a:g}-{b:g} mm at {n}": round(_sensitivity(rows[150], a, b, n), 3)
                 for a, b, n in FROC_POINTS
             }
-            for slices, rows in ill.items()
+            for slices, rows in with_nodules.items()
         },
     }
-    for file in (model, *sorted(folds.glob("*.npz"))):
-        _rewrite_card(file, measured)
-    card = read_card(model)
-    console.print(json.dumps({key: value for key, value in card.items() if key != "features"}))
-    return card
 
 
 def _rewrite_card(file: Path, measured: dict[str, Any]) -> None:

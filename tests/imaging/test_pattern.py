@@ -3,13 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging.count import Recall
+from imaging.census import Census
 from imaging.lungs import Lungs
 from imaging.pattern import describe_pattern, share_at_most
 from imaging.texture import Texture
 from records.model import Attenuation, Estimate, Nodule, Pattern, Side, Zone
-
-PERFECT = Recall((1.5, 5.0), (1.0, 1.0), 0.0)
 
 
 def lungs() -> Lungs:
@@ -41,9 +39,13 @@ def nodule(side=Side.RIGHT, zone=Zone.UPPER, diameter_mm=3.0, *, reported=True, 
     return Nodule(**{**values, **changed})
 
 
-def described(nodules, recall=PERFECT) -> Pattern:
+def described(nodules, worth=1.0, interval=None) -> Pattern:
+    """Describe nodules each of which stands for so many."""
+    counts = np.array([n.reported for n in nodules], bool)
+    total = worth * float(counts.sum())
+    census = Census(interval or Estimate(total, total, total), worth * counts, counts)
     texture = Texture(Estimate(0.01, 0.009, 0.011), 0.0)
-    return describe_pattern(nodules, lungs(), recall, texture, None, consolidation_ml=0.0)
+    return describe_pattern(nodules, lungs(), census, texture, None, consolidation_ml=0.0)
 
 
 def everywhere(each: int) -> list[Nodule]:
@@ -76,30 +78,26 @@ def test_what_is_not_reported_does_not_count():
     assert described([nodule(reported=False)] * 30).nodule_count.value == 0
 
 
-def test_the_count_makes_up_for_what_is_missed():
-    half = Recall((1.5, 5.0), (0.5, 0.5), 0.0)
-    count = described(everywhere(10), half).nodule_count
-    assert count.value == pytest.approx(120)
-    assert count.low < 120 < count.high
+def test_the_count_is_that_of_the_census():
+    assert described(everywhere(10), interval=Estimate(90.0, 70.0, 120.0)).nodule_count.high == 120.0
 
 
-def test_false_marks_are_taken_off_the_count():
-    noisy = Recall((1.5, 5.0), (1.0, 1.0), 4.0)
-    assert described([nodule()] * 4, noisy).nodule_count.value == 0.0
-    assert described(everywhere(10), noisy).nodule_count.value == pytest.approx(56)
+def test_a_zone_holds_what_its_marks_stand_for():
+    nodules = [nodule(Side.LEFT, Zone.LOWER)] * 30 + [nodule(Side.RIGHT, Zone.UPPER)] * 10
+    pattern = described(nodules, worth=1.5)
+    held = {(z.side, z.zone): z.nodule_count for z in pattern.zones if z.nodule_count}
+    assert held == {(Side.LEFT, Zone.LOWER): 45.0, (Side.RIGHT, Zone.UPPER): 15.0}
+    assert (pattern.count_right, pattern.count_left) == (15.0, 45.0)
 
 
-def test_the_zones_add_up_to_the_count():
-    noisy = Recall((1.5, 5.0), (0.4, 0.8), 4.0)
-    pattern = described([*everywhere(2), *[nodule(diameter_mm=1.2)] * 5], noisy)
-    assert sum(z.nodule_count for z in pattern.zones) == pytest.approx(pattern.nodule_count.value)
-    assert pattern.count_right + pattern.count_left == pytest.approx(pattern.nodule_count.value)
-
-
-def test_the_count_interval_of_none_seen_is_three():
-    # Rule of three's 90 % cousin: with nothing seen the upper 95 % limit of a Poisson mean is -ln(0.05).
-    high = described([]).nodule_count.high
-    assert high == pytest.approx(-np.log(0.05) * 1.15, rel=1e-6)  # times the spread between scanners
+def test_a_mark_nobody_reports_still_tells_where_nodules_lie():
+    doubtful = [nodule(Side.LEFT, zone, reported=False) for zone in Zone] * 5
+    census = Census(Estimate(9.0, 3.0, 20.0), np.full(15, 0.6), np.zeros(15, bool))
+    pattern = describe_pattern(
+        doubtful, lungs(), census, Texture(Estimate(0.01, 0.009, 0.011), 0.0), None, consolidation_ml=0.0
+    )
+    assert pattern.count_left == pytest.approx(9.0)
+    assert pattern.median_diameter_mm is None  # none of them counts as one
 
 
 def test_share_of_tiny_counts_five_millimetres_as_tiny():

@@ -7,7 +7,7 @@ import pytest
 from imaging.protocol import load_protocol
 from imaging.verdict import judge, margin, not_evaluable
 from records.errors import Reason
-from records.model import Arrangement, Estimate, VerdictLabel
+from records.model import Arrangement, CountSource, Estimate, VerdictLabel
 from tests.imaging.patterns import miliary
 
 PROTOCOL = load_protocol()
@@ -64,6 +64,27 @@ def test_hazy_lungs_on_both_sides_of_the_limit():
     limit = PROTOCOL.ground_glass_largest_haze
     assert judge(miliary(haze_fraction=limit), PROTOCOL, 1.25).label is MIPC
     assert judge(miliary(haze_fraction=1.01 * limit), PROTOCOL, 1.25).label is NOT
+
+
+def test_a_count_read_from_texture_says_so():
+    merged = miliary(nodule_count=Estimate(9000.0, 6000.0, 13000.0), count_source=CountSource.TEXTURE)
+    verdict = judge(merged, PROTOCOL, 1.25)
+    assert verdict.label is VerdictLabel.MIPC
+    assert "They merge, so this is read from the texture of the lungs." in verdict.sentence
+    assert "texture" not in judge(miliary(), PROTOCOL, 1.25).sentence
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        pytest.param(Estimate(100.0, 40.0, 161.0), True, id="far-wider-than-a-count-that-is-seen"),
+        pytest.param(Estimate(100.0, 40.0, 160.0), False, id="as-wide-as-counts-are"),
+        pytest.param(Estimate(19.0, 2.0, 40.0), False, id="few-nodules-have-wide-intervals-anyway"),
+    ],
+)
+def test_a_count_made_up_for_what_is_not_seen_says_so(count, said):
+    verdict = judge(miliary(nodule_count=count), PROTOCOL, 1.25)
+    assert ("near the limit of what this scan shows" in verdict.sentence) is said
 
 
 def test_a_doubtful_answer_names_what_would_settle_it():
