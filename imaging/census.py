@@ -11,9 +11,10 @@ sorted into cells of both. What each cell should hold,
 
 was measured on unseen lungs (`imaging.training.calibrate`) up to what differs from patient to patient: the
 median size and the spread of sizes, how sharp-eyed the model is on this scan, and how many false marks these
-lungs make and how large they look. All that they might be are tried on a grid, each with its probability (Poisson counts,
-Bayes' theorem); what is left of the number of nodules is its estimate and interval. Nodules too small to
-leave marks are counted by the sizes of those that do: the fewer of them show, the wider the interval.
+lungs make and how large they look. All that they might be are tried on a grid, each with its probability
+(Poisson counts, Bayes' theorem); what is left of the number of nodules is its estimate and interval. Nodules
+too small to leave marks are counted by the sizes of those that do: the fewer of them show, the wider the
+interval.
 """
 
 from collections.abc import Mapping, Sequence
