@@ -27,7 +27,7 @@ from imaging.candidates import Candidates, build_scale_space
 from imaging.classifier import MODEL_FILE, load_model
 from imaging.features import FEATURE_NAMES, describe_quickly
 from imaging.geometry import index_of
-from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
+from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, nodule_share
 from imaging.lungs import Lungs
 from imaging.resolution import noise_of
 from imaging.screen import find_nodules, slice_mm
@@ -44,6 +44,7 @@ MARK_REACH_MM = 5.0
 VESSEL_HU = -500
 SHEET, SHEET_HU = 0.25, 25.0  # second over first curvature; curvature of a fissure with its blur
 FAINT_HU = -45.0  # the darker half of what is inserted
+MOSTLY_NEW = 0.5  # of the brightness a nodule brings; below it, most was vessel, wall or hilum before
 SEED = 20_000
 DENSE = (400, 800, 1200)
 
@@ -58,6 +59,7 @@ class Row:
     hu: float
     site: str
     contrast: str
+    mostly_new: bool  # see `share_new`
     probability: float  # of the most probable mark on it, 0 if none
     measured_mm: float  # NaN if none
     low_mm: float
@@ -114,6 +116,21 @@ def site_of(
     return "fissure" if at_fissure else "isolated"
 
 
+def share_new(volume: Volume, nodule: InsertedNodule, blur: ScannerBlur, lung_hu: float) -> float:
+    """Return what a nodule adds to the scan, as a share of what it would add in air-filled lung.
+
+    Sites are drawn in the mask of the lungs, where vessels, consolidation and the edge of hilum and wall
+    lie too. A ball in the middle of a vessel adds nothing: no reader could tell that it is there.
+    """
+    centre = index_of(volume, np.array([nodule.centre_mm]))[0]
+    share, low = nodule_share(volume, nodule, centre, blur)
+    start, stop = np.maximum(low, 0), np.minimum(low + share.shape, volume.hu.shape)
+    share = share[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))]
+    before = volume.hu[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].astype(float)
+    added_hu = np.sum(share * np.maximum(nodule.hu - before, 0.0))
+    return float(added_hu / np.sum(share * (nodule.hu - lung_hu)))
+
+
 def screened(
     volume: Volume,
     marks: NDArray[np.float64],
@@ -148,13 +165,16 @@ def screened(
     blur = ScannerBlur(0.55, slice_mm(volume))
     ill = replace(volume, hu=insert_nodules(volume, truth, blur, noise_hu=noise_hu, rng=rng))
     found = find_nodules(ill, model).nodules
-    return matched(volume, plain.lungs, truth, found, marks, unread), ill, found
+    lung_hu = float(np.median(volume.hu[::4][plain.lungs.labels[::4] > 0]))
+    new = np.array([share_new(volume, nodule, blur, lung_hu) for nodule in truth])
+    return matched(volume, plain.lungs, truth, new, found, marks, unread), ill, found
 
 
 def matched(
     volume: Volume,
     lungs: Lungs,
     truth: list[InsertedNodule],
+    new: NDArray[np.float64],
     found: tuple[Nodule, ...],
     marks: NDArray[np.float64],
     unread: NDArray[np.float64],
@@ -168,7 +188,8 @@ def matched(
     rows = []
     places = index_of(volume, np.array([t.centre_mm for t in truth]))
     fissures = at_fissures(volume, lungs, places)
-    for nodule, place, at_fissure in zip(truth, places, fissures.tolist(), strict=True):
+    told = zip(truth, places, fissures.tolist(), (new >= MOSTLY_NEW).tolist(), strict=True)
+    for nodule, place, at_fissure, mostly_new in told:
         radius = nodule.diameter_mm / 2
         near = tree.query_ball_point(nodule.centre_mm, max(radius, HIT_MM))
         excused[tree.query_ball_point(nodule.centre_mm, radius + NEAR_MM)] = True
@@ -184,6 +205,7 @@ def matched(
                 nodule.hu,
                 site_of(volume, lungs, place, radius, at_fissure),
                 "faint" if nodule.hu < FAINT_HU else "bright",
+                mostly_new,
                 found[best].probability if best is not None else 0.0,
                 size.value if size else np.nan,
                 size.low if size else np.nan,
@@ -250,7 +272,13 @@ def report(name: str, scans: list[Scan], dense: list[tuple[int, Scan]]) -> None:
         print(f"  2-5 mm at 4, {site:9}      {sensitivity(scans, 2, 5, 4, site=site)}")
     for contrast in ("faint", "bright"):
         print(f"  2-5 mm at 4, {contrast:9}      {sensitivity(scans, 2, 5, 4, contrast=contrast)}")
+    for low, high, marks in ((2, 5, 4), (3, 5, 4), (3, 5, 8)):
+        visible = sensitivity(scans, low, high, marks, mostly_new=True)
+        hidden = sensitivity(scans, low, high, marks, mostly_new=False)
+        print(f"  {low}-{high} mm at {marks}, mostly new     {visible}; mostly there before {hidden}")
     print(f"  2-5 mm at 4, unread dots aside {sensitivity(_without_unread(scans), 2, 5, 4)}")
+    both = sensitivity(_without_unread(scans), 2, 5, 4, mostly_new=True)
+    print(f"  2-5 mm at 4, both              {both}")
     for low, high in ((2, 3), (3, 5), (5, 6)):
         print(f"  diameter {low}-{high} mm           {sizing(scans, low, high)}")
     for count, scan in dense:
