@@ -1,8 +1,8 @@
 """Lesions too large for a ball on a fine grid: masses, large nodules, consolidation.
 
-Solid tissue enclosed in the lung is thinned until vessels vanish and lumps stay.
-A lump is a lesion if it is compact: thinned by half its own inner radius, what is
-left ends there, where a hilar vessel goes on and a consolidated lobe spreads.
+Balls of tissue that stand out from the air around them are lesions (`imaging.lumps`). So is what is no ball
+but compact: solid tissue enclosed in the lung is thinned until vessels vanish and lumps stay; thinned by half
+its own inner radius, what is left ends there, where a hilar vessel goes on and a consolidated lobe spreads.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from scipy import ndimage
 from imaging.distance import distance_mm
 from imaging.filters import block_mean
 from imaging.geometry import point_mm
+from imaging.lumps import Lump, find_lumps
 from imaging.lungs import Lungs
 from records.model import Point, Volume
 
@@ -28,11 +29,13 @@ COMPACT = 3.0  # volume of what is left, grown back, over that of the inner ball
 LEAST_AIR_AROUND = 0.4  # of the surface; half for a lesion that sits flat on the pleura
 LEAST_CONSOLIDATION_ML = 4.0
 FRAME_MM = 12.0
+BALL_REACH = 1.15  # over a ball's radius: the tissue that belongs to it
+MUCH_LARGER = 1.3  # a compact lump is this much wider than a ball in it, which then is its rounded end
 
 
 @dataclass(frozen=True, slots=True)
 class Lesion:
-    """One lump."""
+    """One ball or compact lump of tissue."""
 
     centre_mm: Point
     index: tuple[float, float, float]  # in the scan
@@ -55,23 +58,31 @@ class Lesions:
         On the coarse grid of the lungs: 0 nothing, n the n-th lesion, -1 consolidation.
     consolidation_ml : float
         Airless lung that is no lesion.
+    small : tuple of Lump
+        Balls under 10 mm: what supports a nodule, where the model has learnt from few as large.
     """
 
     found: tuple[Lesion, ...]
     labels: NDArray[np.int32]
     consolidation_ml: float
+    small: tuple[Lump, ...] = ()
+
+
+_Found = tuple[Lesion, NDArray[np.intp]]  # with its voxels on the coarse grid, (N, 3)
 
 
 def find_lesions(volume: Volume, lungs: Lungs) -> Lesions:
-    """Find lumps of 10 mm and more in the lungs."""
+    """Find balls and compact lumps of 10 mm and more in the lungs."""
     hu = block_mean(volume.hu, lungs.block)
     step_mm = np.asarray(lungs.coarse_spacing_mm)
+    lumps = find_lumps(volume.hu, hu, lungs)
+    balls = [lump for lump in lumps if LEAST_DIAMETER_MM <= 2 * lump.radius_mm <= LARGEST_DIAMETER_MM]
     dense = hu > SOLID_HU  # the chest wall too: what touches it goes on into it
     solid = dense & (lungs.coarse > 0)
     inner_mm = distance_mm(dense, step_mm)
     cores, _ = ndimage.label((inner_mm >= CORE_MM) & solid)
     labels = np.zeros(solid.shape, np.int32)
-    found: list[tuple[Lesion, NDArray[np.intp]]] = []
+    found: list[_Found] = []
     consolidation_ml = 0.0
     for core, window in enumerate(ndimage.find_objects(cores), start=1):
         deepest_mm = float(inner_mm[window][cores[window] == core].max())
@@ -87,15 +98,78 @@ def find_lesions(volume: Volume, lungs: Lungs) -> Lesions:
         if lesion is not None:
             found.append((lesion, places))
             continue
+        if _is_ball(np.argwhere(cores[window] == core) + [s.start for s in window], balls, lungs):
+            continue
         ml = len(places) * float(np.prod(step_mm)) / 1000
         if ml >= LEAST_CONSOLIDATION_ML:
             fresh = places[labels[tuple(places.T)] == 0]
             labels[tuple(fresh.T)] = -1
             consolidation_ml += len(fresh) * float(np.prod(step_mm)) / 1000
+    found = _with_balls(
+        found, [_as_lesion(volume, lungs, hu, solid, ball) for ball in balls], volume.spacing_mm
+    )
     found.sort(key=lambda item: (-item[0].volume_mm3, item[0].centre_mm))
     for n, (_, places) in enumerate(found, start=1):
         labels[tuple(places.T)] = n
-    return Lesions(tuple(lesion for lesion, _ in found), labels, consolidation_ml)
+    small = tuple(lump for lump in lumps if 2 * lump.radius_mm < LEAST_DIAMETER_MM)
+    return Lesions(tuple(lesion for lesion, _ in found), labels, consolidation_ml, small)
+
+
+def _is_ball(core: NDArray[np.intp], balls: list[Lump], lungs: Lungs) -> bool:
+    """Return whether the middle of a core, (N, 3) on the coarse grid, lies in one of the balls."""
+    middle = (core.mean(axis=0) + 0.5) * np.asarray(lungs.block) - 0.5
+    away_mm = [np.linalg.norm((middle - np.array(ball.index)) * lungs.spacing_mm) for ball in balls]
+    return any(away < ball.radius_mm for away, ball in zip(away_mm, balls, strict=True))
+
+
+def _as_lesion(
+    volume: Volume, lungs: Lungs, hu: NDArray[np.float32], solid: NDArray[np.bool_], ball: Lump
+) -> _Found:
+    """Return a ball as a lesion, with the coarse voxels of tissue in it."""
+    step_mm = np.asarray(lungs.coarse_spacing_mm)
+    middle = (np.array(ball.index) + 0.5) / np.asarray(lungs.block) - 0.5
+    reach = np.ceil(1.5 * ball.radius_mm / step_mm).astype(int)
+    start = np.maximum(np.rint(middle).astype(int) - reach, 0)
+    window = tuple(slice(a, a + 2 * r + 1) for a, r in zip(start, reach, strict=True))
+    axes = np.ogrid[tuple(slice(0, n) for n in hu[window].shape)]
+    away_mm = np.sqrt(
+        sum(((a + s - m) * d) ** 2 for a, s, m, d in zip(axes, start, middle, step_mm, strict=True))
+    )
+    places = np.argwhere((away_mm <= BALL_REACH * ball.radius_mm) & (hu[window] > SOLID_HU))
+    lesion = Lesion(
+        centre_mm=point_mm(volume, ball.index),
+        index=ball.index,
+        diameter_mm=2 * ball.radius_mm,
+        long_axis_mm=_long_axis_mm(places * step_mm),
+        volume_mm3=4 / 3 * np.pi * ball.radius_mm**3,
+        mean_hu=float(hu[window][away_mm <= max(0.7 * ball.radius_mm, float(step_mm.max()))].mean()),
+        air_around=ball.free,
+    )
+    places += start
+    return lesion, places[solid[tuple(places.T)]]
+
+
+def _long_axis_mm(places_mm: NDArray[np.float64]) -> float:
+    """Return the long axis of the ellipsoid with the second moment of (N, 3) places."""
+    return float(2 * np.sqrt(5 * np.linalg.eigvalsh(np.cov(places_mm.T))[-1]))
+
+
+def _with_balls(
+    found: list[_Found], balls: list[_Found], spacing_mm: tuple[float, float, float]
+) -> list[_Found]:
+    """Join compact lumps and balls: of two in one another the ball, unless it is much the smaller."""
+    kept = list(found)
+    for ball in balls:
+        middle = np.array(ball[0].index)
+        same = []
+        for other in kept:
+            away_mm = np.linalg.norm((np.array(other[0].index) - middle) * spacing_mm)
+            if away_mm < max(other[0].diameter_mm, ball[0].diameter_mm) / 2:
+                same.append(other)
+        if any(other[0].diameter_mm > MUCH_LARGER * ball[0].diameter_mm for other in same):
+            continue
+        kept = [other for other in kept if all(other is not one for one in same)] + [ball]
+    return kept
 
 
 def _grown(
@@ -136,12 +210,11 @@ def _measured(
     places = np.argwhere(lump)
     at = (places.mean(axis=0) + [s.start for s in frame] + 0.5) * np.asarray(lungs.block) - 0.5
     index = (float(at[0]), float(at[1]), float(at[2]))
-    spread_mm2 = np.linalg.eigvalsh(np.cov((places * step_mm).T))[-1]
     return Lesion(
         centre_mm=point_mm(volume, index),
         index=index,
         diameter_mm=diameter_mm,
-        long_axis_mm=float(2 * np.sqrt(5 * spread_mm2)),  # of the ellipsoid with this second moment
+        long_axis_mm=_long_axis_mm(places * step_mm),
         volume_mm3=volume_mm3,
         mean_hu=float(hu[frame][lump].mean()),
         air_around=air_around,

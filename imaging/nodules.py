@@ -13,6 +13,7 @@ from imaging.classifier import Scored
 from imaging.filters import in_slabs
 from imaging.geometry import points_mm
 from imaging.lesions import Lesion, Lesions
+from imaging.lumps import Lump
 from imaging.lungs import AIR_HU, LEFT, RIGHT, Lungs
 from imaging.resolution import Resolution, noise_of
 from imaging.sizing import Fits, fit_balls
@@ -26,6 +27,7 @@ LEAST_ROWS = 60  # but so many are told: in a nearly clean lung all probabilitie
 FIT_HU = (-1000.0, 300.0)
 WALL_HU = 100.0  # a voxel that lost so much with the wall says nothing of a nodule
 START_RADIUS_MM = (0.6, 6.0)
+DOUBTED = 0.02  # of vessels that look like a ball of 7 to 10 mm none was given so much
 SAME_MM = 1.2  # two fits nearer than this, or inside one another, are one nodule
 GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay visible through it)
 CORE_SOLID_HU, RIM_HU = -200.0, -350.0
@@ -58,10 +60,11 @@ def measure_nodules(
     Returns
     -------
     tuple of Nodule
-        Most probable first, numbered from 1; lesions of 8 mm and more before them.
+        Most probable first, numbered from 1; lesions of 10 mm and more before them.
     """
     first = np.arange(len(scored.probability)) < LEAST_ROWS
     kept = scored[first | (scored.probability >= LEAST_PROBABILITY) | (scored.evidence >= LEAST_EVIDENCE)]
+    kept = _supported(kept, lesions.small, space)
     fits = _fit(space, kept, resolution)
     in_lesion = lungs.sample(lesions.labels > 0, kept.candidates.index + space.start, order=0) > 0.5
     alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
@@ -98,6 +101,23 @@ def measure_nodules(
         )
 
     return tuple(replace(nodule, nodule_id=number) for number, nodule in enumerate(nodules, start=1))
+
+
+def _supported(kept: Scored, lumps: tuple[Lump, ...], space: ScaleSpace) -> Scored:
+    """Raise the best candidate in each ball of tissue that stands out, if the model did not rule it out.
+
+    The model learnt from nodules of up to 8 mm, and doubts larger ones.
+    """
+    points = (kept.candidates.index + space.start) * space.spacing_mm
+    probability = kept.probability.copy()
+    for lump in lumps:
+        away_mm = np.linalg.norm(points - np.array(lump.index) * space.spacing_mm, axis=1)
+        inside = np.flatnonzero((away_mm < lump.radius_mm) & (kept.probability >= DOUBTED))
+        if inside.size:
+            best = inside[kept.probability[inside].argmax()]
+            probability[best] = max(probability[best], lump.standing_out)
+    order = np.argsort(-probability, kind="stable")
+    return replace(kept, probability=probability)[order]
 
 
 @njit(nogil=True, cache=True)

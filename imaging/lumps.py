@@ -1,0 +1,317 @@
+"""Large nodules and masses: balls of tissue that stand out from the air around them.
+
+A lump has tissue inside and air in the shell around, as far as both lie in the lungs. It may hang on one
+thing, a wall or a stalk: the cap of the shell with least air is not counted. A vessel goes on on the other
+side too, and a fork on two; so what is left of the shell may hold somewhat less tissue than around a ball in
+an endless vessel, whatever the size.
+
+Places and sizes to try are peaks in scale space (Lindeberg 1998, Int J Comput Vis 30:79); a ball of radius R
+peaks at a Gaussian of R / sqrt(3). The lungs' surface is closed with a larger ball than elsewhere, so that a
+mass at the wall lies inside.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from imaging.distance import distance_mm
+from imaging.filters import gaussian
+from imaging.lungs import LEFT, RIGHT, Lungs
+
+__all__ = ["Lump", "find_lumps"]
+
+SCALES_MM = (2.8, 4.0, 5.7, 8.0, 11.5)
+FINE_MM = 4.5  # peaks at scales below are judged on the scan itself in the end, not on its coarse copy
+LEAST_RESPONSE = 0.1  # difference of Gaussians; a ball of tissue in air has 0.25
+RADII = tuple(np.geomspace(0.75, 1.4, 7).tolist())  # tried, over the one that peaks at the scale
+FINER = np.array([0.85, 0.95, 1.05, 1.15])  # tried on the scan, over the one found on the coarse copy
+LEAST_RADIUS_MM = 3.5
+BRIDGED_MM = 20.0  # a mass at the wall as wide as twice this is closed over
+LUNG_HU, TISSUE_HU = -850.0, 0.0
+CORE = 0.85  # of the radius: inside it there is tissue alone, whatever the blur
+LEVEL = 0.6  # of the radius: what the lump's own attenuation is read from
+BLUR_MM = 1.5  # beyond the radius to which the lump's own edge reaches
+SHELL = 1.5  # outer radius of the shell over the lump's
+LEAST_SOLID = 0.5  # mean share of tissue in the core
+FIRST_LOOK = 0.55  # standing out at the peak itself, before the centre is sought
+LEAST_STANDING_OUT = 0.7  # a flat wall has 0.5
+MOST_HANGING, FIRST_HANGING = 0.7, 1.4  # tissue around it over that of a vessel, but for its stalk
+WIDER = 1.15  # the ball that stands out most in a vessel, over the vessel
+ROUGHLY = 0.1  # less is asked for on the coarse copy
+LEAST_BALL, LEAST_SHELL = 0.5, 0.35  # of each, inside the lungs
+STEPS, STEP_MM = 4, 1.2  # of the search for the centre
+BIN_MM = 0.5
+CAP = 0.5  # cosine of 60 degrees, half the opening of what a lump may be attached by
+
+
+@dataclass(frozen=True, slots=True)
+class Lump:
+    """A ball of tissue."""
+
+    index: tuple[float, float, float]  # in the scan
+    radius_mm: float  # of the ball of equal volume
+    standing_out: float  # mean share of tissue inside, less that around
+    free: float  # share of air around it, but for the one cap where there is least
+
+
+@njit(nogil=True, cache=True)
+def _profile(hu, mask, block, centre, step_mm, n, tissue, room, full):  # type: ignore[no-untyped-def]
+    """Add up tissue, voxels in the lungs, and all voxels, by distance from a place."""
+    reach_mm = tissue.size * BIN_MM
+    low = np.empty(3, np.int64)
+    high = np.empty(3, np.int64)
+    for a in range(3):
+        low[a] = max(int(np.floor(centre[a] - reach_mm / step_mm[a])), 0)
+        high[a] = min(int(np.ceil(centre[a] + reach_mm / step_mm[a])) + 1, hu.shape[a])
+    for p in range(low[0], high[0]):
+        for r in range(low[1], high[1]):
+            for c in range(low[2], high[2]):
+                i = min(p // block[0], mask.shape[0] - 1)
+                j = min(r // block[1], mask.shape[1] - 1)
+                k = min(c // block[2], mask.shape[2] - 1)
+                inside = mask[i, j, k]
+                share = min(max((hu[p, r, c] - LUNG_HU) / (TISSUE_HU - LUNG_HU), 0.0), 1.0)
+                for sub in range(n * n * n):
+                    x = (p - centre[0] + (sub // (n * n) + 0.5) / n - 0.5) * step_mm[0]
+                    y = (r - centre[1] + (sub // n % n + 0.5) / n - 0.5) * step_mm[1]
+                    z = (c - centre[2] + (sub % n + 0.5) / n - 0.5) * step_mm[2]
+                    place = int(np.sqrt(x * x + y * y + z * z) / BIN_MM)
+                    if place < tissue.size:
+                        full[place] += 1.0
+                        if inside:
+                            room[place] += 1.0
+                            tissue[place] += share
+
+
+@njit(nogil=True, cache=True)
+def _by_direction(hu, mask, block, centre, step_mm, near_mm, far_mm, directions, tissue, room, full):  # type: ignore[no-untyped-def]
+    """Add up tissue, voxels in the lungs, and all voxels in a shell, by the nearest of the directions."""
+    low = np.empty(3, np.int64)
+    high = np.empty(3, np.int64)
+    for a in range(3):
+        low[a] = max(int(np.floor(centre[a] - far_mm / step_mm[a])), 0)
+        high[a] = min(int(np.ceil(centre[a] + far_mm / step_mm[a])) + 1, hu.shape[a])
+    for p in range(low[0], high[0]):
+        for r in range(low[1], high[1]):
+            for c in range(low[2], high[2]):
+                x = (p - centre[0]) * step_mm[0]
+                y = (r - centre[1]) * step_mm[1]
+                z = (c - centre[2]) * step_mm[2]
+                squared = x * x + y * y + z * z
+                if squared < near_mm * near_mm or squared >= far_mm * far_mm:
+                    continue
+                i = min(p // block[0], mask.shape[0] - 1)
+                j = min(r // block[1], mask.shape[1] - 1)
+                k = min(c // block[2], mask.shape[2] - 1)
+                best = 0
+                most = -1e9
+                for d in range(directions.shape[0]):
+                    along = x * directions[d, 0] + y * directions[d, 1] + z * directions[d, 2]
+                    if along > most:
+                        most = along
+                        best = d
+                full[best] += 1.0
+                if mask[i, j, k]:
+                    room[best] += 1.0
+                    tissue[best] += min(max((hu[p, r, c] - LUNG_HU) / (TISSUE_HU - LUNG_HU), 0.0), 1.0)
+
+
+def _spread(count: int) -> NDArray[np.float64]:
+    """Return unit vectors spread evenly (a Fibonacci lattice)."""
+    n = np.arange(count) + 0.5
+    height, turn = 1 - 2 * n / count, np.pi * (1 + np.sqrt(5)) * n
+    flat = np.sqrt(1 - height**2)
+    return np.stack([height, flat * np.cos(turn), flat * np.sin(turn)], axis=1)
+
+
+DIRECTIONS = _spread(48)
+CAPS = DIRECTIONS @ DIRECTIONS.T > CAP
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Grid:
+    """What balls are judged on: the scan, or its coarse copy."""
+
+    hu: NDArray[np.generic]
+    mask: NDArray[np.bool_]
+    block: NDArray[np.int64]  # voxels of `hu` in one of `mask`
+    step_mm: NDArray[np.float64]
+    subsamples: int
+
+    def judge(self, centre: NDArray[np.float64], radii_mm: NDArray[np.float64]) -> tuple[float, float]:
+        """Return how much the best of these balls stands out, and its radius; (0, 0) if none is a ball."""
+        bins = int(np.ceil((radii_mm[-1] * SHELL + BLUR_MM) / BIN_MM)) + 1
+        sums = [np.zeros(bins) for _ in range(3)]
+        _profile(self.hu, self.mask, self.block, centre, self.step_mm, self.subsamples, *sums)
+        edges_mm = np.arange(bins + 1) * BIN_MM
+        ends = np.stack([CORE * radii_mm, radii_mm + BLUR_MM, SHELL * radii_mm + BLUR_MM])
+        tissue, room, full = (np.interp(ends, edges_mm, np.append(0.0, np.cumsum(s))) for s in sums)
+        ball = tissue[0] / np.maximum(room[0], 1e-9)
+        shell = (tissue[2] - tissue[1]) / np.maximum(room[2] - room[1], 1e-9)
+        is_ball = (ball >= LEAST_SOLID) & (room[0] >= LEAST_BALL * full[0])
+        is_ball &= room[2] - room[1] >= LEAST_SHELL * (full[2] - full[1])
+        out = np.where(is_ball, ball - shell, 0.0)
+        best = int(out.argmax())
+        return (float(out[best]), float(radii_mm[best])) if out[best] > 0 else (0.0, 0.0)
+
+    def climb(
+        self, centre: NDArray[np.float64], radii_mm: NDArray[np.float64], steps: int
+    ) -> tuple[NDArray[np.float64], float, float]:
+        """Move a ball to where it stands out most; return centre, how much, and radius."""
+        out, radius_mm = self.judge(centre, radii_mm)
+        moves = np.concatenate([np.eye(3), -np.eye(3)]) * STEP_MM / self.step_mm
+        for _ in range(steps):
+            trials = [(*self.judge(centre + move, radii_mm), n) for n, move in enumerate(moves)]
+            best = max(trials)
+            if best[0] <= out + 1e-3:
+                break
+            out, radius_mm = best[:2]
+            centre = centre + moves[best[2]]
+        return centre, out, radius_mm
+
+    def around(self, centre: NDArray[np.float64], radius_mm: float) -> tuple[float, float]:
+        """Return how a ball hangs on: tissue around it over that around a ball in a vessel, and share of air.
+
+        Both but for the cap of 60 degrees where there is least air. What lies outside the lungs is no air
+        there, and counts for nothing elsewhere.
+        """
+        tissue, room, full = (np.zeros(len(DIRECTIONS)) for _ in range(3))
+        ends_mm = radius_mm + BLUR_MM, SHELL * radius_mm + BLUR_MM
+        place = (self.hu, self.mask, self.block, centre, self.step_mm)
+        _by_direction(*place, *ends_mm, DIRECTIONS, tissue, room, full)
+        filled = CAPS @ (tissue + full - room) / np.maximum(CAPS @ full, 1)
+        rest = ~CAPS[filled.argmax()]
+        hanging = tissue[rest].sum() / max(full.sum(), 1) / _around_vessel(radius_mm)
+        return float(hanging), 1 - float(tissue[rest].sum() / max(room[rest].sum(), 1))
+
+    def equal_radius_mm(self, centre: NDArray[np.float64], radius_mm: float) -> float:
+        """Return the radius of the ball of equal volume: tissue within reach, less what is all around."""
+        bins = int(np.ceil((radius_mm * SHELL + BLUR_MM) / BIN_MM)) + 1
+        sums = [np.zeros(bins) for _ in range(3)]
+        _profile(self.hu, self.mask, self.block, centre, self.step_mm, self.subsamples, *sums)
+        edges_mm = np.arange(bins + 1) * BIN_MM
+        ends = np.array([LEVEL * radius_mm, radius_mm + BLUR_MM, SHELL * radius_mm + BLUR_MM])
+        tissue, room, full = (np.interp(ends, edges_mm, np.append(0.0, np.cumsum(s))) for s in sums)
+        around = (tissue[2] - tissue[1]) / max(room[2] - room[1], 1e-9)
+        own = tissue[0] / max(room[0], 1e-9)
+        voxels = (tissue[1] - around * room[1]) / max(own - around, 1e-9) * full[1] / max(room[1], 1e-9)
+        volume_mm3 = max(voxels, 1.0) * float(np.prod(self.step_mm)) / self.subsamples**3
+        return float((3 * volume_mm3 / (4 * np.pi)) ** (1 / 3))
+
+
+def _around_vessel(radius_mm: float) -> float:
+    """Return how much of the shell around a ball in an endless vessel is one of its two arms."""
+    away_mm = np.linspace(radius_mm + BLUR_MM, SHELL * radius_mm + BLUR_MM, 16)
+    sine = radius_mm / WIDER / away_mm
+    return float(np.average((1 - np.sqrt(1 - sine**2)) / 2, weights=away_mm**2))
+
+
+def _tissue_share(hu: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much of each voxel is tissue, 0 to 1, where the rest is lung."""
+    share: NDArray[np.float32] = np.clip((hu - LUNG_HU) / (TISSUE_HU - LUNG_HU), 0, 1).astype(np.float32)
+    return share
+
+
+def _bridged(lungs: Lungs) -> NDArray[np.bool_]:
+    """Return the lungs, each closed with a ball of `BRIDGED_MM`, on their coarse grid."""
+    out = lungs.coarse > 0
+    step_mm = 2 * np.asarray(lungs.coarse_spacing_mm)
+    around = [int(np.ceil(BRIDGED_MM / step)) + 1 for step in step_mm]
+    for side in (RIGHT, LEFT):
+        lung = lungs.coarse == side
+        even = np.pad(lung, [(0, n % 2) for n in lung.shape])
+        p, r, c = (n // 2 for n in even.shape)
+        half = even.reshape(p, 2, r, 2, c, 2).mean(axis=(1, 3, 5)) >= 0.5
+        framed = np.pad(half, [(n, n) for n in around])
+        grown = distance_mm(~framed, step_mm, BRIDGED_MM) <= BRIDGED_MM
+        closed = distance_mm(grown, step_mm, BRIDGED_MM + 1) > BRIDGED_MM
+        closed = closed[tuple(slice(n, -n) for n in around)]
+        for axis in range(3):
+            closed = closed.repeat(2, axis=axis)
+        out |= closed[tuple(slice(0, n) for n in lung.shape)]
+    return out
+
+
+def _peaks(share: NDArray[np.float32], lungs: Lungs) -> list[tuple[float, tuple[int, ...]]]:
+    """Return scale and place of the peaks in scale space, on the part of the grid that holds the lungs."""
+    window = ndimage.find_objects((share > 0).view(np.uint8))[0]
+    levels = [gaussian(share[window], scale, lungs.coarse_spacing_mm) for scale in SCALES_MM]
+    found = []
+    for scale_mm, (fine, coarse) in zip(SCALES_MM, itertools.pairwise(levels), strict=False):
+        response = fine - coarse
+        top = (response == ndimage.maximum_filter(response, 3)) & (response > LEAST_RESPONSE)
+        found += [(scale_mm, tuple((p + [s.start for s in window]).tolist())) for p in np.argwhere(top)]
+    return found
+
+
+def find_lumps(hu: NDArray[np.int16], coarse_hu: NDArray[np.float32], lungs: Lungs) -> tuple[Lump, ...]:
+    """Find the balls of tissue in the lungs that stand out, best first, from a radius of `LEAST_RADIUS_MM`.
+
+    Parameters
+    ----------
+    hu : (planes, rows, columns) int16 ndarray
+        The scan.
+    coarse_hu : (p, r, c) float32 ndarray
+        Its mean over the blocks of `lungs`.
+    lungs : Lungs
+    """
+    mask = _bridged(lungs)
+    judges = _Judges(hu, coarse_hu, mask, lungs)
+    share = np.where(mask, _tissue_share(coarse_hu), 0)
+    found = [judges.lump(scale_mm, place) for scale_mm, place in _peaks(share, lungs) if mask[place]]
+    return _one_each([lump for lump in found if lump is not None], lungs)
+
+
+class _Judges:
+    """The scan and its coarse copies that balls of different size are judged on."""
+
+    def __init__(
+        self,
+        hu: NDArray[np.int16],
+        coarse_hu: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        lungs: Lungs,
+    ) -> None:
+        one, step_mm = np.ones(3, np.int64), np.asarray(lungs.coarse_spacing_mm)
+        self._block = np.asarray(lungs.block)
+        self._fine = _Grid(hu, mask, self._block, np.asarray(lungs.spacing_mm), 1)
+        self._small = _Grid(coarse_hu, mask, one, step_mm, 2)
+        self._large = _Grid(coarse_hu, mask, one, step_mm, 1)
+
+    def lump(self, scale_mm: float, place: tuple[int, ...]) -> Lump | None:
+        """Return the lump at a peak in scale space, or None."""
+        is_small = scale_mm < FINE_MM
+        grid = self._small if is_small else self._large
+        radii_mm = np.sqrt(3) * scale_mm * np.array(RADII)
+        centre = np.array(place, float)
+        if grid.judge(centre, radii_mm)[0] < FIRST_LOOK:
+            return None
+        centre, out, radius_mm = grid.climb(centre, radii_mm, STEPS)
+        if out < LEAST_STANDING_OUT - ROUGHLY or grid.around(centre, radius_mm)[0] > FIRST_HANGING:
+            return None
+        if is_small:
+            grid = self._fine
+            centre, out, radius_mm = grid.climb((centre + 0.5) * self._block - 0.5, radius_mm * FINER, 1)
+        hanging, free = grid.around(centre, radius_mm)
+        if out < LEAST_STANDING_OUT or hanging > MOST_HANGING:
+            return None
+        equal_mm = grid.equal_radius_mm(centre, radius_mm)
+        if equal_mm < LEAST_RADIUS_MM:
+            return None
+        at = centre if is_small else (centre + 0.5) * self._block - 0.5
+        return Lump((float(at[0]), float(at[1]), float(at[2])), equal_mm, out, free)
+
+
+def _one_each(found: list[Lump], lungs: Lungs) -> tuple[Lump, ...]:
+    """Keep, best first, the balls whose centre lies in no kept ball, nor a kept centre in them."""
+    kept: list[Lump] = []
+    for lump in sorted(found, key=lambda one: (-one.standing_out, one.index)):
+        place = np.array(lump.index)
+        far_mm = [np.linalg.norm((place - np.array(k.index)) * lungs.spacing_mm) for k in kept]
+        if all(d > max(lump.radius_mm, k.radius_mm) for d, k in zip(far_mm, kept, strict=True)):
+            kept.append(lump)
+    return tuple(kept)

@@ -1,0 +1,130 @@
+"""Large nodules stand out from the air around them; vessels, forks and walls do not.
+
+Bodies are drawn by arithmetic into two lungs that are boxes, blurred as a scanner does.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from imaging.filters import block_mean
+from imaging.lesions import find_lesions
+from imaging.lumps import Lump, find_lumps
+from imaging.lungs import Lungs
+from records.model import Volume
+from tests.imaging.chests import AXIAL
+
+SPACING_MM = (1.25, 0.8, 0.8)
+BLOCK = (2, 3, 3)
+COARSE = (40, 40, 80)
+BLUR_MM = 0.6
+MIDDLE = (50.0, 48.0, 48.0)  # mm, of the right lung's box
+Body = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+
+
+def chest_with(*bodies: Body, noise_hu: float = 10.0) -> tuple[Volume, Lungs]:
+    """Return a scan of two lungs in soft tissue with bodies of 40 HU, and the lungs."""
+    coarse = np.zeros(COARSE, np.uint8)
+    coarse[4:36, 4:36, 4:36] = 1
+    coarse[4:36, 4:36, 44:76] = 2
+    shape = tuple(n * b for n, b in zip(COARSE, BLOCK, strict=True))
+    dense = coarse == 0
+    for axis, block in enumerate(BLOCK):
+        dense = dense.repeat(block, axis=axis)
+    places = np.stack(
+        np.meshgrid(*(np.arange(n) * d for n, d in zip(shape, SPACING_MM, strict=True)), indexing="ij")
+    )
+    for body in bodies:
+        dense |= body(places)
+    hu = np.where(dense, 40.0, -850.0)
+    hu = ndimage.gaussian_filter(hu, BLUR_MM / np.array(SPACING_MM))
+    hu += noise_hu * np.random.default_rng(0).standard_normal(shape)
+    uids = tuple(str(n) for n in range(shape[0]))
+    volume = Volume(np.rint(hu).astype(np.int16), (0, 0, 0), AXIAL, SPACING_MM, 1.25, "", "1.2", "1.3", uids)
+    depth = np.where(coarse > 0, 5.0, -5.0).astype(np.float32)
+    return volume, Lungs(coarse, coarse > 0, depth, BLOCK, shape, SPACING_MM)
+
+
+def ball(centre_mm: tuple[float, float, float], diameter_mm: float) -> Body:
+    centre = np.array(centre_mm)[:, None, None, None]
+    return lambda places: ((places - centre) ** 2).sum(axis=0) <= (diameter_mm / 2) ** 2
+
+
+def vessel(
+    centre_mm: tuple[float, float, float], direction: tuple[float, float, float], width_mm: float
+) -> Body:
+    """Return an endless cylinder through a place."""
+    along = np.array(direction) / np.linalg.norm(direction)
+
+    def inside(places: NDArray[np.float64]) -> NDArray[np.bool_]:
+        away = places - np.array(centre_mm)[:, None, None, None]
+        axial = np.tensordot(along, away, axes=1)
+        return np.asarray((away**2).sum(axis=0) - axial**2 <= (width_mm / 2) ** 2)
+
+    return inside
+
+
+def half_vessel(direction: tuple[float, float, float], width_mm: float) -> Body:
+    """Return a cylinder that starts at the middle of the lung."""
+    whole = vessel(MIDDLE, direction, width_mm)
+    along = np.array(direction)
+    return lambda places: (
+        whole(places) & (np.tensordot(along, places - np.array(MIDDLE)[:, None, None, None], 1) >= 0)
+    )
+
+
+def lumps_in(*bodies: Body) -> tuple[Lump, ...]:
+    volume, lungs = chest_with(*bodies)
+    return find_lumps(volume.hu, block_mean(volume.hu, lungs.block), lungs)
+
+
+@pytest.mark.parametrize("diameter_mm", [8.0, 9.0, 10.0, 11.0, 12.0, 15.0, 20.0, 25.0, 30.0])
+def test_a_ball_is_found_and_sized(diameter_mm):
+    (lump,) = lumps_in(ball(MIDDLE, diameter_mm))
+    assert np.linalg.norm(np.array(lump.index) * SPACING_MM - MIDDLE) < 1.5
+    assert 2 * lump.radius_mm == pytest.approx(diameter_mm, rel=0.05)
+    assert lump.free > 0.95
+
+
+@pytest.mark.parametrize("diameter_mm", [10.0, 14.0, 20.0])
+@pytest.mark.parametrize("sunk", [0.0, 0.25])
+def test_a_ball_on_the_wall_is_found(diameter_mm, sunk):
+    wall_mm = 36 * BLOCK[1] * SPACING_MM[1] - SPACING_MM[1] / 2
+    (lump,) = lumps_in(ball((50.0, wall_mm - (0.5 - sunk) * diameter_mm, 48.0), diameter_mm))
+    assert 2 * lump.radius_mm == pytest.approx(diameter_mm, rel=0.2)
+
+
+@pytest.mark.parametrize("diameter_mm", [10.0, 16.0, 24.0])
+def test_a_ball_on_a_vessel_is_found(diameter_mm):
+    (lump,) = lumps_in(ball(MIDDLE, diameter_mm), vessel(MIDDLE, (1, 1, 0), diameter_mm / 3))
+    assert 2 * lump.radius_mm == pytest.approx(diameter_mm, rel=0.1)
+
+
+@pytest.mark.parametrize("width_mm", [7.0, 9.0, 12.0, 16.0])
+@pytest.mark.parametrize("direction", [(1, 0, 0), (0, 1, 1), (1, 1, 0.4)])
+def test_a_vessel_is_no_lump(width_mm, direction):
+    assert lumps_in(vessel(MIDDLE, direction, width_mm)) == ()
+
+
+@pytest.mark.parametrize("width_mm", [7.0, 10.0, 14.0])
+def test_a_fork_is_no_lump(width_mm):
+    arms = ((0, 1, 0), (0, -0.5, 0.866), (0, -0.5, -0.866))
+    found = np.array([lump.index for lump in lumps_in(*(half_vessel(arm, width_mm) for arm in arms))])
+    assert not any(np.linalg.norm(found.reshape(-1, 3) * SPACING_MM - MIDDLE, axis=1) < 2 * width_mm)
+
+
+def test_walls_alone_hold_no_lump():
+    assert lumps_in() == ()
+
+
+def test_a_ball_of_ten_millimetres_is_a_lesion_and_one_of_eight_supports_a_nodule():
+    volume, lungs = chest_with(ball(MIDDLE, 12.0), ball((50.0, 48.0, 150.0), 8.0))
+    lesions = find_lesions(volume, lungs)
+    (large,) = lesions.found
+    (small,) = lesions.small
+    assert large.diameter_mm == pytest.approx(12.0, abs=0.6)
+    assert 2 * small.radius_mm == pytest.approx(8.0, abs=0.4)
+    assert lesions.consolidation_ml == 0.0
