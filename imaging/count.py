@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import betaincinv  # the quantiles of a beta law
 
 from records.model import Estimate
 
@@ -73,5 +73,5 @@ class Recall:
 def share_of(hits: int, total: int) -> Estimate:
     """Return a share with its Jeffreys interval (Brown 2001, Stat Sci 16:101)."""
     tail = (1 - INTERVAL) / 2
-    low, high = stats.beta.ppf((tail, 1 - tail), hits + 0.5, total - hits + 0.5)
+    low, high = betaincinv(hits + 0.5, total - hits + 0.5, (tail, 1 - tail))
     return Estimate(hits / total, float(low) if hits else 0.0, float(high) if hits < total else 1.0)
