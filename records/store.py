@@ -8,6 +8,7 @@ that is how an interrupted run knows what it need not do again.
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -330,16 +331,31 @@ def _postgresql_engine(url: URL) -> Engine:
         raise StoreError("a PostgreSQL store needs a driver: pip install 'mipc[postgresql]'") from error
 
 
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let readers and one writer work side by side.
+
+    While another process does the same to a new file SQLite says that it is locked, at once: it has its
+    writers wait, but not those who change the kind of journal.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.02)
+
+
 def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # SQLAlchemy, not sqlite3, says when a transaction begins
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")  # readers and one writer side by side
-        cursor.execute("PRAGMA synchronous = FULL")  # what is committed survives a power cut
-        cursor.close()
+        _write_ahead(connection)
+        connection.execute("PRAGMA synchronous = FULL")  # what is committed survives a power cut
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -209,6 +209,36 @@ def test_processes_that_write_at_once_lose_nothing(store_url):
         assert list(store.screenings(["1.2.3"])) == [miliary_screening("1.2.3")]
 
 
+OPENER = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    from records.store import open_store
+
+    folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
+    for number in range(rounds):
+        print(number, flush=True)
+        sys.stdin.readline()
+        open_store(folder / f"{number}.db").close()
+""")
+
+
+def test_processes_that_make_the_same_new_store_wait_for_each_other(tmp_path):
+    rounds = 30
+    command = [sys.executable, "-c", OPENER, str(tmp_path), str(rounds)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    openers = [subprocess.Popen(command, **pipes) for _ in range(4)]
+    for _ in range(rounds):
+        for opener in openers:
+            opener.stdout.readline()
+        for opener in openers:  # all of them stand before the same file that is not there yet
+            if opener.poll() is None:
+                opener.stdin.write("\n")
+                opener.stdin.flush()
+    for opener in openers:
+        opener.communicate(timeout=60)
+    assert [opener.returncode for opener in openers] == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("pause_seconds", [0.0, 0.013, 0.031])
 def test_a_killed_writer_loses_nothing_it_had_finished(store_url, pause_seconds):
     writer = start_writer(store_url, "1", 10_000)
