@@ -47,6 +47,10 @@ FAINT_HU = -45.0  # the darker half of what is inserted
 MOSTLY_NEW = 0.5  # of the brightness a nodule brings; below it, most was vessel, wall or hilum before
 SEED = 20_000
 DENSE = (400, 800, 1200)
+LARGE_MM = (6.0, 30.0)  # drawn log-uniformly, so many a scan, so far apart
+LARGE, LARGE_APART_MM = 30, 42.0
+LARGE_BANDS = ((6, 8), (8, 10), (10, 12), (12, 16), (16, 30))
+REPORTED = 0.5  # the operating point
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Scan:
     thin: bool
     reported_true: int
     reported_false: int
+    large_false: int  # reported, of 8 mm and more
 
 
 def load(scans: Path, name: str, slices: int) -> tuple[Volume, NDArray[np.float64]]:
@@ -139,12 +144,13 @@ def screened(
     sizes_mm: tuple[float, float],
     seed: int,
     unread: NDArray[np.float64],
+    apart_mm: float = 9.0,
 ) -> tuple[Scan, Volume, tuple[Nodule, ...]]:
     """Insert nodules, screen, and match marks to nodules."""
     model = load_model(model_file)
     rng = np.random.default_rng(seed)
     plain = find_nodules(volume, model)
-    apart_mm = 9.0 if count <= 200 else 5.0
+    is_large = sizes_mm == LARGE_MM
     sites = draw_sites(volume, plain.lungs.labels > 0, count, apart_mm=apart_mm, rng=rng)
     truth = []
     for x, y, z in sites.tolist():
@@ -153,7 +159,7 @@ def screened(
         truth.append(
             InsertedNodule(
                 (x, y, z),
-                rng.uniform(*sizes_mm),
+                float(np.exp(rng.uniform(*np.log(sizes_mm)))) if is_large else rng.uniform(*sizes_mm),
                 rng.uniform(-150, 60),
                 rng.uniform(1.0, 1.2),
                 tuple(axis.tolist()),
@@ -228,6 +234,7 @@ def matched(
         thin,
         int((hits & reported).sum()),
         int((false & reported).sum()),
+        int((~excused & reported & (np.array([n.diameter_mm.value for n in found]) >= 8)).sum()),
     )
 
 
@@ -262,7 +269,26 @@ def sizing(scans: list[Scan], low: float, high: float) -> str:
     return f"{size}, 90 % interval holds {held:.2f}"
 
 
-def report(name: str, scans: list[Scan], dense: list[tuple[int, Scan]]) -> None:
+def large(scans: list[Scan]) -> None:
+    """Print what became of large nodules that add to the picture."""
+    for low, high in LARGE_BANDS:
+        rows = [r for s in scans for r in s.rows if low <= r.diameter_mm < high and r.mostly_new]
+        found = [r for r in rows if r.probability >= REPORTED]
+        if not found:
+            continue
+        error = np.array([r.measured_mm - r.diameter_mm for r in found])
+        size = f"error {np.abs(error).mean():.2f} mm, bias {error.mean():+.2f} mm"
+        print(f"  large, {low}-{high} mm            {share_of(len(found), len(rows))}, {size}")
+    marks = [s.large_false for s in scans]
+    print(f"  large, false marks of 8 mm and more {np.mean(marks):.1f} a scan")
+
+
+def share_of(hits: int, total: int) -> str:
+    """Return a share in words."""
+    return f"reported {hits} of {total} ({hits / total:.2f})"
+
+
+def report(name: str, scans: list[Scan], dense: list[tuple[int, Scan]], with_large: list[Scan]) -> None:
     """Print the tables of one slice thickness."""
     print(f"\n{name}: {len(scans)} scans")
     for low, high, marks in ((2, 5, 4), (3, 5, 4), (3, 5, 8), (2, 3, 8), (1.5, 2, 8), (2, 5, 1), (2, 5, 8)):
@@ -285,6 +311,8 @@ def report(name: str, scans: list[Scan], dense: list[tuple[int, Scan]]) -> None:
         recall = scan.reported_true / len(scan.rows)
         precision = scan.reported_true / max(scan.reported_true + scan.reported_false, 1)
         print(f"  {count} nodules of 1.5-5 mm     recall {recall:.2f}, precision {precision:.2f}")
+    if with_large:
+        large(with_large)
 
 
 def plot(groups: dict[str, list[Scan]], file: Path) -> None:
@@ -339,12 +367,13 @@ def main(
     out: Annotated[Path, typer.Option(help="Where plot and montages go.")] = Path("out/froc"),
     replicates: Annotated[int, typer.Option(min=1)] = 2,
     montages: Annotated[bool, typer.Option("--montage", help="Draw the false marks.")] = False,
-    dense: Annotated[bool, typer.Option(help="Also 400 to 1,200 nodules.")] = True,
+    dense: Annotated[bool, typer.Option(help="Also 400 to 1,200 nodules, and large ones.")] = True,
 ) -> None:
     """Insert, screen, and print the tables."""
     out.mkdir(parents=True, exist_ok=True)
     sparse: dict[str, list[Scan]] = {"slices up to 1.25 mm": [], "2.5 mm slices": []}
     crowded: dict[str, list[tuple[int, Scan]]] = {"slices up to 1.25 mm": [], "2.5 mm slices": []}
+    masses: dict[str, list[Scan]] = {"slices up to 1.25 mm": [], "2.5 mm slices": []}
     for name, slices in track(KINDS, "scans"):
         volume, marks = load(scans, name, slices)
         unread = unread_places(name)
@@ -357,10 +386,15 @@ def main(
             if montages and replicate == 0:
                 montage(ill, found, scan, out / f"false_marks_{name}_{slices}.png")
         for count in DENSE if dense and name in ("lidc_0004", "lidc_0001") and slices == 1 else ():
-            made, _, _ = screened(volume, marks, model_file, count, (1.5, 5.0), SEED + 99, unread)
+            made, _, _ = screened(volume, marks, model_file, count, (1.5, 5.0), SEED + 99, unread, 5.0)
             crowded[key].append((count, made))
+        if dense and slices == 1:
+            made, _, _ = screened(
+                volume, marks, model_file, LARGE, LARGE_MM, SEED + 98, unread, LARGE_APART_MM
+            )
+            masses[key].append(made)
     for name, group in sparse.items():
-        report(name, group, crowded[name])
+        report(name, group, crowded[name], masses[name])
     plot(sparse, out / "froc.png")
     print(f"\nplot: {out / 'froc.png'}")
 

@@ -58,14 +58,11 @@ class Lesions:
         On the coarse grid of the lungs: 0 nothing, n the n-th lesion, -1 consolidation.
     consolidation_ml : float
         Airless lung that is no lesion.
-    small : tuple of Lump
-        Balls under 10 mm: what supports a nodule, where the model has learnt from few as large.
     """
 
     found: tuple[Lesion, ...]
     labels: NDArray[np.int32]
     consolidation_ml: float
-    small: tuple[Lump, ...] = ()
 
 
 _Found = tuple[Lesion, NDArray[np.intp]]  # with its voxels on the coarse grid, (N, 3)
@@ -75,8 +72,11 @@ def find_lesions(volume: Volume, lungs: Lungs) -> Lesions:
     """Find balls and compact lumps of 10 mm and more in the lungs."""
     hu = block_mean(volume.hu, lungs.block)
     step_mm = np.asarray(lungs.coarse_spacing_mm)
-    lumps = find_lumps(volume.hu, hu, lungs)
-    balls = [lump for lump in lumps if LEAST_DIAMETER_MM <= 2 * lump.radius_mm <= LARGEST_DIAMETER_MM]
+    balls = [
+        lump
+        for lump in find_lumps(volume.hu, hu, lungs)
+        if LEAST_DIAMETER_MM <= 2 * lump.radius_mm <= LARGEST_DIAMETER_MM
+    ]
     dense = hu > SOLID_HU  # the chest wall too: what touches it goes on into it
     solid = dense & (lungs.coarse > 0)
     inner_mm = distance_mm(dense, step_mm)
@@ -111,8 +111,7 @@ def find_lesions(volume: Volume, lungs: Lungs) -> Lesions:
     found.sort(key=lambda item: (-item[0].volume_mm3, item[0].centre_mm))
     for n, (_, places) in enumerate(found, start=1):
         labels[tuple(places.T)] = n
-    small = tuple(lump for lump in lumps if 2 * lump.radius_mm < LEAST_DIAMETER_MM)
-    return Lesions(tuple(lesion for lesion, _ in found), labels, consolidation_ml, small)
+    return Lesions(tuple(lesion for lesion, _ in found), labels, consolidation_ml)
 
 
 def _is_ball(core: NDArray[np.intp], balls: list[Lump], lungs: Lungs) -> bool:

@@ -9,11 +9,10 @@ from scipy.spatial import cKDTree
 
 from imaging.axes import LEAST_MM, axial_axes_mm
 from imaging.candidates import TISSUE_HU, ScaleSpace
-from imaging.classifier import Scored
+from imaging.classifier import SMALLEST, Scored
 from imaging.filters import in_slabs
 from imaging.geometry import points_mm
 from imaging.lesions import Lesion, Lesions
-from imaging.lumps import Lump
 from imaging.lungs import AIR_HU, LEFT, RIGHT, Lungs
 from imaging.resolution import Resolution, noise_of
 from imaging.sizing import Fits, fit_balls
@@ -27,7 +26,9 @@ LEAST_ROWS = 60  # but so many are told: in a nearly clean lung all probabilitie
 FIT_HU = (-1000.0, 300.0)
 WALL_HU = 100.0  # a voxel that lost so much with the wall says nothing of a nodule
 START_RADIUS_MM = (0.6, 6.0)
-DOUBTED = 0.02  # of vessels that look like a ball of 7 to 10 mm none was given so much
+# Of marks of 5.5 mm and more without a nodule, four in five lungs, none had a probability over 0.05; of 44
+# large nodules that were inserted, 41 had, and a third of them less than 0.5.
+RARE_MM, RARER = (4.5, 6.0), 3.0
 SAME_MM = 1.2  # two fits nearer than this, or inside one another, are one nodule
 GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay visible through it)
 CORE_SOLID_HU, RIM_HU = -200.0, -350.0
@@ -64,12 +65,13 @@ def measure_nodules(
     """
     first = np.arange(len(scored.probability)) < LEAST_ROWS
     kept = scored[first | (scored.probability >= LEAST_PROBABILITY) | (scored.evidence >= LEAST_EVIDENCE)]
-    kept = _supported(kept, lesions.small, space)
     fits = _fit(space, kept, resolution)
+    probability = _given_size(kept.probability, 2 * fits.radius_mm)
     in_lesion = lungs.sample(lesions.labels > 0, kept.candidates.index + space.start, order=0) > 0.5
     alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
     roundness = 1.0 / (kept.column("half_radius_anisotropy") * kept.column("half_radius_flatness"))
-    rows = np.flatnonzero(alone).tolist()
+    rows = np.flatnonzero(alone)
+    rows = rows[np.argsort(-probability[rows], kind="stable")].tolist()
     nodules = [_of_lesion(volume, lungs, lesion) for lesion in lesions.found]
     centres = fits.index + space.start
     points = points_mm(volume, centres)
@@ -88,8 +90,8 @@ def measure_nodules(
                 mean_hu=float(fits.hu[n]),
                 attenuation=_attenuation(fits, n, space.hu, volume.spacing_mm),
                 roundness=float(roundness[n]),
-                probability=float(kept.probability[n]),
-                reported=bool(kept.probability[n] >= operating_probability),
+                probability=float(probability[n]),
+                reported=bool(probability[n] >= operating_probability),
                 side=sides[n],
                 zone=zone_of(lungs, sides[n], centres[n, 0]),
                 pleura_distance_mm=max(0.0, float(depths[n])),
@@ -103,21 +105,17 @@ def measure_nodules(
     return tuple(replace(nodule, nodule_id=number) for number, nodule in enumerate(nodules, start=1))
 
 
-def _supported(kept: Scored, lumps: tuple[Lump, ...], space: ScaleSpace) -> Scored:
-    """Raise the best candidate in each ball of tissue that stands out, if the model did not rule it out.
+def _given_size(probability: NDArray[np.float64], diameter_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return probabilities corrected for size: of what is as large as this, fewer are no nodules.
 
-    The model learnt from nodules of up to 8 mm, and doubts larger ones.
+    The model learnt from as many nodules of 1.2 to 2 mm as of 5 to 8 mm, and is corrected for how many a
+    scan has of any size. But what else stands out in a lung grows rarer with size: a tree of vessels has
+    forks in proportion to one over the cube of their width (Murray 1926, PNAS 12:207).
     """
-    points = (kept.candidates.index + space.start) * space.spacing_mm
-    probability = kept.probability.copy()
-    for lump in lumps:
-        away_mm = np.linalg.norm(points - np.array(lump.index) * space.spacing_mm, axis=1)
-        inside = np.flatnonzero((away_mm < lump.radius_mm) & (kept.probability >= DOUBTED))
-        if inside.size:
-            best = inside[kept.probability[inside].argmax()]
-            probability[best] = max(probability[best], lump.standing_out)
-    order = np.argsort(-probability, kind="stable")
-    return replace(kept, probability=probability)[order]
+    sure = np.clip(probability, SMALLEST, 1 - SMALLEST)
+    low_mm, high_mm = RARE_MM
+    rarer = RARER * np.clip((diameter_mm - low_mm) / (high_mm - low_mm), 0.0, 1.0)
+    return np.asarray(1 / (1 + (1 - sure) / sure * np.exp(-rarer)))
 
 
 @njit(nogil=True, cache=True)
