@@ -23,6 +23,7 @@ __all__ = ["Lesion", "Lesions", "find_lesions"]
 SOLID_HU = -350.0
 CORE_MM = 3.5  # inner radius of a lump; balls of 10 mm have 4 mm on the coarse grid
 LEAST_DIAMETER_MM = 10.0  # smaller ones are found and sized as nodules
+PLAIN, PLAIN_DIAMETER_MM = 0.85, 9.0  # but a ball that stands out so far, the model has hardly learnt from
 LARGEST_DIAMETER_MM = 60.0
 THINNING = 0.5  # of the inner radius
 COMPACT = 3.0  # volume of what is left, grown back, over that of the inner ball; an ellipsoid 2:1:1 has 2
@@ -72,11 +73,7 @@ def find_lesions(volume: Volume, lungs: Lungs) -> Lesions:
     """Find balls and compact lumps of 10 mm and more in the lungs."""
     hu = block_mean(volume.hu, lungs.block)
     step_mm = np.asarray(lungs.coarse_spacing_mm)
-    balls = [
-        lump
-        for lump in find_lumps(volume.hu, hu, lungs)
-        if LEAST_DIAMETER_MM <= 2 * lump.radius_mm <= LARGEST_DIAMETER_MM
-    ]
+    balls = [lump for lump in find_lumps(volume.hu, hu, lungs) if _is_large(lump)]
     dense = hu > SOLID_HU  # the chest wall too: what touches it goes on into it
     solid = dense & (lungs.coarse > 0)
     inner_mm = distance_mm(dense, step_mm)
@@ -112,6 +109,12 @@ def find_lesions(volume: Volume, lungs: Lungs) -> Lesions:
     for n, (_, places) in enumerate(found, start=1):
         labels[tuple(places.T)] = n
     return Lesions(tuple(lesion for lesion, _ in found), labels, consolidation_ml)
+
+
+def _is_large(ball: Lump) -> bool:
+    """Return whether a ball is a lesion, and not a nodule for the model to find."""
+    least_mm = PLAIN_DIAMETER_MM if ball.standing_out >= PLAIN else LEAST_DIAMETER_MM
+    return least_mm <= 2 * ball.radius_mm <= LARGEST_DIAMETER_MM
 
 
 def _is_ball(core: NDArray[np.intp], balls: list[Lump], lungs: Lungs) -> bool:

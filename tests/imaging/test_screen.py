@@ -51,6 +51,30 @@ def test_the_upper_half_of_a_scan_is_not_evaluable(tmp_path):
     assert screening.verdict.reason is Reason.LUNGS_INCOMPLETE
 
 
+LARGE_MM = [6.0, 7.0, 8.0, 9.0, 9.5, 10.0, 10.5, 11.0, 12.0, 14.0, 17.0, 20.0, 25.0]
+
+
+def test_balls_of_every_size_are_told_and_sized_as_machined_spheres_of_a_phantom_are():
+    volume = dicom.read_volume(dicom.choose_series(study_in(SAMPLES / "few")).series)
+    lungs = segment_lungs(volume)
+    index = np.argwhere(lungs.labels > 0)
+    inner = np.zeros(volume.hu.shape, bool)
+    inner[tuple(index[lungs.sample(lungs.depth_mm, index.astype(float)) > 14].T)] = True
+    rng = np.random.default_rng(5)
+    sites = draw_sites(volume, inner, len(LARGE_MM), apart_mm=32.0, rng=rng)
+    balls = [
+        InsertedNodule((x, y, z), d, 30.0) for (x, y, z), d in zip(sites.tolist(), LARGE_MM, strict=True)
+    ]
+    blur = ScannerBlur(0.55, slice_mm(volume))
+    hu = insert_nodules(volume, balls, blur, noise_hu=14.0, rng=rng)
+    found = [n for n in find_nodules(replace(volume, hu=hu), load_model()).nodules if n.reported]
+    places = np.array([n.centre_mm for n in found])
+    for ball in balls:
+        away_mm = np.linalg.norm(places - np.array(ball.centre_mm), axis=1)
+        (nearest,) = [n for n, away in zip(found, away_mm, strict=True) if away < ball.diameter_mm / 2]
+        assert nearest.diameter_mm.value == pytest.approx(ball.diameter_mm, abs=0.5, rel=0.04)
+
+
 @needs_ct
 @pytest.mark.parametrize("name", ["lidc_0001", "lidc_0004", "ricord_000082"])
 def test_400_micronodules_make_it_miliary_in_both_lungs_and_not_in_one(name):
