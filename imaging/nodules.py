@@ -26,9 +26,7 @@ LEAST_ROWS = 60  # but so many are told: in a nearly clean lung all probabilitie
 FIT_HU = (-1000.0, 300.0)
 WALL_HU = 100.0  # a voxel that lost so much with the wall says nothing of a nodule
 START_RADIUS_MM = (0.6, 6.0)
-# Of marks of 5.5 mm and more without a nodule, four in five lungs, none had a probability over 0.05; of 44
-# large nodules that were inserted, 41 had, and a third of them less than 0.5.
-RARE_MM, RARER = (4.5, 6.0), 3.0
+LARGE_MM = (4.5, 6.0)  # below and above: a small nodule, and one that is judged by itself
 SAME_MM = 1.2  # two fits nearer than this, or inside one another, are one nodule
 GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay visible through it)
 CORE_SOLID_HU, RIM_HU = -200.0, -350.0
@@ -66,7 +64,7 @@ def measure_nodules(
     first = np.arange(len(scored.probability)) < LEAST_ROWS
     kept = scored[first | (scored.probability >= LEAST_PROBABILITY) | (scored.evidence >= LEAST_EVIDENCE)]
     fits = _fit(space, kept, resolution)
-    probability = _given_size(kept.probability, 2 * fits.radius_mm)
+    probability = _given_size(kept.probability, kept.commonness, 2 * fits.radius_mm)
     in_lesion = lungs.sample(lesions.labels > 0, kept.candidates.index + space.start, order=0) > 0.5
     alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
     roundness = 1.0 / (kept.column("half_radius_anisotropy") * kept.column("half_radius_flatness"))
@@ -105,17 +103,20 @@ def measure_nodules(
     return tuple(replace(nodule, nodule_id=number) for number, nodule in enumerate(nodules, start=1))
 
 
-def _given_size(probability: NDArray[np.float64], diameter_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return probabilities corrected for size: of what is as large as this, fewer are no nodules.
+def _given_size(
+    probability: NDArray[np.float64], commonness: float, diameter_mm: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return probabilities of which large nodules are not made doubtful because small ones are rare.
 
-    The model learnt from as many nodules of 1.2 to 2 mm as of 5 to 8 mm, and is corrected for how many a
-    scan has of any size. But what else stands out in a lung grows rarer with size: a tree of vessels has
-    forks in proportion to one over the cube of their width (Murray 1926, PNAS 12:207).
+    Most candidates are small, and tell how common nodules are among the small ones of this scan. Where
+    they are rare, that says nothing of a ball of 8 mm; and what else stands out grows rarer with size, as
+    forks of vessels do, with one over the cube of their width (Murray 1926, PNAS 12:207).
     """
     sure = np.clip(probability, SMALLEST, 1 - SMALLEST)
-    low_mm, high_mm = RARE_MM
-    rarer = RARER * np.clip((diameter_mm - low_mm) / (high_mm - low_mm), 0.0, 1.0)
-    return np.asarray(1 / (1 + (1 - sure) / sure * np.exp(-rarer)))
+    low_mm, high_mm = LARGE_MM
+    share = np.clip((diameter_mm - low_mm) / (high_mm - low_mm), 0.0, 1.0)
+    given_back = max(0.0, -commonness) * share
+    return np.asarray(1 / (1 + (1 - sure) / sure * np.exp(-given_back)))
 
 
 @njit(nogil=True, cache=True)
