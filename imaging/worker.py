@@ -324,12 +324,12 @@ def _end_with_parent() -> None:
 
 
 def _use_threads(threads: int) -> None:
-    """Hold the libraries to a number of threads, also those not loaded yet."""
+    """Hold the libraries to a number of threads, also those not loaded yet.
+
+    Numba must not have started threads of its own before: compiling after that, it refuses the new number.
+    """
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
         os.environ[name] = str(min(threads, int(os.environ.get(name) or threads)))
-    numba = sys.modules.get("numba")
-    if numba is not None:
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
 
 
 def _refuse_requests_over(data_bytes: int) -> None:

@@ -184,6 +184,18 @@ def test_each_worker_uses_its_share_of_the_cores(allowed):
     assert output.split() == [str(share)] * 4 + [str(alone)]
 
 
+def test_a_worker_with_a_share_of_the_cores_can_compile():
+    """At the first try, not alone with all of the cores, with which the compiler was loaded."""
+    output, errors = program(
+        """
+        from imaging.worker import warm_up
+        warm_up("numba")
+        print(*(one.value for one in run_tasks(toys.misbehave, [("compile",)] * 4, workers=2)), sep=";")
+        """
+    ).communicate(timeout=60)
+    assert output.strip().split(";") == [str((42, max(1, cores() // 2)))] * 4, errors
+
+
 def test_what_libraries_print_does_not_reach_standard_output():
     output, errors = program("""
         for one in run_tasks(toys.misbehave, [("chatter",)], workers=1):

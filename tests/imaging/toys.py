@@ -82,7 +82,15 @@ def report_threads():
     return os.environ["NUMBA_NUM_THREADS"]
 
 
+def compile_anew():
+    """Compile a function that no cache holds, and tell how many threads this worker may use."""
+    from numba import njit
+
+    return (njit(lambda number: 2 * number)(21), int(report_threads()))
+
+
 VERBS = {
+    "compile": compile_anew,
     "double": double,
     "raise": raise_an_error,
     "exit": exit_at_once,
