@@ -27,10 +27,11 @@ from imaging.candidates import Candidates, build_scale_space
 from imaging.classifier import MODEL_FILE, load_model
 from imaging.features import FEATURE_NAMES, describe_quickly
 from imaging.geometry import index_of
-from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, nodule_share
+from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, nodule_share, within
 from imaging.lungs import Lungs
 from imaging.resolution import noise_of
 from imaging.screen import find_nodules, slice_mm
+from imaging.training.calibrate import OPERATING_PROBABILITY
 from imaging.training.examples import read_marks, thicken
 from records.model import Nodule, Volume
 
@@ -47,10 +48,28 @@ FAINT_HU = -45.0  # the darker half of what is inserted
 MOSTLY_NEW = 0.5  # of the brightness a nodule brings; below it, most was vessel, wall or hilum before
 SEED = 20_000
 DENSE = (400, 800, 1200)
-LARGE_MM = (6.0, 30.0)  # drawn log-uniformly, so many a scan, so far apart
-LARGE, LARGE_APART_MM = 30, 42.0
-LARGE_BANDS = ((6, 8), (8, 10), (10, 12), (12, 16), (16, 30))
-REPORTED = 0.5  # the operating point
+LARGE_BANDS_MM = ((6, 8), (8, 10), (10, 12), (12, 16), (16, 30))
+LARGE_FALSE_MM = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Which nodules are put into a scan."""
+
+    count: int
+    diameter_mm: tuple[float, float]
+    seed: int
+    apart_mm: float = 9.0
+    by_ratio: bool = False  # as many of 6 to 12 mm as of 12 to 24
+
+    def diameter(self, rng: np.random.Generator) -> float:
+        """Return one diameter, mm."""
+        if self.by_ratio:
+            return float(np.exp(rng.uniform(*np.log(self.diameter_mm))))
+        return float(rng.uniform(*self.diameter_mm))
+
+
+LARGE = Draw(30, (6.0, 30.0), SEED + 98, 42.0, by_ratio=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +99,7 @@ class Scan:
     thin: bool
     reported_true: int
     reported_false: int
-    large_false: int  # reported, of 8 mm and more
+    large_false: int  # reported, of `LARGE_FALSE_MM` and more
 
 
 def load(scans: Path, name: str, slices: int) -> tuple[Volume, NDArray[np.float64]]:
@@ -128,10 +147,8 @@ def share_new(volume: Volume, nodule: InsertedNodule, blur: ScannerBlur, lung_hu
     lie too. A ball in the middle of a vessel adds nothing: no reader could tell that it is there.
     """
     centre = index_of(volume, np.array([nodule.centre_mm]))[0]
-    share, low = nodule_share(volume, nodule, centre, blur)
-    start, stop = np.maximum(low, 0), np.minimum(low + share.shape, volume.hu.shape)
-    share = share[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))]
-    before = volume.hu[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].astype(float)
+    share, window = within(*nodule_share(volume, nodule, centre, blur), volume.hu.shape)
+    before = volume.hu[window].astype(float)
     added_hu = np.sum(share * np.maximum(nodule.hu - before, 0.0))
     return float(added_hu / np.sum(share * (nodule.hu - lung_hu)))
 
@@ -140,18 +157,14 @@ def screened(
     volume: Volume,
     marks: NDArray[np.float64],
     model_file: Path,
-    count: int,
-    sizes_mm: tuple[float, float],
-    seed: int,
+    draw: Draw,
     unread: NDArray[np.float64],
-    apart_mm: float = 9.0,
 ) -> tuple[Scan, Volume, tuple[Nodule, ...]]:
     """Insert nodules, screen, and match marks to nodules."""
     model = load_model(model_file)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(draw.seed)
     plain = find_nodules(volume, model)
-    is_large = sizes_mm == LARGE_MM
-    sites = draw_sites(volume, plain.lungs.labels > 0, count, apart_mm=apart_mm, rng=rng)
+    sites = draw_sites(volume, plain.lungs.labels > 0, draw.count, apart_mm=draw.apart_mm, rng=rng)
     truth = []
     for x, y, z in sites.tolist():
         axis = rng.standard_normal(3)
@@ -159,7 +172,7 @@ def screened(
         truth.append(
             InsertedNodule(
                 (x, y, z),
-                float(np.exp(rng.uniform(*np.log(sizes_mm)))) if is_large else rng.uniform(*sizes_mm),
+                draw.diameter(rng),
                 rng.uniform(-150, 60),
                 rng.uniform(1.0, 1.2),
                 tuple(axis.tolist()),
@@ -220,8 +233,8 @@ def matched(
         )
     for x, y, z, diameter in marks:
         excused[tree.query_ball_point((x, y, z), diameter / 2 + MARK_REACH_MM)] = True
-    small = np.array([n.diameter_mm.value < 10 for n in found], bool)
-    false = ~excused & small
+    diameter_mm = np.array([n.diameter_mm.value for n in found])
+    false = ~excused & (diameter_mm < 10)
     doubtful = np.zeros(len(found), bool)
     for x, y, z, diameter in unread:
         doubtful[tree.query_ball_point((x, y, z), diameter / 2 + MARK_REACH_MM)] = True
@@ -234,7 +247,7 @@ def matched(
         thin,
         int((hits & reported).sum()),
         int((false & reported).sum()),
-        int((~excused & reported & (np.array([n.diameter_mm.value for n in found]) >= 8)).sum()),
+        int((~excused & reported & (diameter_mm >= LARGE_FALSE_MM)).sum()),
     )
 
 
@@ -271,21 +284,14 @@ def sizing(scans: list[Scan], low: float, high: float) -> str:
 
 def large(scans: list[Scan]) -> None:
     """Print what became of large nodules that add to the picture."""
-    for low, high in LARGE_BANDS:
+    for low, high in LARGE_BANDS_MM:
         rows = [r for s in scans for r in s.rows if low <= r.diameter_mm < high and r.mostly_new]
-        found = [r for r in rows if r.probability >= REPORTED]
-        if not found:
-            continue
+        found = [r for r in rows if r.probability >= OPERATING_PROBABILITY]
         error = np.array([r.measured_mm - r.diameter_mm for r in found])
-        size = f"error {np.abs(error).mean():.2f} mm, bias {error.mean():+.2f} mm"
-        print(f"  large, {low}-{high} mm            {share_of(len(found), len(rows))}, {size}")
-    marks = [s.large_false for s in scans]
-    print(f"  large, false marks of 8 mm and more {np.mean(marks):.1f} a scan")
-
-
-def share_of(hits: int, total: int) -> str:
-    """Return a share in words."""
-    return f"reported {hits} of {total} ({hits / total:.2f})"
+        size = f", error {np.abs(error).mean():.2f} mm, bias {error.mean():+.2f} mm" if found else ""
+        print(f"  large, {low}-{high} mm            reported {len(found)} of {len(rows)}{size}")
+    marks = np.mean([s.large_false for s in scans])
+    print(f"  large, false marks of {LARGE_FALSE_MM:g} mm and more {marks:.1f} a scan")
 
 
 def report(name: str, scans: list[Scan], dense: list[tuple[int, Scan]], with_large: list[Scan]) -> None:
@@ -381,17 +387,18 @@ def main(
         model_file = fold if fold.exists() else MODEL_FILE
         key = "slices up to 1.25 mm" if slice_mm(volume) <= THIN_MM else "2.5 mm slices"
         for replicate in range(replicates):
-            scan, ill, found = screened(volume, marks, model_file, 150, (1.5, 6.0), SEED + replicate, unread)
+            scan, ill, found = screened(
+                volume, marks, model_file, Draw(150, (1.5, 6.0), SEED + replicate), unread
+            )
             sparse[key].append(scan)
             if montages and replicate == 0:
                 montage(ill, found, scan, out / f"false_marks_{name}_{slices}.png")
         for count in DENSE if dense and name in ("lidc_0004", "lidc_0001") and slices == 1 else ():
-            made, _, _ = screened(volume, marks, model_file, count, (1.5, 5.0), SEED + 99, unread, 5.0)
+            crowd = Draw(count, (1.5, 5.0), SEED + 99, 5.0)
+            made, _, _ = screened(volume, marks, model_file, crowd, unread)
             crowded[key].append((count, made))
         if dense and slices == 1:
-            made, _, _ = screened(
-                volume, marks, model_file, LARGE, LARGE_MM, SEED + 98, unread, LARGE_APART_MM
-            )
+            made, _, _ = screened(volume, marks, model_file, LARGE, unread)
             masses[key].append(made)
     for name, group in sparse.items():
         report(name, group, crowded[name], masses[name])

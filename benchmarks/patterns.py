@@ -13,7 +13,7 @@ its own and the same `--out`, and the command without parts measures what is lef
 
 import hashlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +29,7 @@ from imaging.disease import KINDS, Chest, make_ill
 from imaging.disease.kinds import Group
 from imaging.protocol import Protocol, load_protocol, provenance
 from imaging.screen import find_nodules, slice_mm
-from imaging.verdict import judge, margin, measured_for, not_evaluable
+from imaging.verdict import judge, margin, not_evaluable
 from records.errors import ScreeningError
 from records.model import Screening, Series, Study, Verdict, VerdictLabel, Volume
 from records.store import Store, StoredStudy, open_store
@@ -157,8 +157,7 @@ def _screened(task: Task, chest: Chest, protocol: Protocol) -> Screening:
     except ScreeningError as error:
         verdict = not_evaluable(error.reason, error.sentence)
         return Screening(study, None, "", None, (), None, verdict, made, 0.0)
-    pattern = measured_for(found.pattern, found.nodules, protocol)
-    verdict = judge(pattern, protocol, slice_mm(ill.volume), found.summary.noise_hu)
+    verdict = judge(found.pattern, protocol, slice_mm(ill.volume), found.summary.noise_hu)
     seconds = time.perf_counter() - began
     kept = tuple(n for n in found.nodules if n.reported)
     series = _series(ill.volume, task.uid)
@@ -184,10 +183,8 @@ def judged(tasks: list[Task], store: Store, protocol: Protocol) -> list[Case]:
         if screening.pattern and screening.lungs and screening.series:
             series = screening.series
             thickness = max(series.slice_thickness_mm or 0.0, series.slice_spacing_mm or 0.0)
-            pattern = measured_for(screening.pattern, screening.nodules, protocol)
-            verdict = judge(pattern, protocol, thickness, screening.lungs.noise_hu)
-            far = margin(pattern, protocol)
-            screening = replace(screening, pattern=pattern)
+            verdict = judge(screening.pattern, protocol, thickness, screening.lungs.noise_hu)
+            far = margin(screening.pattern, protocol)
         cases.append(Case(task, Group(group), int(true_count), screening, verdict, far))
     return cases
 

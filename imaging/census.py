@@ -15,6 +15,10 @@ lungs make and how large they look. All that they might be are tried on a grid, 
 (Poisson counts, Bayes' theorem); what is left of the number of nodules is its estimate and interval. Nodules
 too small to leave marks are counted by the sizes of those that do: the fewer of them show, the wider the
 interval.
+
+In grain or emphysema there are many doubtful marks and hardly a certain one, as if there were thousands of
+nodules too small to be seen. That can be neither told nor ruled out: of the nodules that are told, at least
+one in `MOST_EACH` has to be reported, and the upper end of the interval stays.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +32,7 @@ from scipy.special import ndtr
 
 from imaging.count import INTERVAL
 from imaging.nodules import LEAST_EVIDENCE, LEAST_PROBABILITY
+from imaging.prior import log_odds
 from imaging.resolution import Resolution
 from records.model import CountSource, Estimate, Nodule
 
@@ -56,6 +61,7 @@ FALSE_SIZE_SPREAD = 0.12  # of the logarithm of the visibility false marks have:
 NUMBERS = np.geomspace(0.5, 40_000.0, 92)
 RARER = 0.8  # by this power of the number: 2.4 % of chests hold over 50, as miliary patients are in Wu 2013
 LIKELY = 0.5
+MOST_EACH = 10.0  # nodules that a reported mark may stand for
 LEAST_RATE = 1e-3  # of false marks in a cell: anything happens
 LEAST = 1.0  # a smaller number is none
 UNEXPLAINED = 0.12  # relative: sizes follow no law exactly, nor do the shares found
@@ -171,7 +177,7 @@ class Census:
     count : Estimate
         Nodules there are, with a 90 % interval.
     worth : (N,) ndarray
-        How many of them each mark stands for.
+        How many nodules each mark stands for; with hardly one reported they add up to more than are told.
     counts : (N,) bool ndarray
         Whether a mark is reported, or more likely a nodule than not given all others.
     source : CountSource
@@ -210,11 +216,10 @@ class Marks:
         sight : Sight
             Of the scan.
         """
-        probability = np.clip([n.probability for n in nodules], 1e-12, 1 - 1e-12)
         diameters = np.array([n.diameter_mm.value for n in nodules])
         hu = np.array([n.mean_hu for n in nodules])
         told = min(log(LEAST_PROBABILITY / (1 - LEAST_PROBABILITY)) - commonness, LEAST_EVIDENCE)
-        evidence = np.log(probability / (1 - probability)) - commonness
+        evidence = log_odds(np.array([n.probability for n in nodules])) - commonness
         return cls(evidence, sight.visibility(diameters, hu), told)
 
     def cells(self, edges: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -248,7 +253,9 @@ def take_census(nodules: Sequence[Nodule], commonness: float, sight: Sight, resp
     likely = np.zeros(len(nodules), bool)
     likely[is_small] = probability >= LIKELY
     total = Estimate(count.value + large, count.low + large, count.high + large)
-    return Census(total, worth, reported | likely)
+    most = MOST_EACH * int(np.count_nonzero(reported))
+    backed = Estimate(min(total.value, most), min(total.low, most), total.high)
+    return Census(backed, worth, reported | likely)
 
 
 def estimate(marks: Marks, sight: Sight, response: Response) -> tuple[Estimate, Floats]:

@@ -21,12 +21,9 @@ from imaging.features import FEATURE_NAMES, describe, describe_quickly
 from imaging.filters import in_slabs
 from imaging.network import Network
 from imaging.patches import cut_cubes
-from imaging.prior import adapt, commonness_of
+from imaging.prior import adapt, log_odds, probability_of
 
 __all__ = ["MODEL_FILE", "Forest", "Model", "Scored", "Stage", "Verdicts", "load_model", "score", "survivors"]
-
-
-SMALLEST = 1e-12  # of probabilities that have log-odds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,8 +107,7 @@ class Model:
         The second is what the first is corrected by, of each log-odds.
         """
         odds = self.verdicts.log_odds(judge_log_odds, self.network.log_odds(cubes))
-        alone = 1.0 / (1.0 + np.exp(-odds))
-        return adapt(alone, self.verdicts.share), commonness_of(alone, self.verdicts.share)
+        return adapt(probability_of(odds), self.verdicts.share)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,8 +130,7 @@ class Scored:
     @property
     def evidence(self) -> NDArray[np.float64]:
         """The log-odds of each, whatever else is in the scan."""
-        sure = np.clip(self.probability, SMALLEST, 1 - SMALLEST)
-        return np.asarray(np.log(sure / (1 - sure)) - self.commonness)
+        return np.asarray(log_odds(self.probability) - self.commonness)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return one feature by name."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imaging.filters import in_slabs
 
-__all__ = ["distance_mm"]
+__all__ = ["closed", "distance_mm"]
 
 
 @njit(nogil=True, cache=True)
@@ -89,3 +89,23 @@ def distance_mm(
     in_slabs(lambda a, b: _across_planes(mask, plane_mm, out, a, b), mask.shape[1])
     in_slabs(lambda a, b: _in_plane(out, row_mm, column_mm, *reaches[1:], a, b), mask.shape[0])
     return out
+
+
+def closed(mask: NDArray[np.bool_], step_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
+    """Return a mask closed with a ball: gaps that the ball does not fit into are filled.
+
+    Past the ends of the grid there is nothing.
+
+    Parameters
+    ----------
+    mask : (planes, rows, columns) bool ndarray
+    step_mm : (3,) ndarray
+        Distance between voxels along each axis, mm.
+    radius_mm : float
+        Of the ball.
+    """
+    around = np.ceil(radius_mm / step_mm).astype(int) + 1
+    framed = np.pad(mask, [(n, n) for n in around])
+    grown = distance_mm(~framed, step_mm, radius_mm) <= radius_mm
+    shrunken = distance_mm(grown, step_mm, radius_mm) > radius_mm
+    return (shrunken | framed)[tuple(slice(n, -n) for n in around)]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from records.model import Point
 
-__all__ = ["Grid", "index_of", "point_mm", "points_mm", "voxel_mm3"]
+__all__ = ["Grid", "directions", "index_of", "point_mm", "points_mm", "voxel_mm3"]
 
 FloatArray = NDArray[np.float64]
 
@@ -60,6 +60,15 @@ def index_of(grid: Grid, points: FloatArray) -> FloatArray:
     """Return the (plane, row, column), as fractions, of (N, 3) places in LPS mm."""
     offsets = np.asarray(points, dtype=np.float64) - np.asarray(grid.origin_mm)
     return np.asarray(offsets @ np.linalg.inv(grid.axes) / np.asarray(grid.spacing_mm), np.float64)
+
+
+def directions(count: int) -> FloatArray:
+    """Return (N, 3) unit vectors spread evenly over the sphere, on a spiral by the golden angle."""
+    k = np.arange(count)
+    height = 1 - (2 * k + 1) / count
+    turn = np.pi * (1 + 5**0.5) * k
+    width = np.sqrt(1 - height**2)
+    return np.stack([height, width * np.sin(turn), width * np.cos(turn)], axis=1)
 
 
 def voxel_mm3(grid: Grid) -> float:

@@ -13,6 +13,7 @@ Samei 2019 (Med Phys 46:e735, performance evaluation of CT systems).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,18 @@ from scipy import ndimage
 from imaging.geometry import index_of, points_mm
 from records.model import Point, Volume
 
-__all__ = ["InsertedNodule", "ScannerBlur", "blurred_share", "draw_sites", "insert_nodules", "nodule_share"]
+__all__ = [
+    "InsertedNodule",
+    "ScannerBlur",
+    "blurred_share",
+    "draw_sites",
+    "insert_nodules",
+    "nodule_share",
+    "within",
+]
 
 Floats = NDArray[np.float64]
+Float = TypeVar("Float", bound=np.floating[Any])
 
 OVERSAMPLING = 3
 
@@ -79,16 +89,11 @@ def insert_nodules(
     (planes, rows, columns) int16 ndarray
     """
     hu = volume.hu.copy()
-    spacing_mm = np.asarray(volume.spacing_mm)
     centres = index_of(volume, np.array([n.centre_mm for n in nodules], float).reshape(-1, 3))
     for nodule, centre in zip(nodules, centres, strict=True):
-        low, size = _window(nodule, centre, spacing_mm, blur)
-        start, stop = np.maximum(low, 0), np.minimum(low + size, hu.shape)
-        if np.any(start >= stop):
+        share, window = within(*nodule_share(volume, nodule, centre, blur), hu.shape)
+        if share.size == 0:
             continue
-        share, _ = nodule_share(volume, nodule, centre, blur)
-        share = share[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))]
-        window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
         grain = ndimage.gaussian_filter(rng.standard_normal(share.shape), (0.0, 0.7, 0.7))
         grain *= noise_hu / max(float(grain.std()), 1e-6)
         tissue = hu[window].astype(np.float32)
@@ -114,6 +119,26 @@ def nodule_share(
     """
     low, size = _window(nodule, centre, np.asarray(volume.spacing_mm), blur)
     return _filled_share(nodule, centre - low, tuple(size.tolist()), volume, blur), low
+
+
+def within(
+    share: NDArray[Float], low: NDArray[np.int64], shape: tuple[int, ...]
+) -> tuple[NDArray[Float], tuple[slice, ...]]:
+    """Return the part of a window that lies in an array of this shape, and where; empty where none does.
+
+    Parameters
+    ----------
+    share : (p, r, c) ndarray
+        Values in the window.
+    low : (3,) ndarray
+        Its first index in the array.
+    shape : tuple of int
+        Of the array.
+    """
+    start = np.clip(low, 0, shape)
+    stop = np.clip(low + share.shape, start, shape)
+    part = tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))
+    return share[part], tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
 
 
 def _window(

@@ -18,8 +18,9 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from imaging.distance import distance_mm
+from imaging.distance import closed
 from imaging.filters import gaussian
+from imaging.geometry import directions
 from imaging.lungs import LEFT, RIGHT, Lungs
 
 __all__ = ["Lump", "find_lumps"]
@@ -59,22 +60,35 @@ class Lump:
 
 
 @njit(nogil=True, cache=True)
+def _tissue(hu):  # type: ignore[no-untyped-def]
+    """Return how much of a voxel is tissue, 0 to 1, where the rest is lung."""
+    return min(max((hu - LUNG_HU) / (TISSUE_HU - LUNG_HU), 0.0), 1.0)
+
+
+@njit(nogil=True, cache=True)
+def _window(centre, reach_mm, step_mm, shape, axis):  # type: ignore[no-untyped-def]
+    """Return the first voxel along an axis within reach of a place, and the one after the last."""
+    reach = reach_mm / step_mm[axis]
+    low = max(int(np.floor(centre[axis] - reach)), 0)
+    return low, min(int(np.ceil(centre[axis] + reach)) + 1, shape[axis])
+
+
+@njit(nogil=True, cache=True)
+def _in_lungs(mask, block, p, r, c):  # type: ignore[no-untyped-def]
+    """Return whether a voxel lies in the lungs, which are told on blocks of voxels."""
+    i = min(p // block[0], mask.shape[0] - 1)
+    j = min(r // block[1], mask.shape[1] - 1)
+    return mask[i, j, min(c // block[2], mask.shape[2] - 1)]
+
+
+@njit(nogil=True, cache=True)
 def _profile(hu, mask, block, centre, step_mm, n, tissue, room, full):  # type: ignore[no-untyped-def]
     """Add up tissue, voxels in the lungs, and all voxels, by distance from a place."""
     reach_mm = tissue.size * BIN_MM
-    low = np.empty(3, np.int64)
-    high = np.empty(3, np.int64)
-    for a in range(3):
-        low[a] = max(int(np.floor(centre[a] - reach_mm / step_mm[a])), 0)
-        high[a] = min(int(np.ceil(centre[a] + reach_mm / step_mm[a])) + 1, hu.shape[a])
-    for p in range(low[0], high[0]):
-        for r in range(low[1], high[1]):
-            for c in range(low[2], high[2]):
-                i = min(p // block[0], mask.shape[0] - 1)
-                j = min(r // block[1], mask.shape[1] - 1)
-                k = min(c // block[2], mask.shape[2] - 1)
-                inside = mask[i, j, k]
-                share = min(max((hu[p, r, c] - LUNG_HU) / (TISSUE_HU - LUNG_HU), 0.0), 1.0)
+    for p in range(*_window(centre, reach_mm, step_mm, hu.shape, 0)):
+        for r in range(*_window(centre, reach_mm, step_mm, hu.shape, 1)):
+            for c in range(*_window(centre, reach_mm, step_mm, hu.shape, 2)):
+                inside, share = _in_lungs(mask, block, p, r, c), _tissue(hu[p, r, c])
                 for sub in range(n * n * n):
                     x = (p - centre[0] + (sub // (n * n) + 0.5) / n - 0.5) * step_mm[0]
                     y = (r - centre[1] + (sub // n % n + 0.5) / n - 0.5) * step_mm[1]
@@ -88,48 +102,30 @@ def _profile(hu, mask, block, centre, step_mm, n, tissue, room, full):  # type: 
 
 
 @njit(nogil=True, cache=True)
-def _by_direction(hu, mask, block, centre, step_mm, near_mm, far_mm, directions, tissue, room, full):  # type: ignore[no-untyped-def]
-    """Add up tissue, voxels in the lungs, and all voxels in a shell, by the nearest of the directions."""
-    low = np.empty(3, np.int64)
-    high = np.empty(3, np.int64)
-    for a in range(3):
-        low[a] = max(int(np.floor(centre[a] - far_mm / step_mm[a])), 0)
-        high[a] = min(int(np.ceil(centre[a] + far_mm / step_mm[a])) + 1, hu.shape[a])
-    for p in range(low[0], high[0]):
-        for r in range(low[1], high[1]):
-            for c in range(low[2], high[2]):
+def _by_direction(hu, mask, block, centre, step_mm, near_mm, far_mm, rays, tissue, room, full):  # type: ignore[no-untyped-def]
+    """Add up tissue, voxels in the lungs, and all voxels in a shell, by the nearest of the rays."""
+    for p in range(*_window(centre, far_mm, step_mm, hu.shape, 0)):
+        for r in range(*_window(centre, far_mm, step_mm, hu.shape, 1)):
+            for c in range(*_window(centre, far_mm, step_mm, hu.shape, 2)):
                 x = (p - centre[0]) * step_mm[0]
                 y = (r - centre[1]) * step_mm[1]
                 z = (c - centre[2]) * step_mm[2]
                 squared = x * x + y * y + z * z
                 if squared < near_mm * near_mm or squared >= far_mm * far_mm:
                     continue
-                i = min(p // block[0], mask.shape[0] - 1)
-                j = min(r // block[1], mask.shape[1] - 1)
-                k = min(c // block[2], mask.shape[2] - 1)
-                best = 0
-                most = -1e9
-                for d in range(directions.shape[0]):
-                    along = x * directions[d, 0] + y * directions[d, 1] + z * directions[d, 2]
+                best, most = 0, -np.inf
+                for ray in range(rays.shape[0]):
+                    along = x * rays[ray, 0] + y * rays[ray, 1] + z * rays[ray, 2]
                     if along > most:
-                        most = along
-                        best = d
+                        best, most = ray, along
                 full[best] += 1.0
-                if mask[i, j, k]:
+                if _in_lungs(mask, block, p, r, c):
                     room[best] += 1.0
-                    tissue[best] += min(max((hu[p, r, c] - LUNG_HU) / (TISSUE_HU - LUNG_HU), 0.0), 1.0)
+                    tissue[best] += _tissue(hu[p, r, c])
 
 
-def _spread(count: int) -> NDArray[np.float64]:
-    """Return unit vectors spread evenly (a Fibonacci lattice)."""
-    n = np.arange(count) + 0.5
-    height, turn = 1 - 2 * n / count, np.pi * (1 + np.sqrt(5)) * n
-    flat = np.sqrt(1 - height**2)
-    return np.stack([height, flat * np.cos(turn), flat * np.sin(turn)], axis=1)
-
-
-DIRECTIONS = _spread(48)
-CAPS = DIRECTIONS @ DIRECTIONS.T > CAP
+RAYS = directions(48)
+CAPS = RAYS @ RAYS.T > CAP  # the rays within 60 degrees of each
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,14 +138,25 @@ class _Grid:
     step_mm: NDArray[np.float64]
     subsamples: int
 
+    def within(
+        self, centre: NDArray[np.float64], ends_mm: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return tissue, voxels in the lungs, and all voxels nearer to a place than each of the ends."""
+        bins = int(np.ceil(ends_mm.max() / BIN_MM)) + 1
+        tissue, room, full = np.zeros(bins), np.zeros(bins), np.zeros(bins)
+        place = (self.hu, self.mask, self.block, centre, self.step_mm, self.subsamples)
+        _profile(*place, tissue, room, full)
+        edges_mm = np.arange(bins + 1) * BIN_MM
+
+        def nearer(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray(np.interp(ends_mm, edges_mm, np.append(0.0, np.cumsum(counts))))
+
+        return nearer(tissue), nearer(room), nearer(full)
+
     def judge(self, centre: NDArray[np.float64], radii_mm: NDArray[np.float64]) -> tuple[float, float]:
         """Return how much the best of these balls stands out, and its radius; (0, 0) if none is a ball."""
-        bins = int(np.ceil((radii_mm[-1] * SHELL + BLUR_MM) / BIN_MM)) + 1
-        sums = [np.zeros(bins) for _ in range(3)]
-        _profile(self.hu, self.mask, self.block, centre, self.step_mm, self.subsamples, *sums)
-        edges_mm = np.arange(bins + 1) * BIN_MM
-        ends = np.stack([CORE * radii_mm, radii_mm + BLUR_MM, SHELL * radii_mm + BLUR_MM])
-        tissue, room, full = (np.interp(ends, edges_mm, np.append(0.0, np.cumsum(s))) for s in sums)
+        ends_mm = np.stack([CORE * radii_mm, radii_mm + BLUR_MM, SHELL * radii_mm + BLUR_MM])
+        tissue, room, full = self.within(centre, ends_mm)
         ball = tissue[0] / np.maximum(room[0], 1e-9)
         shell = (tissue[2] - tissue[1]) / np.maximum(room[2] - room[1], 1e-9)
         is_ball = (ball >= LEAST_SOLID) & (room[0] >= LEAST_BALL * full[0])
@@ -179,10 +186,10 @@ class _Grid:
         Both but for the cap of 60 degrees where there is least air. What lies outside the lungs is no air
         there, and counts for nothing elsewhere.
         """
-        tissue, room, full = (np.zeros(len(DIRECTIONS)) for _ in range(3))
+        tissue, room, full = (np.zeros(len(RAYS)) for _ in range(3))
         ends_mm = radius_mm + BLUR_MM, SHELL * radius_mm + BLUR_MM
         place = (self.hu, self.mask, self.block, centre, self.step_mm)
-        _by_direction(*place, *ends_mm, DIRECTIONS, tissue, room, full)
+        _by_direction(*place, *ends_mm, RAYS, tissue, room, full)
         filled = CAPS @ (tissue + full - room) / np.maximum(CAPS @ full, 1)
         rest = ~CAPS[filled.argmax()]
         hanging = tissue[rest].sum() / max(full.sum(), 1) / _around_vessel(radius_mm)
@@ -190,12 +197,8 @@ class _Grid:
 
     def equal_radius_mm(self, centre: NDArray[np.float64], radius_mm: float) -> float:
         """Return the radius of the ball of equal volume: tissue within reach, less what is all around."""
-        bins = int(np.ceil((radius_mm * SHELL + BLUR_MM) / BIN_MM)) + 1
-        sums = [np.zeros(bins) for _ in range(3)]
-        _profile(self.hu, self.mask, self.block, centre, self.step_mm, self.subsamples, *sums)
-        edges_mm = np.arange(bins + 1) * BIN_MM
-        ends = np.array([LEVEL * radius_mm, radius_mm + BLUR_MM, SHELL * radius_mm + BLUR_MM])
-        tissue, room, full = (np.interp(ends, edges_mm, np.append(0.0, np.cumsum(s))) for s in sums)
+        ends_mm = np.array([LEVEL * radius_mm, radius_mm + BLUR_MM, SHELL * radius_mm + BLUR_MM])
+        tissue, room, full = self.within(centre, ends_mm)
         around = (tissue[2] - tissue[1]) / max(room[2] - room[1], 1e-9)
         own = tissue[0] / max(room[0], 1e-9)
         voxels = (tissue[1] - around * room[1]) / max(own - around, 1e-9) * full[1] / max(room[1], 1e-9)
@@ -210,29 +213,19 @@ def _around_vessel(radius_mm: float) -> float:
     return float(np.average((1 - np.sqrt(1 - sine**2)) / 2, weights=away_mm**2))
 
 
-def _tissue_share(hu: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how much of each voxel is tissue, 0 to 1, where the rest is lung."""
-    share: NDArray[np.float32] = np.clip((hu - LUNG_HU) / (TISSUE_HU - LUNG_HU), 0, 1).astype(np.float32)
-    return share
-
-
 def _bridged(lungs: Lungs) -> NDArray[np.bool_]:
-    """Return the lungs, each closed with a ball of `BRIDGED_MM`, on their coarse grid."""
+    """Return the lungs, each closed with a ball of `BRIDGED_MM`, by every second voxel of their grid."""
     out = lungs.coarse > 0
     step_mm = 2 * np.asarray(lungs.coarse_spacing_mm)
-    around = [int(np.ceil(BRIDGED_MM / step)) + 1 for step in step_mm]
     for side in (RIGHT, LEFT):
         lung = lungs.coarse == side
         even = np.pad(lung, [(0, n % 2) for n in lung.shape])
         p, r, c = (n // 2 for n in even.shape)
         half = even.reshape(p, 2, r, 2, c, 2).mean(axis=(1, 3, 5)) >= 0.5
-        framed = np.pad(half, [(n, n) for n in around])
-        grown = distance_mm(~framed, step_mm, BRIDGED_MM) <= BRIDGED_MM
-        closed = distance_mm(grown, step_mm, BRIDGED_MM + 1) > BRIDGED_MM
-        closed = closed[tuple(slice(n, -n) for n in around)]
+        whole = closed(half, step_mm, BRIDGED_MM)
         for axis in range(3):
-            closed = closed.repeat(2, axis=axis)
-        out |= closed[tuple(slice(0, n) for n in lung.shape)]
+            whole = whole.repeat(2, axis=axis)
+        out |= whole[tuple(slice(0, n) for n in lung.shape)]
     return out
 
 
@@ -261,7 +254,7 @@ def find_lumps(hu: NDArray[np.int16], coarse_hu: NDArray[np.float32], lungs: Lun
     """
     mask = _bridged(lungs)
     judges = _Judges(hu, coarse_hu, mask, lungs)
-    share = np.where(mask, _tissue_share(coarse_hu), 0)
+    share = np.clip((coarse_hu - LUNG_HU) / (TISSUE_HU - LUNG_HU), 0, 1) * mask
     found = [judges.lump(scale_mm, place) for scale_mm, place in _peaks(share, lungs) if mask[place]]
     return _one_each([lump for lump in found if lump is not None], lungs)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from imaging.distance import distance_mm
+from imaging.distance import closed, distance_mm
 from imaging.filters import block_mean
 from imaging.growing import grow_below, reaches_border
 from records.errors import Reason, ScreeningError
@@ -130,8 +130,8 @@ def segment_lungs(volume: Volume) -> Lungs:
 
     labels = np.zeros(air.shape, np.uint8)
     for label in (RIGHT, LEFT):
-        closed = _close(sides == label, step_mm)
-        labels[closed & (labels == 0) & ~airways & (sides != (RIGHT + LEFT - label))] = label
+        whole = _close(sides == label, step_mm)
+        labels[whole & (labels == 0) & ~airways & (sides != (RIGHT + LEFT - label))] = label
     _check(labels, voxel_ml)
     depth_mm = _signed_distance_mm(labels > 0, step_mm)
     shape = (volume.hu.shape[0], volume.hu.shape[1], volume.hu.shape[2])
@@ -271,15 +271,9 @@ def _close(lung: NDArray[np.bool_], step_mm: NDArray[np.float64]) -> NDArray[np.
     """Close the surface with a ball of `CLOSING_MM` and fill what lies enclosed."""
     if not lung.any():
         return lung
-    reach = np.ceil(CLOSING_MM / step_mm).astype(int) + 1
     window = ndimage.find_objects(lung.astype(np.uint8))[0]
-    framed = np.pad(lung[window], [(r, r) for r in reach])
-    grown = distance_mm(~framed, step_mm, CLOSING_MM) <= CLOSING_MM
-    # The first and last plane of the scan are no surface of the lung: past them it goes on.
-    closed = distance_mm(grown, step_mm, CLOSING_MM) > CLOSING_MM
-    closed = ndimage.binary_fill_holes(closed | framed)
     out = np.zeros(lung.shape, bool)
-    out[window] = closed[tuple(slice(r, -r) for r in reach)]
+    out[window] = ndimage.binary_fill_holes(closed(lung[window], step_mm, CLOSING_MM))
     return out
 
 

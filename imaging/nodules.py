@@ -9,11 +9,12 @@ from scipy.spatial import cKDTree
 
 from imaging.axes import LEAST_MM, axial_axes_mm
 from imaging.candidates import TISSUE_HU, ScaleSpace
-from imaging.classifier import SMALLEST, Scored
+from imaging.classifier import Scored
 from imaging.filters import in_slabs
 from imaging.geometry import points_mm
 from imaging.lesions import Lesion, Lesions
 from imaging.lungs import AIR_HU, LEFT, RIGHT, Lungs
+from imaging.prior import log_odds, probability_of
 from imaging.resolution import Resolution, noise_of
 from imaging.sizing import Fits, fit_balls
 from records.model import Attenuation, Estimate, Nodule, Side, Volume, Zone
@@ -26,7 +27,7 @@ LEAST_ROWS = 60  # but so many are told: in a nearly clean lung all probabilitie
 FIT_HU = (-1000.0, 300.0)
 WALL_HU = 100.0  # a voxel that lost so much with the wall says nothing of a nodule
 START_RADIUS_MM = (0.6, 6.0)
-LARGE_MM = (4.5, 6.0)  # below and above: a small nodule, and one that is judged by itself
+BY_ITSELF_MM = (4.5, 6.0)  # below, a nodule is one of many; above, it is judged by itself
 SAME_MM = 1.2  # two fits nearer than this, or inside one another, are one nodule
 GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay visible through it)
 CORE_SOLID_HU, RIM_HU = -200.0, -350.0
@@ -50,11 +51,21 @@ def measure_nodules(
     scored: Scored,
     lesions: Lesions,
     resolution: Resolution,
+    grain_hu: float,
     operating_probability: float,
 ) -> tuple[Nodule, ...]:
     """Measure every candidate down to `LEAST_PROBABILITY` or `LEAST_EVIDENCE`, and every large lesion.
 
     At least `LEAST_ROWS` are measured.
+
+    Parameters
+    ----------
+    volume, lungs, space, scored, lesions, resolution
+        Of one scan.
+    grain_hu : float
+        From `grain_of`.
+    operating_probability : float
+        At or above it a nodule is reported.
 
     Returns
     -------
@@ -63,7 +74,7 @@ def measure_nodules(
     """
     first = np.arange(len(scored.probability)) < LEAST_ROWS
     kept = scored[first | (scored.probability >= LEAST_PROBABILITY) | (scored.evidence >= LEAST_EVIDENCE)]
-    fits = _fit(space, kept, resolution)
+    fits = _fit(space, kept, resolution, grain_hu)
     probability = _given_size(kept.probability, kept.commonness, 2 * fits.radius_mm)
     in_lesion = lungs.sample(lesions.labels > 0, kept.candidates.index + space.start, order=0) > 0.5
     alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
@@ -112,11 +123,10 @@ def _given_size(
     they are rare, that says nothing of a ball of 8 mm; and what else stands out grows rarer with size, as
     forks of vessels do, with one over the cube of their width (Murray 1926, PNAS 12:207).
     """
-    sure = np.clip(probability, SMALLEST, 1 - SMALLEST)
-    low_mm, high_mm = LARGE_MM
+    low_mm, high_mm = BY_ITSELF_MM
     share = np.clip((diameter_mm - low_mm) / (high_mm - low_mm), 0.0, 1.0)
     given_back = max(0.0, -commonness) * share
-    return np.asarray(1 / (1 + (1 - sure) / sure * np.exp(-given_back)))
+    return probability_of(log_odds(probability) + given_back)
 
 
 @njit(nogil=True, cache=True)
@@ -135,13 +145,13 @@ def grain_of(space: ScaleSpace) -> float:
     return noise_of(space.lung[::4] - space.levels[0][::4], space.inside[::4])
 
 
-def _fit(space: ScaleSpace, scored: Scored, resolution: Resolution) -> Fits:
+def _fit(space: ScaleSpace, scored: Scored, resolution: Resolution, grain_hu: float) -> Fits:
     """Fit a ball to each candidate, from the radius its rays tell."""
     image = np.empty(space.hu.shape, np.float32)
     limits = (*map(np.float32, FIT_HU), np.float32(TISSUE_HU[1]), np.float32(WALL_HU))
     in_slabs(lambda a, b: _write_fittable(space.hu, space.lung, *limits, image, a, b), len(image))
     radius_mm = np.clip(scored.column("half_radius_q25_mm"), *START_RADIUS_MM)
-    return fit_balls(image, scored.candidates.index, radius_mm, space.spacing_mm, resolution, grain_of(space))
+    return fit_balls(image, scored.candidates.index, radius_mm, space.spacing_mm, resolution, grain_hu)
 
 
 def _axes(space: ScaleSpace, fits: Fits, n: int) -> tuple[float, float] | tuple[None, None]:

@@ -1,6 +1,7 @@
 """How the nodules lie in the lungs: the quantities that the criteria are judged on."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,8 @@ def describe_pattern(
     diameters = np.array([n.diameter_mm.value for n in counted])
     volumes = zone_volumes_ml(lungs)
     zones = _zones(nodules, census.worth, volumes)
-    by_side = {side: sum(z.nodule_count for z in zones if z.side is side) for side in Side}
+    told = _adding_up_to(census.count.value, zones)
+    by_side = {side: sum(z.nodule_count for z in told if z.side is side) for side in Side}
 
     def spread(over: Callable[[Sequence[ZoneSummary]], float]) -> Estimate:
         """Return a quantity of the zones, and its interval if the nodules were drawn again."""
@@ -63,7 +65,7 @@ def describe_pattern(
         nodule_count=census.count,
         count_right=by_side[Side.RIGHT],
         count_left=by_side[Side.LEFT],
-        zones=zones,
+        zones=told,
         zones_occupied=_occupied(zones),
         fraction_le_5mm=_share_at_most(diameters, TINY_MM),
         median_diameter_mm=float(np.median(diameters)) if counted else None,
@@ -98,6 +100,12 @@ def _zones(nodules: Sequence[Nodule], worth: Floats, volumes: Volumes) -> tuple[
     """Share the estimated count out over the zones: each mark brings the nodules it stands for."""
     sums = {(side, zone): float(worth[_within(nodules, side, zone)].sum()) for side, zone in volumes}
     return tuple(ZoneSummary(*key, volumes[key], value) for key, value in sums.items())
+
+
+def _adding_up_to(count: float, zones: tuple[ZoneSummary, ...]) -> tuple[ZoneSummary, ...]:
+    """Return the zones with no more nodules than are told: how they lie is known by more marks than that."""
+    share = min(1.0, count / max(sum(zone.nodule_count for zone in zones), 1e-9))
+    return tuple(replace(zone, nodule_count=share * zone.nodule_count) for zone in zones)
 
 
 def _drawn_zones(nodules: Sequence[Nodule], worth: Floats, volumes: Volumes) -> list[tuple[ZoneSummary, ...]]:

@@ -14,15 +14,27 @@ hold fewer.
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["adapt", "commonness_of"]
+__all__ = ["adapt", "log_odds", "probability_of"]
 
 ROUNDS = 200
 CLOSE = 1e-7
 ORDINARY = 7371 / 1018  # nodules in a chest, ill or not
 MOST_SHARE = 0.95
+SMALLEST = 1e-12  # of probabilities that have log-odds
 
 
-def adapt(probability: NDArray[np.float64], learnt_share: float) -> NDArray[np.float64]:
+def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log-odds of (N,) probabilities; of certainty, those of one in a million million."""
+    sure = np.clip(probability, SMALLEST, 1 - SMALLEST)
+    return np.asarray(np.log(sure / (1 - sure)))
+
+
+def probability_of(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probabilities of (N,) log-odds."""
+    return np.asarray(1.0 / (1.0 + np.exp(-odds)))
+
+
+def adapt(probability: NDArray[np.float64], learnt_share: float) -> tuple[NDArray[np.float64], float]:
     """Return the probabilities corrected for how common nodules are among these candidates.
 
     Parameters
@@ -36,14 +48,12 @@ def adapt(probability: NDArray[np.float64], learnt_share: float) -> NDArray[np.f
     -------
     (N,) ndarray
         In the same order: the correction is monotone.
+    float
+        What it added to each log-odds: without it, a candidate is judged by itself alone.
     """
-    return _corrected(probability, _share_of(probability, learnt_share), learnt_share)
-
-
-def commonness_of(probability: NDArray[np.float64], learnt_share: float) -> float:
-    """Return what `adapt` adds to each log-odds: without it, a candidate is judged by itself alone."""
     share = _share_of(probability, learnt_share)
-    return float(np.log(share / learnt_share) - np.log((1 - share) / (1 - learnt_share)))
+    commonness = float(np.log(share / learnt_share) - np.log((1 - share) / (1 - learnt_share)))
+    return _corrected(probability, share, learnt_share), commonness
 
 
 def _share_of(probability: NDArray[np.float64], learnt_share: float) -> float:

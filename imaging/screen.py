@@ -85,8 +85,11 @@ def mark_nodules(volume: Volume, model: Model) -> Marked:
         noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
         scored = score(model, space, find_candidates(space, noise_hu), noise_hu)
         resolution, lesions = measuring.result(), finding.result()
-    nodules = measure_nodules(volume, lungs, space, scored, lesions, resolution, model.operating_probability)
-    sight = Sight.of(resolution, volume.spacing_mm, grain_of(space))
+    grain_hu = grain_of(space)
+    nodules = measure_nodules(
+        volume, lungs, space, scored, lesions, resolution, grain_hu, model.operating_probability
+    )
+    sight = Sight.of(resolution, volume.spacing_mm, grain_hu)
     return Marked(
         lungs, space, noise_hu, nodules, scored.commonness, resolution, sight, lesions.consolidation_ml
     )

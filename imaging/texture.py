@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from imaging.candidates import ScaleSpace
 from imaging.count import share_of
 from imaging.filters import in_slabs
+from imaging.geometry import directions
 from imaging.lungs import Lungs
 from imaging.probes import at
 from records.model import Estimate
@@ -64,19 +64,10 @@ def measure_texture(space: ScaleSpace, lungs: Lungs, noise_hu: float) -> Texture
     spacing = np.asarray(space.spacing_mm)
     least_hu = max(LEAST_CONTRAST_HU, LEAST_NOISES * noise_hu)
     sharp = space.levels[BAND]
-    rays = _shell(SHELL_RAYS)
+    rays = directions(SHELL_RAYS)
     in_slabs(lambda a, b: _look(sharp, places, spacing, rays, least_hu, out, a, b), SAMPLES)
     hazy = (out[:, 1] > HAZE_HU[0]) & (out[:, 1] < HAZE_HU[1])
     return Texture(share_of(int(np.count_nonzero(out[:, 0] > 0.5)), SAMPLES), float(hazy.mean()))
-
-
-def _shell(count: int) -> NDArray[np.float64]:
-    """Return unit vectors spread evenly over the sphere."""
-    k = np.arange(count)
-    height = 1 - (2 * k + 1) / count
-    turn = np.pi * (1 + 5**0.5) * k
-    width = np.sqrt(1 - height**2)
-    return np.stack([height, width * np.sin(turn), width * np.cos(turn)], axis=1)
 
 
 @njit(nogil=True, cache=True)

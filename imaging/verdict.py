@@ -8,13 +8,12 @@ from imaging.pattern import TINY_MM, share_at_most
 from imaging.protocol import Protocol
 from imaging.rules import CRITERIA, EXCLUSIONS, Rule, find
 from records.errors import Reason
-from records.model import Estimate, Finding, Nodule, Pattern, Verdict, VerdictLabel
+from records.model import Finding, Nodule, Pattern, Verdict, VerdictLabel
 
 __all__ = ["judge", "label_of", "margin", "measured_for", "not_evaluable"]
 
 PLAIN_SHARE = 3.0  # a noisy scan whose upper count is this far under the cut is plainly empty
 FARTHEST = 3.0  # on the wrong side; beyond it makes no difference
-MOST_EACH = 10.0  # nodules that one reported mark may stand for
 
 
 def judge(pattern: Pattern, protocol: Protocol, slice_mm: float, noise_hu: float = 0.0) -> Verdict:
@@ -62,41 +61,10 @@ def label_of(criteria: Sequence[Finding], exclusions: Sequence[Finding]) -> Verd
 
 
 def measured_for(pattern: Pattern, nodules: Sequence[Nodule], protocol: Protocol) -> Pattern:
-    """Return the pattern as it is judged: its count backed by marks, its tiny nodules by the protocol.
-
-    Parameters
-    ----------
-    pattern : Pattern
-        As measured.
-    nodules : sequence of Nodule
-        All of the scan, or those that are reported.
-    protocol : Protocol
-    """
-    pattern = _backed(pattern, sum(n.reported for n in nodules))
+    """Return the pattern with the share of tiny nodules as the protocol defines tiny."""
     if protocol.tiny_largest_diameter_mm == TINY_MM:
         return pattern
     return replace(pattern, fraction_le_5mm=share_at_most(nodules, protocol.tiny_largest_diameter_mm))
-
-
-def _backed(pattern: Pattern, reported: int) -> Pattern:
-    """Return the pattern with a count of which at least one nodule in `MOST_EACH` is reported.
-
-    The count is told from doubtful marks too. In grain or emphysema there are many and hardly a certain one,
-    as if there were thousands of nodules too small to be seen: that can be neither told nor ruled out,
-    so the upper end of the interval stays.
-    """
-    count, most = pattern.nodule_count, MOST_EACH * reported
-    if count.low <= most and count.value <= most:
-        return pattern
-    share = min(1.0, most / count.value)
-    zones = tuple(replace(zone, nodule_count=zone.nodule_count * share) for zone in pattern.zones)
-    return replace(
-        pattern,
-        nodule_count=Estimate(min(count.value, most), min(count.low, most), count.high),
-        count_right=pattern.count_right * share,
-        count_left=pattern.count_left * share,
-        zones=zones,
-    )
 
 
 def not_evaluable(reason: Reason, sentence: str) -> Verdict:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from imaging.geometry import index_of, points_mm
-from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, nodule_share
+from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, nodule_share, within
 from imaging.lungs import Lungs, segment_lungs
 from imaging.resolution import measure_resolution
 from records.model import Volume
@@ -138,12 +138,9 @@ class Canvas:
         for nodule in nodules:
             mould, share, shift, fraction = moulds[self.rng.integers(len(moulds))]
             home = np.rint(index_of(chest.volume, np.array([nodule.centre_mm]))[0]).astype(int)
-            low = home + shift
-            start, stop = np.maximum(low, 0), np.minimum(low + share.shape, self.hu.shape)
-            if np.any(start >= stop):
+            part, window = within(share, home + shift, self.hu.shape)
+            if part.size == 0:
                 continue
-            window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-            part = share[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))]
             missing = np.sqrt(1 - (1 - part) ** 2)
             image = (1 - part) * self.hu[window] + part * nodule.hu + missing * grain[window]
             self.hu[window] = np.rint(image).astype(np.int16)

@@ -154,6 +154,19 @@ def test_what_is_large_is_counted_one_by_one_and_only_where_reported():
     assert census.source is CountSource.MARKS
 
 
+def test_of_the_nodules_that_are_told_one_in_ten_is_reported():
+    """Grain: hundreds of doubtful marks, as of a crowd too small to be seen, and three that are reported."""
+    rare = -4.0  # what makes these marks, worth a log-odds of 1 by themselves, doubtful
+    doubtful = [replace(nodule(diameter_mm=2.2), probability=0.047, reported=False)] * 400
+    sure = [replace(nodule(diameter_mm=2.2), probability=0.9)] * 60
+    told = take_census(doubtful + sure, rare, USUAL, response()).count
+    assert told.low > 50
+    grain = take_census(doubtful + sure[:3], rare, USUAL, response())
+    assert (grain.count.low, grain.count.value) == (30.0, 30.0)
+    assert grain.count.high > 100
+    assert grain.worth.sum() > 50  # how they lie is still known by all of them
+
+
 def test_the_shipped_card_knows_what_is_found_and_what_is_not():
     shipped = Response.of(load_model().card)
     share = shipped.share_found(np.array([2.0, 8.0]))

@@ -8,7 +8,7 @@ from imaging.classifier import load_model, score
 from imaging.geometry import points_mm
 from imaging.insertion import InsertedNodule, ScannerBlur, insert_nodules
 from imaging.lesions import Lesions
-from imaging.nodules import measure_nodules
+from imaging.nodules import grain_of, measure_nodules
 from imaging.resolution import Resolution, noise_of
 from records.model import Nodule
 from tests.imaging.chests import SPACING_MM, box_lungs, box_volume
@@ -32,7 +32,8 @@ def reported_with(scored, label: int) -> list[Nodule]:
     """Measure as if the larger structures' map said `label` everywhere."""
     volume, lungs, space, found = scored
     lesions = Lesions((), np.full(lungs.coarse.shape, label, np.int32), 0.0)
-    nodules = measure_nodules(volume, lungs, space, found, lesions, Resolution(0.55, SPACING_MM[0]), 0.5)
+    resolution = Resolution(0.55, SPACING_MM[0])
+    nodules = measure_nodules(volume, lungs, space, found, lesions, resolution, grain_of(space), 0.5)
     return [n for n in nodules if n.reported]
 
 

@@ -61,6 +61,13 @@ def test_nodules_in_every_zone_are_even_and_balanced():
     assert pattern.count_right == pytest.approx(30)
 
 
+def test_zones_hold_the_nodules_that_are_told_and_lie_as_all_marks_do():
+    pattern = described(everywhere(10), worth=5.0, interval=Estimate(30.0, 30.0, 4000.0))
+    assert pattern.zones_occupied == 6
+    assert [zone.nodule_count for zone in pattern.zones] == [pytest.approx(5.0)] * 6
+    assert pattern.count_right == pytest.approx(15.0)
+
+
 def test_one_zone_alone_has_no_evenness():
     pattern = described([nodule()] * 20)
     assert pattern.zones_occupied == 1

@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 
 from imaging.protocol import load_protocol
-from imaging.verdict import judge, margin, measured_for, not_evaluable
+from imaging.verdict import judge, margin, not_evaluable
 from records.errors import Reason
 from records.model import Arrangement, CountSource, Estimate, VerdictLabel
 from tests.imaging.patterns import miliary
-from tests.records.examples import miliary_screening
 
 PROTOCOL = load_protocol()
 
@@ -53,22 +52,6 @@ RULES = [
     pytest.param({"arrangement": arranged(Estimate(1.6, 1.3, 1.9))}, UNSURE, id="clusters-uncertain"),
     pytest.param({"lesions_ge_10mm": 1, "consolidation_ml": 40.0}, MIPC, id="primary-tumour-beside-it"),
 ]
-
-
-MARK = replace(miliary_screening("1").nodules[0], reported=True)
-
-
-def test_a_count_with_hardly_a_reported_mark_is_not_told():
-    """Grain and emphysema: 1,195 nodules (358 to 4,212) of three reported marks, in a lung without any."""
-    grain = miliary(nodule_count=Estimate(1195.0, 358.0, 4212.0))
-    doubtful = [replace(MARK, reported=False)] * 200
-    pattern = measured_for(grain, [MARK] * 3 + doubtful, PROTOCOL)
-    assert pattern.nodule_count == Estimate(30.0, 30.0, 4212.0)
-    assert sum(zone.nodule_count for zone in pattern.zones) == pytest.approx(
-        sum(zone.nodule_count for zone in grain.zones) * 30 / 1195
-    )
-    assert judge(pattern, PROTOCOL, 1.25).label is UNSURE
-    assert measured_for(grain, [MARK] * 120, PROTOCOL) == grain
 
 
 def test_thickened_septa_on_both_sides_of_the_limit():
