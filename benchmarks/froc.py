@@ -153,18 +153,18 @@ def share_new(volume: Volume, nodule: InsertedNodule, blur: ScannerBlur, lung_hu
     return float(added_hu / np.sum(share * (nodule.hu - lung_hu)))
 
 
-def screened(
-    volume: Volume,
-    marks: NDArray[np.float64],
-    model_file: Path,
-    draw: Draw,
-    unread: NDArray[np.float64],
-) -> tuple[Scan, Volume, tuple[Nodule, ...]]:
-    """Insert nodules, screen, and match marks to nodules."""
-    model = load_model(model_file)
+def model_file_of(name: str) -> Path:
+    """Return the model that never saw a scan."""
+    fold = FOLDS / f"{name}.npz"
+    return fold if fold.exists() else MODEL_FILE
+
+
+def inserted(
+    volume: Volume, lungs: Lungs, draw: Draw
+) -> tuple[Volume, list[InsertedNodule], NDArray[np.float64]]:
+    """Insert nodules at random sites of the lungs; return the scan, the nodules, and what of each is new."""
     rng = np.random.default_rng(draw.seed)
-    plain = find_nodules(volume, model)
-    sites = draw_sites(volume, plain.lungs.labels > 0, draw.count, apart_mm=draw.apart_mm, rng=rng)
+    sites = draw_sites(volume, lungs.labels > 0, draw.count, apart_mm=draw.apart_mm, rng=rng)
     truth = []
     for x, y, z in sites.tolist():
         axis = rng.standard_normal(3)
@@ -180,13 +180,26 @@ def screened(
         )
     grain = volume.hu[::4].astype(np.float32)
     grain -= ndimage.uniform_filter(grain, (0, 3, 3))
-    noise_hu = 1.48 * float(np.median(np.abs(grain[plain.lungs.labels[::4] > 0])))
+    noise_hu = 1.48 * float(np.median(np.abs(grain[lungs.labels[::4] > 0])))
     blur = ScannerBlur(0.55, slice_mm(volume))
     ill = replace(volume, hu=insert_nodules(volume, truth, blur, noise_hu=noise_hu, rng=rng))
+    lung_hu = float(np.median(volume.hu[::4][lungs.labels[::4] > 0]))
+    return ill, truth, np.array([share_new(volume, nodule, blur, lung_hu) for nodule in truth])
+
+
+def screened(
+    volume: Volume,
+    marks: NDArray[np.float64],
+    model_file: Path,
+    draw: Draw,
+    unread: NDArray[np.float64],
+) -> tuple[Scan, Volume, tuple[Nodule, ...]]:
+    """Insert nodules, screen, and match marks to nodules."""
+    model = load_model(model_file)
+    lungs = find_nodules(volume, model).lungs
+    ill, truth, new = inserted(volume, lungs, draw)
     found = find_nodules(ill, model).nodules
-    lung_hu = float(np.median(volume.hu[::4][plain.lungs.labels[::4] > 0]))
-    new = np.array([share_new(volume, nodule, blur, lung_hu) for nodule in truth])
-    return matched(volume, plain.lungs, truth, new, found, marks, unread), ill, found
+    return matched(volume, lungs, truth, new, found, marks, unread), ill, found
 
 
 def matched(
@@ -383,8 +396,7 @@ def main(
     for name, slices in track(KINDS, "scans"):
         volume, marks = load(scans, name, slices)
         unread = unread_places(name)
-        fold = FOLDS / f"{name}.npz"
-        model_file = fold if fold.exists() else MODEL_FILE
+        model_file = model_file_of(name)
         key = "slices up to 1.25 mm" if slice_mm(volume) <= THIN_MM else "2.5 mm slices"
         for replicate in range(replicates):
             scan, ill, found = screened(

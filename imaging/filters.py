@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["block_mean", "gaussian", "in_slabs", "load_compiler", "thread_count"]
+__all__ = ["block_mean", "gaussian", "in_slabs", "load_compiler", "thread_count", "white_noise_passed"]
 
 FloatVolume = NDArray[np.float32]
 
@@ -178,6 +178,28 @@ def gaussian(
     out = np.empty(volume.shape, np.float32)
     in_slabs(lambda a, b: _smooth(volume, out, *kernels, a, b), volume.shape[1])
     return out
+
+
+def white_noise_passed(fine_mm: float, coarse_mm: float, spacing_mm: tuple[float, float, float]) -> float:
+    """Return what the difference of two levels of `gaussian` leaves of white noise with a deviation of 1.
+
+    Parameters
+    ----------
+    fine_mm, coarse_mm : float
+        Standard deviations of the levels; the coarse one is the fine one smoothed again.
+    spacing_mm : tuple of float
+        Distance between voxels along each axis, mm.
+    """
+    fine, both, coarse = 1.0, 1.0, 1.0  # sums of products of weights part by axis
+    for step in spacing_mm:
+        once = _weights(fine_mm / step).astype(np.float64)
+        again = _weights(float(np.sqrt(coarse_mm**2 - fine_mm**2)) / step).astype(np.float64)
+        twice = np.convolve(once, again)
+        once = np.pad(once, (twice.size - once.size) // 2)
+        fine *= float(once @ once)
+        both *= float(once @ twice)
+        coarse *= float(twice @ twice)
+    return float(np.sqrt(fine - 2 * both + coarse))
 
 
 @njit(nogil=True, cache=True)

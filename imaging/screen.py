@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from imaging import dicom
 from imaging.arrangement import describe_arrangement
-from imaging.candidates import ScaleSpace, build_scale_space, find_candidates
+from imaging.candidates import SCALES_MM, ScaleSpace, build_scale_space, find_candidates
 from imaging.census import Response, Sight, take_census
 from imaging.classifier import Model, load_model, score
 from imaging.count import Recall
@@ -17,7 +17,7 @@ from imaging.nodules import grain_of, measure_nodules
 from imaging.pattern import describe_pattern
 from imaging.pictures import Pictures, draw
 from imaging.protocol import Protocol, provenance
-from imaging.resolution import Resolution, measure_resolution, noise_of
+from imaging.resolution import Resolution, grain_by_band_hu, measure_resolution, noise_of
 from imaging.speckle import NormalSpeckle, measure_speckle, recount
 from imaging.texture import measure_texture
 from imaging.verdict import judge, measured_for, not_evaluable
@@ -85,11 +85,11 @@ def mark_nodules(volume: Volume, model: Model) -> Marked:
         noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
         scored = score(model, space, find_candidates(space, noise_hu), noise_hu)
         resolution, lesions = measuring.result(), finding.result()
-    grain_hu = grain_of(space)
     nodules = measure_nodules(
-        volume, lungs, space, scored, lesions, resolution, grain_hu, model.operating_probability
+        volume, lungs, space, scored, lesions, resolution, grain_of(space), model.operating_probability
     )
-    sight = Sight.of(resolution, volume.spacing_mm, grain_hu)
+    at_size_hu = grain_by_band_hu(noise_hu, *SCALES_MM[:2], volume.spacing_mm)
+    sight = Sight.of(resolution, volume.spacing_mm, at_size_hu)
     return Marked(
         lungs, space, noise_hu, nodules, scored.commonness, resolution, sight, lesions.consolidation_ml
     )
