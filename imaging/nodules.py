@@ -29,6 +29,7 @@ WALL_HU = 100.0  # a voxel that lost so much with the wall says nothing of a nod
 START_RADIUS_MM = (0.6, 6.0)
 BY_ITSELF_MM = (4.5, 6.0)  # below, a nodule is one of many; above, it is judged by itself
 SAME_MM = 1.2  # two fits nearer than this, or inside one another, are one nodule
+ALMOST = 0.5  # as probable as another candidate, as far as one nodule's candidates differ
 GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay visible through it)
 CORE_SOLID_HU, RIM_HU = -200.0, -350.0
 PART_SOLID_LEAST_MM = 5.0  # smaller, core and rim can't be told apart
@@ -77,7 +78,8 @@ def measure_nodules(
     fits = _fit(space, kept, resolution, grain_hu)
     probability = _given_size(kept.probability, kept.commonness, 2 * fits.radius_mm)
     in_lesion = lungs.sample(lesions.labels > 0, kept.candidates.index + space.start, order=0) > 0.5
-    alone = _one_each(fits, volume.spacing_mm) & ~in_lesion
+    alone, probability = _one_each(fits, probability, volume.spacing_mm)
+    alone &= ~in_lesion
     roundness = 1.0 / (kept.column("half_radius_anisotropy") * kept.column("half_radius_flatness"))
     rows = np.flatnonzero(alone)
     rows = rows[np.argsort(-probability[rows], kind="stable")].tolist()
@@ -163,18 +165,35 @@ def _axes(space: ScaleSpace, fits: Fits, n: int) -> tuple[float, float] | tuple[
     return axial_axes_mm(space.hu, fits.index[n], radius_mm, level_hu, space.spacing_mm) or (None, None)
 
 
-def _one_each(fits: Fits, spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
-    """Keep, most probable first, the fits that lie in no kept fit."""
+def _one_each(
+    fits: Fits, probability: NDArray[np.float64], spacing_mm: tuple[float, float, float]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Keep one fit of each nodule, most probable first; return which, and their probabilities.
+
+    A nodule of many voxels has several candidates. One beside its centre can be the most probable, but the
+    ball fitted there is too small and fits worse: the ball that holds it, and fits better, is the nodule, and
+    is as probable as the most probable candidate of it.
+    """
     points = fits.index * np.asarray(spacing_mm)
-    kept = np.ones(len(points), bool)
-    if len(points) < 2:
-        return kept
+    kept, taken, likely = np.zeros(len(points), bool), np.zeros(len(points), bool), probability.copy()
+    if not len(points):
+        return kept, likely
     tree = cKDTree(points)
-    for n, (point, radius) in enumerate(zip(points, fits.radius_mm, strict=True)):
-        if kept[n]:
-            near = tree.query_ball_point(point, max(SAME_MM, float(radius)))
-            kept[[m for m in near if m > n]] = False
-    return kept
+    widest_mm = float(fits.radius_mm.max())
+    for n, point in enumerate(points):
+        if taken[n]:
+            continue
+        around = np.array(tree.query_ball_point(point, widest_mm))
+        holding = np.linalg.norm(points[around] - point, axis=1) < fits.radius_mm[around]
+        better = (
+            holding & (fits.radius_mm[around] > fits.radius_mm[n]) & (fits.misfit[around] < fits.misfit[n])
+        )
+        better &= ~taken[around] & (probability[around] >= ALMOST * probability[n])
+        best = around[better][np.argmin(fits.misfit[around[better]])] if better.any() else n
+        kept[best], likely[best] = True, max(probability[n], probability[best])
+        for held in {n, int(best)}:
+            taken[tree.query_ball_point(points[held], max(SAME_MM, float(fits.radius_mm[held])))] = True
+    return kept, likely
 
 
 def _sides(lungs: Lungs, index: NDArray[np.float64]) -> list[Side]:

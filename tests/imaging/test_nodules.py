@@ -8,8 +8,9 @@ from imaging.classifier import load_model, score
 from imaging.geometry import points_mm
 from imaging.insertion import InsertedNodule, ScannerBlur, insert_nodules
 from imaging.lesions import Lesions
-from imaging.nodules import grain_of, measure_nodules
+from imaging.nodules import _one_each, grain_of, measure_nodules
 from imaging.resolution import Resolution, noise_of
+from imaging.sizing import Fits
 from records.model import Nodule
 from tests.imaging.chests import SPACING_MM, box_lungs, box_volume
 
@@ -47,3 +48,34 @@ def test_every_nodule_is_told_where_no_mass_is(scored, label):
 
 def test_what_lies_in_a_mass_is_the_mass(scored):
     assert reported_with(scored, 1) == []
+
+
+def fits_at(*rows: tuple[float, float, float]) -> Fits:
+    """Balls on the line of columns: (column mm, radius mm, misfit)."""
+    across, radius, misfit = np.array(rows, float).T
+    index = np.stack([np.zeros(len(rows)), np.zeros(len(rows)), across], axis=1)
+    none = np.zeros(len(rows))
+    return Fits(index, radius, radius, radius, none, none, misfit)
+
+
+@pytest.mark.parametrize(
+    ("rows", "probability", "kept"),
+    [
+        pytest.param(
+            [(1.3, 2.1, 0.09), (0.0, 3.0, 0.05)],
+            [0.99, 0.98],
+            [1],
+            id="the-ball-that-holds-it-and-fits-better",
+        ),
+        pytest.param([(1.3, 2.1, 0.09), (0.0, 3.0, 0.05)], [0.99, 0.30], [0], id="unless-it-is-no-nodule"),
+        pytest.param([(1.3, 2.1, 0.05), (0.0, 3.0, 0.09)], [0.99, 0.98], [0], id="unless-it-fits-worse"),
+        pytest.param([(0.0, 3.0, 0.05), (1.3, 2.1, 0.03)], [0.99, 0.98], [0], id="not-a-smaller-one"),
+        pytest.param(
+            [(0.0, 1.5, 0.05), (3.2, 1.6, 0.04)], [0.99, 0.98], [0, 1], id="neighbours-that-touch-are-two"
+        ),
+    ],
+)
+def test_of_one_nodule_the_fit_that_explains_it_is_kept(rows, probability, kept):
+    alone, likely = _one_each(fits_at(*rows), np.array(probability), (1.0, 1.0, 1.0))
+    assert np.flatnonzero(alone).tolist() == kept
+    assert likely[kept[0]] == max(probability)
