@@ -27,7 +27,7 @@ from imaging.candidates import Candidates, build_scale_space
 from imaging.classifier import MODEL_FILE, load_model
 from imaging.features import FEATURE_NAMES, describe_quickly
 from imaging.geometry import index_of
-from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, nodule_share, within
+from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, share_new
 from imaging.lungs import Lungs
 from imaging.resolution import noise_of
 from imaging.screen import find_nodules, slice_mm
@@ -138,19 +138,6 @@ def site_of(
     if volume.hu[window].max() > VESSEL_HU:
         return "vessel"
     return "fissure" if at_fissure else "isolated"
-
-
-def share_new(volume: Volume, nodule: InsertedNodule, blur: ScannerBlur, lung_hu: float) -> float:
-    """Return what a nodule adds to the scan, as a share of what it would add in air-filled lung.
-
-    Sites are drawn in the mask of the lungs, where vessels, consolidation and the edge of hilum and wall
-    lie too. A ball in the middle of a vessel adds nothing: no reader could tell that it is there.
-    """
-    centre = index_of(volume, np.array([nodule.centre_mm]))[0]
-    share, window = within(*nodule_share(volume, nodule, centre, blur), volume.hu.shape)
-    before = volume.hu[window].astype(float)
-    added_hu = np.sum(share * np.maximum(nodule.hu - before, 0.0))
-    return float(added_hu / np.sum(share * (nodule.hu - lung_hu)))
 
 
 def model_file_of(name: str) -> Path:

@@ -29,6 +29,7 @@ __all__ = [
     "draw_sites",
     "insert_nodules",
     "nodule_share",
+    "share_new",
     "within",
 ]
 
@@ -119,6 +120,19 @@ def nodule_share(
     """
     low, size = _window(nodule, centre, np.asarray(volume.spacing_mm), blur)
     return _filled_share(nodule, centre - low, tuple(size.tolist()), volume, blur), low
+
+
+def share_new(volume: Volume, nodule: InsertedNodule, blur: ScannerBlur, lung_hu: float) -> float:
+    """Return what a nodule adds to the scan, as a share of what it would add in air-filled lung.
+
+    Sites are drawn in the mask of the lungs, where vessels, consolidation and the edge of hilum and wall
+    lie too. A ball in the middle of a vessel adds nothing: no reader could tell that it is there.
+    """
+    centre = index_of(volume, np.array([nodule.centre_mm]))[0]
+    share, window = within(*nodule_share(volume, nodule, centre, blur), volume.hu.shape)
+    before = volume.hu[window].astype(float)
+    added_hu = np.sum(share * np.maximum(nodule.hu - before, 0.0))
+    return float(added_hu / np.sum(share * (nodule.hu - lung_hu)))
 
 
 def within(

@@ -27,6 +27,7 @@ from imaging.training.tasks import (
     PHANTOMS,
     SCANS_AND_PATIENTS,
     SHRUNK,
+    THICK_PHANTOMS,
     THIN_SCANS,
     Made,
     Stages,
@@ -38,6 +39,9 @@ SIEVE_ROUNDS, GATE_ROUNDS, JUDGE_ROUNDS = 150, 150, 400
 SIEVE_LOSS, GATE_LOSS = 0.006, 0.006  # of the nodules with a candidate: those inside vessels go first
 JUDGE_LOSS = 0.01  # of unseen nodules, before the network is asked
 GATE_SEED, TRAIN_SEED = 0, 1_000
+PLAIN, SHRUNK_ONES, SYNTHETIC = 24, 18, 5  # examples of a scan, of a thick scan shrunk, of a phantom
+GATE_EXAMPLES = 2  # of each for sieve and gate
+CARD_SAMPLES, PROCESSOR_SAMPLES = 2_500_000, 250_000  # what the network is shown: minutes on a graphics card
 EVERYBODY = "everybody"  # stands for no patient left out
 
 
@@ -90,14 +94,21 @@ class Fold:
     network: bytes
 
 
-def _learn_folds(every: list[Made], made: list[Made], epochs: int, workers: int) -> dict[str, Fold]:
+def _cubes_and_labels(made: list[Made]) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.str_]]:
+    """Return all cubes, their labels, and the scan each comes from."""
+    labels = [np.concatenate([m.example.label, m.example.label[m.example.label == 1]]) for m in made]
+    scans = np.concatenate([np.repeat(m.task.scan, len(some)) for m, some in zip(made, labels, strict=True)])
+    return np.concatenate([m.example.cubes for m in made]), np.concatenate(labels), scans
+
+
+def _learn_folds(
+    every: list[Made], made: list[Made], samples: int, workers: int, device: str
+) -> dict[str, Fold]:
     """Learn from all patients but one, for each, and from all."""
-    scans = np.concatenate([np.repeat(m.task.scan, len(m.example.label)) for m in made])
-    label = np.concatenate([m.example.label for m in made])
-    cubes = np.concatenate([m.example.cubes for m in made])
+    cubes, label, scans = _cubes_and_labels(made)
     left_out = (EVERYBODY, *SCANS_AND_PATIENTS)
     labels = [np.where(scans == scan, -1, label).astype(np.int8) for scan in left_out]
-    networks = grow_networks(cubes, labels, epochs, workers)
+    networks = grow_networks(cubes, labels, samples, workers, device)
     learnt = {}
     for scan, network in zip(left_out, networks, strict=True):
         stages = _learn_stages([m for m in every if m.task.scan != scan])
@@ -113,10 +124,10 @@ def _learn_verdicts(learnt: dict[str, Fold], made: list[Made]) -> tuple[Verdicts
         fold = learnt[scan]
         for m in made:
             if m.task.scan == scan:
-                known = (m.example.label >= 0) & _passes(fold.stages, m.example.features)
-                judges.append(fold.judge.log_odds(m.example.features[known]))
-                networks.append(log_odds_of(fold.network, m.example.cubes[known]))
-                labels.append(m.example.label[known])
+                passed = np.flatnonzero(_passes(fold.stages, m.example.features))
+                judges.append(fold.judge.log_odds(m.example.features[passed]))
+                networks.append(log_odds_of(fold.network, m.example.cubes[passed]))
+                labels.append(m.example.label[passed])
     judge, network, label = np.concatenate(judges), np.concatenate(networks), np.concatenate(labels)
     least = float(np.quantile(judge[label == 1], JUDGE_LOSS))
     worth = judge >= least
@@ -141,19 +152,32 @@ def train(
     scans: Annotated[Path, typer.Argument(help="Folder of the CC BY scans and lidc_marks.csv.")],
     out: Annotated[Path, typer.Option(help="Model file to write.")] = Path("imaging/model/micronodules.npz"),
     version: Annotated[str, typer.Option(help="Name of this model.")] = "1",
-    replicates: Annotated[int, typer.Option(help="Training examples of each scan.")] = 8,
-    epochs: Annotated[int, typer.Option(help="Of the network.")] = 5,
+    share: Annotated[float, typer.Option(help="Of the examples, for a quick try.")] = 1.0,
+    samples: Annotated[
+        int | None, typer.Option(help="Cubes shown to each network; by default what the device can do.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Of PyTorch, cuda or cpu; by default the faster one that is here.")
+    ] = None,
     folds: Annotated[Path, typer.Option(help="Where the fold models go.")] = Path("benchmarks/folds"),
     workers: Annotated[int, typer.Option()] = 2,
 ) -> None:
     """Make examples, train on all patients and on all but one, measure, and write the models."""
+    from imaging.training.convolutions import (
+        best_device,
+    )  # PyTorch must not be loaded in the processes of `make_all`
+
     console = Console(stderr=True)
-    few = max(1, replicates // 4)
-    every = make_all(_tasks(GATE_SEED, few, few, 1, list(PHANTOMS)[::2]), scans, None, workers, console)
-    tasks = _tasks(TRAIN_SEED, replicates, 3 * few, few, PHANTOMS)
+    device = device or best_device()
+    samples = samples or (PROCESSOR_SAMPLES if device == "cpu" else CARD_SAMPLES)
+    thin_phantoms = [name for name in PHANTOMS if name not in THICK_PHANTOMS]
+    gate_tasks = _tasks(GATE_SEED, GATE_EXAMPLES, GATE_EXAMPLES, 1, thin_phantoms[::2])
+    every = make_all(gate_tasks, scans, None, workers, console)
+    plain, shrunk, synthetic = (max(1, round(share * n)) for n in (PLAIN, SHRUNK_ONES, SYNTHETIC))
+    tasks = _tasks(TRAIN_SEED, plain, shrunk, synthetic, PHANTOMS)
     made = make_all(tasks, scans, _learn_stages(every), workers, console)
-    console.print("growing the networks and the trees of five models")
-    learnt = _learn_folds(every, made, epochs, workers)
+    console.print(f"growing the networks ({samples} cubes each, {device}) and the trees of five models")
+    learnt = _learn_folds(every, made, samples, workers, device)
     verdicts, judge_log_odds = _learn_verdicts(learnt, made)
     card = {
         "features": list(FEATURE_NAMES),

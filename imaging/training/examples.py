@@ -5,6 +5,9 @@ Each example takes a scan, changes what differs between scanners and patients
 sites, at vessels and at the pleura, and measures every candidate. What lies near
 a mark of the readers is neither: the readers were not exhaustive.
 
+A nodule that lies where most of its brightness was there before, inside a vessel or the wall, can't be told
+from what it lies in: it is not learnt from either.
+
 Thin slices are rare among the scans. But vessels branch alike at every scale: a thick scan shrunk to half its
 size, with the blur and the noise of a scanner put back, has the texture of lung on thin slices.
 """
@@ -22,10 +25,11 @@ from imaging.candidates import MARGIN_MM, build_scale_space, find_candidates
 from imaging.classifier import Stage, survivors
 from imaging.features import describe
 from imaging.geometry import points_mm
-from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
+from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, share_new
 from imaging.lungs import Lungs, segment_lungs
-from imaging.patches import CUBES, SIDE, cut_cubes
+from imaging.patches import CUBES, SIDE
 from imaging.resolution import noise_of
+from imaging.training.turning import cut_turned_cubes
 from records.model import Volume
 
 __all__ = ["Example", "Recipe", "chest_of", "make_example", "read_marks", "thicken"]
@@ -35,6 +39,7 @@ SHARES = (0.5, 0.25, 0.25)  # random, at the pleura, at vessels
 PLEURA_MM = 3.0
 HIT_MM = 1.2  # a candidate this near the centre of a nodule, or within its radius, is that nodule
 AMBIGUOUS_MM = 2.5  # past its edge nothing is learnt
+LEAST_NEW = 0.5  # of a nodule's brightness; with less, nothing can be learnt from it
 GATE_SHARE = 0.35  # of what is no nodule: enough to learn sieve and gate from
 SHRUNK = 0.8  # a zoom below this is no smaller patient: the scanner's blur has to be put back
 SOFT_KERNEL_MM = 0.6  # blur of the scans that are shrunk
@@ -60,8 +65,9 @@ class Example:
     Attributes
     ----------
     features : (N, len(FEATURE_NAMES)) float32 ndarray
-    cubes : (N, CUBES, SIDE, SIDE, SIDE) uint8 ndarray
-        What the network looks at; none (N is 0) where no network is asked.
+    cubes : (N + M, CUBES, SIDE, SIDE, SIDE) uint8 ndarray
+        What the network looks at, and again, turned otherwise, the M with label 1; none at all where no
+        network is asked.
     label : (N,) int8 ndarray
         1 nodule, 0 not, -1 not to be learnt from.
     point_mm : (N, 3) float ndarray
@@ -207,8 +213,8 @@ def make_example(
     seed : int
         The same seed makes the same example.
     stages : (Stage, Stage), optional
-        Sieve and gate: the candidates that pass both come back, with their cubes. Without them all
-        nodules come back and a share of the rest.
+        Sieve and gate: the candidates that pass both come back, but for those with label -1, with their
+        cubes. Without them all nodules come back and a share of the rest.
     """
     rng = np.random.default_rng(seed)
     zoom = 1.0
@@ -240,28 +246,42 @@ def make_example(
     noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
     candidates = find_candidates(space, noise_hu)
     points = points_mm(volume, candidates.index + space.start)
-    label = _labels(points, truth, marks * zoom)
+    label = _labels(points, truth, _are_new(volume, lungs, truth, blur), marks * zoom)
     if stages is None:
         some = np.flatnonzero((label == 1) | ((label == 0) & (rng.random(len(label)) < GATE_SHARE)))
         none = np.zeros((0, CUBES, SIDE, SIDE, SIDE), np.uint8)
         features = describe(space, candidates[some], noise_hu)
         return Example(features, none, label[some], points[some], tuple(truth))
     kept, features = survivors(*stages, space, candidates, noise_hu)
-    return Example(features, cut_cubes(space, candidates[kept]), label[kept], points[kept], tuple(truth))
+    known = label[kept] >= 0
+    kept, features = kept[known], features[known]
+    cubes = cut_turned_cubes(space, candidates[np.concatenate([kept, kept[label[kept] == 1]])], rng)
+    return Example(features, cubes, label[kept], points[kept], tuple(truth))
+
+
+def _are_new(
+    volume: Volume, lungs: Lungs, truth: list[InsertedNodule], blur: ScannerBlur
+) -> NDArray[np.bool_]:
+    """Say which nodules bring most of their brightness themselves."""
+    lung_hu = float(np.median(volume.hu[::4][lungs.labels[::4] > 0]))
+    return np.array([share_new(volume, nodule, blur, lung_hu) >= LEAST_NEW for nodule in truth], bool)
 
 
 def _labels(
-    points: NDArray[np.float64], truth: list[InsertedNodule], marks: NDArray[np.float64]
+    points: NDArray[np.float64],
+    truth: list[InsertedNodule],
+    are_new: NDArray[np.bool_],
+    marks: NDArray[np.float64],
 ) -> NDArray[np.int8]:
-    """Call the candidate nearest to each nodule a nodule, its neighbours nothing, the rest not a nodule."""
+    """Call the candidate nearest to each new nodule a nodule, its neighbours nothing, the rest no nodule."""
     label = np.zeros(len(points), np.int8)
     tree = cKDTree(points)
     chosen = []
-    for nodule in truth:
+    for nodule, is_new in zip(truth, are_new.tolist(), strict=True):
         radius = nodule.diameter_mm / 2
         label[tree.query_ball_point(nodule.centre_mm, radius + AMBIGUOUS_MM)] = -1
         near = tree.query_ball_point(nodule.centre_mm, max(radius, HIT_MM))
-        if near:
+        if near and is_new:
             chosen.append(min(near, key=lambda n: float(np.linalg.norm(points[n] - nodule.centre_mm))))
     for x, y, z, diameter_mm in marks:
         label[tree.query_ball_point((x, y, z), diameter_mm / 2 + 5.0)] = -1

@@ -1,6 +1,7 @@
-"""Several networks from one set of cubes, a process each, without a copy of the cubes for any.
+"""Several networks from one set of cubes, without a copy of the cubes for any.
 
-The processes are forks, which see the cubes of their parent; they use PyTorch alone, no thread of it.
+On processors a process each: forks, which see the cubes of their parent and use PyTorch alone, no thread of
+it. On a graphics card one after the other, as a fork can't use a card that its parent used.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -16,23 +17,26 @@ __all__ = ["grow_networks", "log_odds_of"]
 _shared: dict[str, NDArray[np.uint8]] = {}  # a forked process sees its parent's cubes
 
 
-def _grow(label: NDArray[np.int8], epochs: int) -> bytes:
+def _grow(label: NDArray[np.int8], samples: int, device: str) -> bytes:
     from imaging.training.convolutions import grow_network
 
-    return grow_network(_shared["cubes"], label, epochs)
+    return grow_network(_shared["cubes"], label, samples, device=device)
 
 
 def grow_networks(
-    cubes: NDArray[np.uint8], labels: list[NDArray[np.int8]], epochs: int, workers: int
+    cubes: NDArray[np.uint8], labels: list[NDArray[np.int8]], samples: int, workers: int, device: str
 ) -> list[bytes]:
     """Train a network for each set of labels of the same (N, CUBES, SIDE, SIDE, SIDE) cubes.
 
-    A label of -1 is not learnt from.
+    A label of -1 is not learnt from; `samples` and `device` are those of `convolutions.grow_network`.
     """
     _shared["cubes"] = cubes
     try:
+        if device != "cpu":
+            return [_grow(label, samples, device) for label in labels]
         with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-            return list(pool.map(_grow, labels, [epochs] * len(labels)))
+            count = len(labels)
+            return list(pool.map(_grow, labels, [samples] * count, [device] * count))
     finally:
         _shared.clear()
 

@@ -15,7 +15,17 @@ from imaging.lungs import Lungs
 from imaging.training.examples import Example, Recipe, chest_of, make_example, read_marks, thicken
 from records.model import Volume
 
-__all__ = ["KINDS", "PHANTOMS", "SCANS_AND_PATIENTS", "THIN_SCANS", "Made", "Stages", "Task", "make_all"]
+__all__ = [
+    "KINDS",
+    "PHANTOMS",
+    "SCANS_AND_PATIENTS",
+    "THICK_PHANTOMS",
+    "THIN_SCANS",
+    "Made",
+    "Stages",
+    "Task",
+    "make_all",
+]
 
 SCANS_AND_PATIENTS = {  # CC BY 3.0, doi 10.7937/K9/TCIA.2015.LO9QL9SX
     "lidc_0001": "LIDC-IDRI-0001",
@@ -26,7 +36,9 @@ SCANS_AND_PATIENTS = {  # CC BY 3.0, doi 10.7937/K9/TCIA.2015.LO9QL9SX
 THIN_SCANS = ("lidc_0004",)
 SHRUNK = Recipe(nodules=100, zoom=(0.45, 0.65))  # thick slices become thin ones, see `examples`
 KINDS = (*((scan, 1) for scan in SCANS_AND_PATIENTS), *((scan, 2) for scan in THIN_SCANS))
-PHANTOMS = {f"phantom_{seed}": seed for seed in range(201, 209)}  # our own, mostly thin slices
+PHANTOMS = {f"phantom_{seed}": seed for seed in (*range(201, 209), *range(211, 215))}  # our own
+THICK_PHANTOMS = tuple(f"phantom_{seed}" for seed in range(211, 215))  # the others' slices are 0.8 to 2 mm
+THICK_MM = 2.5
 Stages = tuple[Stage, Stage]
 
 
@@ -51,7 +63,7 @@ class Made:
 @lru_cache(maxsize=3)
 def _chest(scan: str, slices: int, scans: Path) -> tuple[Volume, Lungs]:
     if scan in PHANTOMS:
-        return chest_of(_phantom(PHANTOMS[scan]))
+        return chest_of(_phantom(PHANTOMS[scan], THICK_MM if scan in THICK_PHANTOMS else None))
     from imaging import dicom
 
     study = dicom.find_studies([scans / scan]).studies[0]
@@ -80,13 +92,14 @@ def make_all(
         return [Made(task, job.result()) for task, job in track(pairs, "examples", console=console)]
 
 
-def _phantom(seed: int) -> Volume:
-    """Return a synthetic chest whose slices, kernel and dose differ with the seed."""
+def _phantom(seed: int, slice_mm: float | None) -> Volume:
+    """Return a synthetic chest; its slices, unless told, its kernel and its dose differ with the seed."""
     from imaging.phantom import ChestSpec, Kernel, chest
 
     rng = np.random.default_rng(seed)
+    drawn_mm = float(rng.choice([0.8, 1.0, 1.25, 1.25, 2.0]))
     spec = ChestSpec(
-        spacing_mm=(float(rng.choice([0.8, 1.0, 1.25, 1.25, 2.0])), 0.75, 0.75),
+        spacing_mm=(slice_mm or drawn_mm, 0.75, 0.75),
         kernel=list(Kernel)[int(rng.integers(len(Kernel)))],
         noise_hu=float(rng.uniform(8.0, 25.0)),
     )

@@ -30,12 +30,19 @@ def test_the_nearest_candidate_is_the_nodule_and_its_neighbours_are_nothing():
     points = np.array([[0.4, 0, 0], [1.5, 0, 0], [4.0, 0, 0], [5.0, 0, 0], [30.0, 0, 0], [60.0, 0, 0]])
     marks = np.array([[30.0, 3.0, 0.0, 6.0]])
     # On the nodule; inside it; within 2.5 mm of its edge; beyond; within 5 mm of a real mark's edge; beyond.
-    assert _labels(points, [nodule], marks).tolist() == [1, -1, -1, 0, -1, 0]
+    is_new = np.array([True])
+    assert _labels(points, [nodule], is_new, marks).tolist() == [1, -1, -1, 0, -1, 0]
+
+
+def test_a_nodule_inside_a_vessel_is_not_learnt_from():
+    nodule = InsertedNodule((0.0, 0.0, 0.0), 4.0, 0.0)
+    points = np.array([[0.4, 0, 0], [30.0, 0, 0]])
+    assert _labels(points, [nodule], np.array([False]), np.zeros((0, 4))).tolist() == [-1, 0]
 
 
 def test_a_nodule_without_a_candidate_labels_nothing_a_nodule():
     nodule = InsertedNodule((0.0, 0.0, 0.0), 2.0, 0.0)
-    assert _labels(np.array([[3.0, 0, 0]]), [nodule], np.zeros((0, 4))).tolist() == [-1]
+    assert _labels(np.array([[3.0, 0, 0]]), [nodule], np.array([True]), np.zeros((0, 4))).tolist() == [-1]
 
 
 @needs_ct
