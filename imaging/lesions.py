@@ -44,7 +44,8 @@ class Lesion:
     long_axis_mm: float
     volume_mm3: float
     mean_hu: float
-    air_around: float  # share of the surface
+    air_around: float  # share of the surface, but for what a ball hangs on
+    in_air: float  # share of the whole surface
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +147,7 @@ def _as_lesion(
         volume_mm3=4 / 3 * np.pi * ball.radius_mm**3,
         mean_hu=float(hu[window][away_mm <= max(0.7 * ball.radius_mm, float(step_mm.max()))].mean()),
         air_around=ball.free,
+        in_air=ball.air,
     )
     places += start
     return lesion, places[solid[tuple(places.T)]]
@@ -220,4 +222,5 @@ def _measured(
         volume_mm3=volume_mm3,
         mean_hu=float(hu[frame][lump].mean()),
         air_around=air_around,
+        in_air=air_around,
     )

@@ -3,11 +3,13 @@
 A lump has tissue inside and air in the shell around, as far as both lie in the lungs. It may hang on one
 thing, a wall or a stalk: the cap of the shell with least air is not counted. A vessel goes on on the other
 side too, and a fork on two; so what is left of the shell may hold somewhat less tissue than around a ball in
-an endless vessel, whatever the size.
+an endless vessel, whatever the size. And at least about half of the whole shell is air, as around a ball half
+sunk in a flat wall: what bulges less is a rib or a fold of the wall.
 
 Places and sizes to try are peaks in scale space (Lindeberg 1998, Int J Comput Vis 30:79); a ball of radius R
 peaks at a Gaussian of R / sqrt(3). The lungs' surface is closed with a larger ball than elsewhere, so that a
-mass at the wall lies inside.
+mass at the wall lies inside. That takes in some wall too, so what a lump hangs on is asked of the lungs as
+they were found.
 """
 
 import itertools
@@ -41,6 +43,7 @@ LEAST_SOLID = 0.5  # mean share of tissue in the core
 FIRST_LOOK = 0.55  # standing out at the peak itself, before the centre is sought
 LEAST_STANDING_OUT = 0.7  # a flat wall has 0.5
 MOST_HANGING, FIRST_HANGING = 0.7, 1.4  # tissue around it over that of a vessel, but for its stalk
+LEAST_AIR = 0.47  # of the whole shell; a ball half sunk in a flat wall has 0.5, less what blur takes
 WIDER = 1.15  # the ball that stands out most in a vessel, over the vessel
 ROUGHLY = 0.1  # less is asked for on the coarse copy
 LEAST_BALL, LEAST_SHELL = 0.5, 0.35  # of each, inside the lungs
@@ -57,6 +60,7 @@ class Lump:
     radius_mm: float  # of the ball of equal volume
     standing_out: float  # mean share of tissue inside, less that around
     free: float  # share of air around it, but for the one cap where there is least
+    air: float  # share of air all around it
 
 
 @njit(nogil=True, cache=True)
@@ -124,6 +128,15 @@ def _by_direction(hu, mask, block, centre, step_mm, near_mm, far_mm, rays, tissu
                     tissue[best] += _tissue(hu[p, r, c])
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """The shell around a ball, and what there is beyond the cap of 60 degrees where there is least air."""
+
+    hanging: float  # tissue beyond the cap over that of one of the two arms of a ball in a vessel
+    free: float  # share of the lungs beyond the cap that is air
+    air: float  # share of the whole shell that is air
+
+
 RAYS = directions(48)
 CAPS = RAYS @ RAYS.T > CAP  # the rays within 60 degrees of each
 
@@ -133,7 +146,8 @@ class _Grid:
     """What balls are judged on: the scan, or its coarse copy."""
 
     hu: NDArray[np.generic]
-    mask: NDArray[np.bool_]
+    mask: NDArray[np.bool_]  # where balls may be
+    lungs: NDArray[np.bool_]  # as they were found
     block: NDArray[np.int64]  # voxels of `hu` in one of `mask`
     step_mm: NDArray[np.float64]
     subsamples: int
@@ -180,28 +194,28 @@ class _Grid:
             centre = centre + moves[best[2]]
         return centre, out, radius_mm
 
-    def around(self, centre: NDArray[np.float64], radius_mm: float) -> tuple[float, float]:
-        """Return how a ball hangs on: tissue around it over that around a ball in a vessel, and share of air.
-
-        Both but for the cap of 60 degrees where there is least air. What lies outside the lungs is no air
-        there, and counts for nothing elsewhere.
-        """
+    def around(self, centre: NDArray[np.float64], radius_mm: float) -> "_Around":
+        """Return what is around a ball. What lies outside the lungs is no air, and no tissue to hang on."""
         tissue, room, full = (np.zeros(len(RAYS)) for _ in range(3))
         ends_mm = radius_mm + BLUR_MM, SHELL * radius_mm + BLUR_MM
-        place = (self.hu, self.mask, self.block, centre, self.step_mm)
+        place = (self.hu, self.lungs, self.block, centre, self.step_mm)
         _by_direction(*place, *ends_mm, RAYS, tissue, room, full)
         filled = CAPS @ (tissue + full - room) / np.maximum(CAPS @ full, 1)
         rest = ~CAPS[filled.argmax()]
-        hanging = tissue[rest].sum() / max(full.sum(), 1) / _around_vessel(radius_mm)
-        return float(hanging), 1 - float(tissue[rest].sum() / max(room[rest].sum(), 1))
+        whole = max(float(full.sum()), 1.0)
+        return _Around(
+            hanging=float(tissue[rest].sum()) / whole / _around_vessel(radius_mm),
+            free=1 - float(tissue[rest].sum() / max(room[rest].sum(), 1)),
+            air=float((room - tissue).sum()) / whole,
+        )
 
-    def equal_radius_mm(self, centre: NDArray[np.float64], radius_mm: float) -> float:
-        """Return the radius of the ball of equal volume: tissue within reach, less what is all around."""
-        ends_mm = np.array([LEVEL * radius_mm, radius_mm + BLUR_MM, SHELL * radius_mm + BLUR_MM])
+    def equal_radius_mm(self, centre: NDArray[np.float64], radius_mm: float, background: float) -> float:
+        """Return the radius of the ball of equal volume: tissue within reach, less that of lung around."""
+        ends_mm = np.array([LEVEL * radius_mm, radius_mm + BLUR_MM])
         tissue, room, full = self.within(centre, ends_mm)
-        around = (tissue[2] - tissue[1]) / max(room[2] - room[1], 1e-9)
         own = tissue[0] / max(room[0], 1e-9)
-        voxels = (tissue[1] - around * room[1]) / max(own - around, 1e-9) * full[1] / max(room[1], 1e-9)
+        voxels = (tissue[1] - background * room[1]) / max(own - background, 1e-9)
+        voxels *= full[1] / max(room[1], 1e-9)
         volume_mm3 = max(voxels, 1.0) * float(np.prod(self.step_mm)) / self.subsamples**3
         return float((3 * volume_mm3 / (4 * np.pi)) ** (1 / 3))
 
@@ -271,9 +285,10 @@ class _Judges:
     ) -> None:
         one, step_mm = np.ones(3, np.int64), np.asarray(lungs.coarse_spacing_mm)
         self._block = np.asarray(lungs.block)
-        self._fine = _Grid(hu, mask, self._block, np.asarray(lungs.spacing_mm), 1)
-        self._small = _Grid(coarse_hu, mask, one, step_mm, 2)
-        self._large = _Grid(coarse_hu, mask, one, step_mm, 1)
+        inside = mask, lungs.coarse > 0
+        self._fine = _Grid(hu, *inside, self._block, np.asarray(lungs.spacing_mm), 1)
+        self._small = _Grid(coarse_hu, *inside, one, step_mm, 2)
+        self._large = _Grid(coarse_hu, *inside, one, step_mm, 1)
 
     def lump(self, scale_mm: float, place: tuple[int, ...]) -> Lump | None:
         """Return the lump at a peak in scale space, or None."""
@@ -284,19 +299,19 @@ class _Judges:
         if grid.judge(centre, radii_mm)[0] < FIRST_LOOK:
             return None
         centre, out, radius_mm = grid.climb(centre, radii_mm, STEPS)
-        if out < LEAST_STANDING_OUT - ROUGHLY or grid.around(centre, radius_mm)[0] > FIRST_HANGING:
+        if out < LEAST_STANDING_OUT - ROUGHLY or grid.around(centre, radius_mm).hanging > FIRST_HANGING:
             return None
         if is_small:
             grid = self._fine
             centre, out, radius_mm = grid.climb((centre + 0.5) * self._block - 0.5, radius_mm * FINER, 1)
-        hanging, free = grid.around(centre, radius_mm)
-        if out < LEAST_STANDING_OUT or hanging > MOST_HANGING:
+        around = grid.around(centre, radius_mm)
+        if out < LEAST_STANDING_OUT or around.hanging > MOST_HANGING or around.air < LEAST_AIR:
             return None
-        equal_mm = grid.equal_radius_mm(centre, radius_mm)
+        equal_mm = grid.equal_radius_mm(centre, radius_mm, 1 - around.free)
         if equal_mm < LEAST_RADIUS_MM:
             return None
         at = centre if is_small else (centre + 0.5) * self._block - 0.5
-        return Lump((float(at[0]), float(at[1]), float(at[2])), equal_mm, out, free)
+        return Lump((float(at[0]), float(at[1]), float(at[2])), equal_mm, out, around.free, around.air)
 
 
 def _one_each(found: list[Lump], lungs: Lungs) -> tuple[Lump, ...]:

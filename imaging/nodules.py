@@ -34,6 +34,9 @@ GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay
 CORE_SOLID_HU, RIM_HU = -200.0, -350.0
 PART_SOLID_LEAST_MM = 5.0  # smaller, core and rim can't be told apart
 CALCIFIED_HU = 200.0
+# What lies sunk in wall or hilum is believed to be as round as the rest, and comes out small: 9 in 10 lesions
+# with 0.5 and 0.6 of their surface in air are at most 16 and 10 % larger than told, in five lungs.
+IN_AIR, SUNK = 0.85, 0.35
 
 
 def zone_of(lungs: Lungs, side: Side, plane: float) -> Zone:
@@ -236,12 +239,13 @@ def _of_lesion(volume: Volume, lungs: Lungs, lesion: Lesion) -> Nodule:
     plane = int(np.clip(round(lesion.index[0]), 0, len(volume.hu) - 1))
     # The surface of a lump on the coarse grid is known to half a coarse voxel.
     error_mm = float(np.mean(lungs.coarse_spacing_mm)) / 2
+    sunk_mm = SUNK * max(0.0, IN_AIR - lesion.in_air) * lesion.diameter_mm
     solid = Attenuation.CALCIFIED if lesion.mean_hu > CALCIFIED_HU else Attenuation.SOLID
     return Nodule(
         nodule_id=0,
         centre_mm=lesion.centre_mm,
         diameter_mm=Estimate(
-            lesion.diameter_mm, lesion.diameter_mm - error_mm, lesion.diameter_mm + error_mm
+            lesion.diameter_mm, lesion.diameter_mm - error_mm, lesion.diameter_mm + error_mm + sunk_mm
         ),
         volume_mm3=lesion.volume_mm3,
         mean_hu=lesion.mean_hu,

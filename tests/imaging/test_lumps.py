@@ -22,6 +22,7 @@ BLOCK = (2, 3, 3)
 COARSE = (40, 40, 80)
 BLUR_MM = 0.6
 MIDDLE = (50.0, 48.0, 48.0)  # mm, of the right lung's box
+WALL_MM = 36 * BLOCK[1] * SPACING_MM[1] - SPACING_MM[1] / 2  # where that box ends, along rows and columns
 Body = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 
 
@@ -92,9 +93,21 @@ def test_a_ball_is_found_and_sized(diameter_mm):
 @pytest.mark.parametrize("diameter_mm", [10.0, 14.0, 20.0])
 @pytest.mark.parametrize("sunk", [0.0, 0.25])
 def test_a_ball_on_the_wall_is_found(diameter_mm, sunk):
-    wall_mm = 36 * BLOCK[1] * SPACING_MM[1] - SPACING_MM[1] / 2
-    (lump,) = lumps_in(ball((50.0, wall_mm - (0.5 - sunk) * diameter_mm, 48.0), diameter_mm))
+    (lump,) = lumps_in(ball((50.0, WALL_MM - (0.5 - sunk) * diameter_mm, 48.0), diameter_mm))
     assert 2 * lump.radius_mm == pytest.approx(diameter_mm, rel=0.2)
+
+
+@pytest.mark.parametrize("diameter_mm", [14.0, 20.0, 28.0])
+def test_a_ball_in_a_corner_of_the_wall_is_found(diameter_mm):
+    away_mm = WALL_MM - 0.4 * diameter_mm
+    (lump,) = lumps_in(ball((50.0, away_mm, away_mm), diameter_mm))
+    assert 2 * lump.radius_mm == pytest.approx(diameter_mm, rel=0.2)
+
+
+@pytest.mark.parametrize("width_mm", [10.0, 14.0, 20.0])
+@pytest.mark.parametrize("sunk", [0.25, 0.5, 0.75])
+def test_a_rib_that_bulges_is_no_lump(width_mm, sunk):
+    assert lumps_in(vessel((50.0, WALL_MM - (0.5 - sunk) * width_mm, 48.0), (1, 0, 0.5), width_mm)) == ()
 
 
 @pytest.mark.parametrize("diameter_mm", [10.0, 16.0, 24.0])
@@ -126,3 +139,11 @@ def test_a_ball_of_ten_millimetres_and_more_is_a_lesion():
     (large,) = lesions.found
     assert large.diameter_mm == pytest.approx(12.0, abs=0.6)
     assert lesions.consolidation_ml == 0.0
+
+
+def test_a_lesion_half_sunk_in_the_wall_has_about_half_its_surface_in_air():
+    free, sunk = ball(MIDDLE, 20.0), ball((50.0, WALL_MM - 1.0, 48.0), 20.0)
+    shares = [find_lesions(*chest_with(body)).found[0].in_air for body in (free, sunk)]
+    assert shares[0] > 0.95
+    # A little more than half: the ball that stands out most lies a little off the wall.
+    assert 0.5 <= shares[1] < 0.65
