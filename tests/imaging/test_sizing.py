@@ -173,3 +173,21 @@ def test_a_ball_half_sunk_in_the_wall_is_sized_whole(diameter_mm):
     fit = fit_balls(image, cap, np.array([1.5]), spacing_mm, Resolution(0.6, 1.25), 15.0)
     # Half as large if the fit is tied to the cap.
     assert 2 * fit.radius_mm[0] == pytest.approx(diameter_mm, rel=0.15)
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.25, 0.75, 0.75), (2.5, 0.75, 0.75)], ids=["thin", "thick"])
+@pytest.mark.parametrize("diameter_mm", [6.0, 8.0, 10.0])
+def test_a_larger_ball_longer_than_wide_has_the_diameter_of_its_volume(diameter_mm, spacing_mm):
+    short_mm = 0.5 * diameter_mm * 1.2 ** (-1 / 3)
+
+    def body(p, r, c):
+        along = (p + r) / np.sqrt(2)
+        return (p**2 + r**2 + c**2 - along**2) / short_mm**2 + along**2 / (1.2 * short_mm) ** 2 <= 1
+
+    share, centre = imaged(body, spacing_mm, 0.6, 9)
+    image = (-860 + 900 * share).astype(np.float32)
+    start_mm = np.array([0.45 * diameter_mm])
+    fit = fit_balls(image, centre, start_mm, spacing_mm, Resolution(0.6, spacing_mm[0]), 10.0)
+    # Fitted as a ball alone, 10 mm come out 0.33 mm small.
+    assert 2 * fit.radius_mm[0] == pytest.approx(diameter_mm, abs=0.15)
+    assert 2 * fit.low_mm[0] < diameter_mm < 2 * fit.high_mm[0]
