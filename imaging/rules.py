@@ -164,7 +164,7 @@ def _glass_words(pattern: Pattern, _: Protocol) -> str:
 
 
 def _haze_words(pattern: Pattern, _: Protocol) -> str:
-    return f"{100 * pattern.haze_fraction:.0f} % of the lungs are in ground glass."
+    return f"{_percent(pattern.haze_fraction)} of the lungs are in ground glass."
 
 
 def _septal_words(pattern: Pattern, _: Protocol) -> str:
@@ -227,7 +227,7 @@ EXCLUSIONS = (
     ),
     Rule(
         "haze", "ground_glass_largest_haze", "of lung", False,
-        lambda p: _exactly(p.haze_fraction), _haze_words, "a scan in full inspiration",
+        lambda p: p.haze_fraction, _haze_words, "a scan in full inspiration",
         needs_nodules=False, excludes=True, plain=0.0,
     ),
     Rule(

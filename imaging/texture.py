@@ -2,13 +2,15 @@
 
 A random but seeded sample of places is looked at. A thickened septum is a sheet: bright against both sides,
 and it goes on in every direction of its own plane, where a vessel goes on in two and a nodule in none. Ground
-glass is where even the darkest surroundings of a place are too bright for air.
+glass is where even the darkest surroundings of a place are too bright for air: lungs that breathe in less are
+denser as a whole, so they are compared with what these lungs mostly are.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from imaging.candidates import ScaleSpace
 from imaging.count import share_of
@@ -18,7 +20,7 @@ from imaging.lungs import Lungs
 from imaging.probes import at
 from records.model import Estimate
 
-__all__ = ["Texture", "measure_texture"]
+__all__ = ["Texture", "haze_of", "measure_texture"]
 
 SAMPLES = 20_000
 DEPTH_MM = 6.0  # from the pleura and the hilum, which are sheets themselves
@@ -33,7 +35,10 @@ GOES_ON = 0.4  # of the contrast
 SHELL_MM = 4.0
 SHELL_RAYS = 26
 HAZE_QUANTILE = 0.2
-HAZE_HU = (-760.0, -300.0)  # ground glass is usually counted from -750 HU
+# Ground glass is usually counted from -750 or -700 HU; in lungs breathed in less (-790 HU at the median) the
+# plain lung of the bases lies above -760. It stands out from its own lungs by so much, within these limits.
+HAZE_OVER_HU, HAZE_FROM_HU, HAZE_TO_HU = 100.0, (-760.0, -700.0), -300.0
+HAZE_OFF_HU = 10.0  # how far calibration and the depth of a breath move the attenuation of lung
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Texture:
     """Shares of the inner lung."""
 
     septal_index: Estimate
-    haze_fraction: float
+    haze_fraction: Estimate
 
 
 def measure_texture(space: ScaleSpace, lungs: Lungs, noise_hu: float) -> Texture:
@@ -56,23 +61,36 @@ def measure_texture(space: ScaleSpace, lungs: Lungs, noise_hu: float) -> Texture
     """
     inside = np.argwhere(lungs.depth_mm > DEPTH_MM)
     if len(inside) == 0:
-        return Texture(Estimate(0.0, 0.0, 0.0), 0.0)
+        return Texture(Estimate(0.0, 0.0, 0.0), Estimate(0.0, 0.0, 0.0))
     rng = np.random.default_rng(0)
     coarse = inside[rng.integers(len(inside), size=SAMPLES)]
     places = (coarse + rng.uniform(0, 1, (SAMPLES, 3))) * np.asarray(lungs.block) - 0.5 - space.start
-    out = np.empty((SAMPLES, 2))
+    out = np.empty((SAMPLES, 3))
     spacing = np.asarray(space.spacing_mm)
     least_hu = max(LEAST_CONTRAST_HU, LEAST_NOISES * noise_hu)
     sharp = space.levels[BAND]
     rays = directions(SHELL_RAYS)
     in_slabs(lambda a, b: _look(sharp, places, spacing, rays, least_hu, out, a, b), SAMPLES)
-    hazy = (out[:, 1] > HAZE_HU[0]) & (out[:, 1] < HAZE_HU[1])
-    return Texture(share_of(int(np.count_nonzero(out[:, 0] > 0.5)), SAMPLES), float(hazy.mean()))
+    sheets = share_of(int(np.count_nonzero(out[:, 0] > 0.5)), SAMPLES)
+    return Texture(sheets, haze_of(out[:, 1], float(np.median(out[:, 2]))))
+
+
+def haze_of(surroundings_hu: NDArray[np.float64], usual_hu: float) -> Estimate:
+    """Return the share of places whose darkest surroundings are too bright for lungs like these.
+
+    Its interval is that of the attenuation: `HAZE_OFF_HU` to both sides.
+    """
+    from_hu = float(np.clip(usual_hu + HAZE_OVER_HU, *HAZE_FROM_HU))
+    low, value, high = (
+        float(((surroundings_hu > from_hu + off) & (surroundings_hu < HAZE_TO_HU)).mean())
+        for off in (HAZE_OFF_HU, 0.0, -HAZE_OFF_HU)
+    )
+    return Estimate(value, low, high)
 
 
 @njit(nogil=True, cache=True)
 def _look(sharp, places, spacing_mm, rays, least_hu, out, start, stop):  # type: ignore[no-untyped-def]
-    """Write for each place: 1 if it lies in a sheet, and how dark its surroundings are."""
+    """Write for each place: 1 if it lies in a sheet, how dark its surroundings are, and how bright it is."""
     shell = np.empty(rays.shape[0])
     for n in range(start, stop):
         p, r, c = places[n, 0], places[n, 1], places[n, 2]
@@ -87,6 +105,7 @@ def _look(sharp, places, spacing_mm, rays, least_hu, out, start, stop):  # type:
         here = at(sharp, p, r, c)
         out[n, 0] = 1.0 if _in_sheet(sharp, p, r, c, here, spacing_mm, rays, least_hu) else 0.0
         out[n, 1] = shell[int(HAZE_QUANTILE * shell.size)]
+        out[n, 2] = here
 
 
 @njit(nogil=True, cache=True)

@@ -228,7 +228,7 @@ class Pattern:
     evenness: Estimate  # entropy of the six zone densities over its maximum; 1 is even
     ground_glass_fraction: Estimate  # of the nodules
     septal_index: Estimate  # share of the inner lung in sheets
-    haze_fraction: float  # share of the lungs in ground glass
+    haze_fraction: Estimate  # share of the lungs in ground glass
     arrangement: Arrangement | None  # None: too few nodules to tell
     lesions_ge_10mm: int
     consolidation_ml: float

@@ -25,7 +25,7 @@ def miliary(**changed: Any) -> Pattern:
         evenness=Estimate(0.99, 0.98, 1.0),
         ground_glass_fraction=Estimate(0.02, 0.01, 0.04),
         septal_index=Estimate(0.01, 0.009, 0.012),
-        haze_fraction=0.01,
+        haze_fraction=Estimate(0.01, 0.01, 0.02),
         arrangement=Arrangement(
             Estimate(1.0, 0.97, 1.03),
             Estimate(1.0, 0.9, 1.1),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imaging.candidates import build_scale_space
-from imaging.texture import Texture, measure_texture
+from imaging.texture import Texture, haze_of, measure_texture
 from imaging.vessels import vessel_distance_mm
 from tests.imaging.chests import SPACING_MM, box_lungs, box_volume
 
@@ -26,7 +26,7 @@ def measured(body, hu=0) -> Texture:
 def test_plain_lung_has_neither_sheets_nor_haze():
     texture = measured(np.zeros(PLAIN.hu.shape, bool))
     assert texture.septal_index.value == 0.0
-    assert texture.haze_fraction == 0.0
+    assert texture.haze_fraction.value == 0.0
 
 
 def test_sheets_are_found_by_their_share():
@@ -49,7 +49,16 @@ def test_balls_are_no_sheets():
 
 def test_haze_is_counted_by_its_share_of_the_lung():
     hazy = P > 48.0  # the upper half
-    assert measured(hazy, hu=-600).haze_fraction == pytest.approx(0.5, abs=0.08)
+    assert measured(hazy, hu=-600).haze_fraction.value == pytest.approx(0.5, abs=0.08)
+
+
+def test_shallow_breath_is_no_haze_but_lungs_hazy_all_over_are():
+    rng = np.random.default_rng(0)
+    spread = 35.0 * rng.standard_normal(20_000)  # between the parts of a lung
+    assert haze_of(spread - 870, -870.0).value < 0.01
+    shallow = haze_of(spread - 790, -790.0)  # a fifth of it lies over -760 HU
+    assert 0 < shallow.low < shallow.value < shallow.high < 0.02
+    assert haze_of(spread - 600, -600.0).value > 0.95
 
 
 def test_vessels_are_what_hangs_together():

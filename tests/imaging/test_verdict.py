@@ -62,8 +62,15 @@ def test_thickened_septa_on_both_sides_of_the_limit():
 
 def test_hazy_lungs_on_both_sides_of_the_limit():
     limit = PROTOCOL.ground_glass_largest_haze
-    assert judge(miliary(haze_fraction=limit), PROTOCOL, 1.25).label is MIPC
-    assert judge(miliary(haze_fraction=1.01 * limit), PROTOCOL, 1.25).label is NOT
+    assert judge(miliary(haze_fraction=at(limit)), PROTOCOL, 1.25).label is MIPC
+    assert judge(miliary(haze_fraction=at(1.01 * limit)), PROTOCOL, 1.25).label is NOT
+
+
+def test_lungs_that_ten_more_hounsfield_units_would_make_hazy_are_left_open():
+    limit = PROTOCOL.ground_glass_largest_haze
+    verdict = judge(miliary(haze_fraction=Estimate(0.9 * limit, 0.8 * limit, 1.1 * limit)), PROTOCOL, 1.25)
+    assert verdict.label is VerdictLabel.INDETERMINATE
+    assert "full inspiration" in verdict.sentence
 
 
 def test_a_count_read_from_texture_says_so():

@@ -104,7 +104,7 @@ def pattern():
         evenness=Estimate(0.97, 0.95, 0.99),
         ground_glass_fraction=Estimate(0.02, 0.01, 0.04),
         septal_index=Estimate(0.01, 0.009, 0.012),
-        haze_fraction=0.01,
+        haze_fraction=Estimate(0.01, 0.01, 0.02),
         arrangement=Arrangement(
             Estimate(1.01, 0.98, 1.04),
             Estimate(0.97, 0.8, 1.14),

@@ -93,7 +93,7 @@ patterns = st.builds(
     evenness=estimates,
     ground_glass_fraction=estimates,
     septal_index=estimates,
-    haze_fraction=shares,
+    haze_fraction=estimates,
     arrangement=_maybe(arrangements),
     consolidation_ml=numbers,
 )
