@@ -147,6 +147,13 @@ class Canvas:
             place = points_mm(chest.volume, (home + fraction)[None])[0].tolist()
             self.nodules.append(replace(mould, centre_mm=(place[0], place[1], place[2]), hu=nodule.hu))
 
+    def forget(self, gone: Mask) -> None:
+        """Strike off the nodules whose centres lie where there is no lung any more."""
+        places = index_of(self.chest.volume, np.array([n.centre_mm for n in self.nodules]).reshape(-1, 3))
+        voxels = np.clip(np.rint(places).astype(int), 0, np.array(gone.shape) - 1)
+        lost = gone[tuple(voxels.T)]
+        self.nodules = [n for n, is_lost in zip(self.nodules, lost, strict=True) if not is_lost]
+
     def replace_tissue(self, share: Share, hu: float, window: tuple[slice, ...]) -> None:
         """Let tissue of one attenuation take its share of each voxel of a window."""
         before = self.hu[window].astype(np.float32)

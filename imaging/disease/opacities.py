@@ -78,6 +78,7 @@ def effusion(canvas: Canvas, share_of_lung: float) -> None:
     canvas.add_haze(canvas.blurred(grown(canvas, airless[window], 4.0)), 20.0, window)
     canvas.replace_tissue(canvas.blurred(airless[window]), 35.0, window)
     canvas.replace_tissue(canvas.blurred(fluid[window]), FLUID_HU, window)
+    canvas.forget(fluid)  # nodules of airless lung are hidden, but there; fluid holds none
 
 
 def emphysema(canvas: Canvas, count: int) -> None:

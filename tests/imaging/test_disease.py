@@ -8,6 +8,7 @@ from imaging.disease.kinds import Group
 from imaging.disease.lobules import Patches, lymphangitic
 from imaging.disease.miliary import miliary, nodules_at
 from imaging.disease.opacities import add_noise, effusion, ground_glass, move
+from imaging.geometry import index_of
 from imaging.insertion import ScannerBlur
 from tests.imaging.chests import SPACING_MM, box_lungs, box_volume
 
@@ -82,6 +83,19 @@ def test_fluid_takes_its_share_of_one_lung():
     filled = [float((ill.hu[CHEST.labels == side] > -100).mean()) for side in (1, 2)]
     assert min(filled) < 0.02
     assert 0.25 < max(filled) < 0.45  # the fluid and the lung pressed beside it
+
+
+def test_fluid_holds_no_nodules_and_airless_lung_hides_its_own():
+    ill = canvas()
+    miliary(ill, 200, (2.0, 3.0))
+    drawn = len(ill.nodules)
+    effusion(ill, 0.25)
+    places = index_of(CHEST.volume, np.array([n.centre_mm for n in ill.nodules]))
+    dense = ill.hu[tuple(np.rint(places).astype(int).T)] > 0
+    fluid = ill.hu[tuple(np.rint(places).astype(int).T)]
+    assert len(ill.nodules) < drawn
+    assert dense.any()  # pressed beside the fluid
+    assert not np.any(fluid == 8)
 
 
 def test_noise_has_the_strength_asked_for():
