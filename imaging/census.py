@@ -1,171 +1,64 @@
 """How many nodules there are, told from all marks, the doubtful ones too.
 
-Whether a nodule is found depends on how far it stands out: on its mass (contrast times volume; at sizes
-near the blur nothing else can be seen of it) over the noise that a filter matched to the scanner's blur
-leaves. Its cube root grows like a diameter and is called visibility: a bright nodule of 2 mm and a faint one
-of 2.5 mm are found alike, and so they are on coarse and fine voxels. Each mark has a visibility, as measured,
-and its evidence, the log-odds that the model gives it whatever else is in the scan. The marks of a scan are
-sorted into cells of both. What each cell should hold,
+Each mark has a visibility (`imaging.sight`), as measured, and its evidence, the log-odds that the model
+gives it whatever else is in the scan. The marks of a scan are sorted into cells of both. What each cell
+should hold,
 
     number of nodules * share of them that is marked in this cell + false marks of such cells,
 
 was measured on unseen lungs (`imaging.training.calibrate`) up to what differs from patient to patient: the
-median size and the spread of sizes, how sharp-eyed the model is on this scan, and how many false marks these
+law of the sizes (`imaging.crowds`), how sharp-eyed the model is on this scan, how many false marks these
 lungs make and how large they look. All that they might be are tried on a grid, each with its probability
-(Poisson counts, Bayes' theorem); what is left of the number of nodules is its estimate and interval. Nodules
-too small to leave marks are counted by the sizes of those that do: the fewer of them show, the wider the
-interval.
+(Bayes' theorem; counts are Poisson, what a cell should hold is known to a quarter); what is left of the
+number of nodules is its estimate and interval. Nodules too small to leave marks are counted by the sizes of
+those that do: the fewer of them show, the wider the interval.
+
+What share is marked also depends on the lung behind (`imaging.background`). So it is asked zone by zone
+where the marks lie, and a mark in a zone half of which is too dense to show any stands for two.
 
 In grain or emphysema there are many doubtful marks and hardly a certain one, as if there were thousands of
 nodules too small to be seen. That can be neither told nor ruled out: of the nodules that are told, at least
 one in `MOST_EACH` has to be reported, and the upper end of the interval stays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from imaging.count import INTERVAL
+from imaging.crowds import crowds
 from imaging.nodules import LEAST_EVIDENCE, LEAST_PROBABILITY
 from imaging.prior import log_odds
-from imaging.resolution import Resolution
+from imaging.response import MARK_EDGES, Response
+from imaging.sight import Sight
+from imaging.zones import ZONES
 from records.model import CountSource, Estimate, Nodule
 
-__all__ = ["Census", "Marks", "Response", "Sight", "estimate", "take_census"]
+__all__ = ["Census", "Marks", "estimate", "take_census"]
 
 Floats = NDArray[np.float64]
 
-PARENCHYMA_HU = -850.0  # the lungs measured -848 to -876; a contrast is good to 4 %, a visibility to 1 %
 SOLID_HU = 0.0
-USUAL_MASS_HU_MM3 = 60.0  # the least mass of a scan of 2.5 mm slices at usual dose
-LEAST_CONTRAST_HU = 10.0
-VISIBILITIES = np.geomspace(1.5, 30.0, 26)  # of nodules: from what is never seen to what always is
-MARK_EDGES = np.array([0.01, 3.0, 3.5, 4.0, 4.6, 5.3, 6.2, 7.5, 9.5, 40.0])  # of marks
 LARGEST_MM = 8.0  # larger ones are plain, and counted one by one
 
 # What may differ from patient to patient, and how likely each is beforehand.
-MEDIANS_MM = np.geomspace(1.1, 6.5, 20)
 # Single miliary nodules have 1 to 4 mm (Fleischner glossary, Bankier 2024); crowds, a median of 1.6 to 4.2.
 USUAL_MM, MEDIAN_SPREAD = 2.6, 0.25  # the spread of the logarithm
-SIZE_SPREADS = (0.1, 0.2, 0.3, 0.45)  # of the logarithm: all alike ... a few doubling the rest
-NORMAL_STEPS = np.array([-1.6, -0.8, 0.0, 0.8, 1.6])  # standard deviations
-SHARPNESS = 0.10  # between scans, of the visibility at which half is found
-FALSE_STEPS = np.linspace(-2.2, 2.2, 7)
+NORMAL_STEPS = np.array([-1.3, 0.0, 1.3])  # standard deviations
+SHARPNESS = 0.06  # between scans and brightness, of the logarithm of the visibility at which half is found
+FALSE_STEPS = np.linspace(-2.4, 1.8, 6)
 FALSE_SIZES = np.array([-1.2, 0.0, 1.2])  # standard deviations
-FALSE_SIZE_SPREAD = 0.12  # of the logarithm of the visibility false marks have: 0.11 between seven scans
-NUMBERS = np.geomspace(0.5, 40_000.0, 92)
+NUMBERS = np.geomspace(0.5, 40_000.0, 72)
 RARER = 0.8  # by this power of the number: 2.4 % of chests hold over 50, as miliary patients are in Wu 2013
+TABLES_OFF = 0.25  # relative, of what a cell should hold, between scans
 LIKELY = 0.5
 MOST_EACH = 10.0  # nodules that a reported mark may stand for
-LEAST_RATE = 1e-3  # of false marks in a cell: anything happens
 LEAST = 1.0  # a smaller number is none
-UNEXPLAINED = 0.12  # relative: sizes follow no law exactly, nor do the shares found
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What a scan can show.
-
-    Attributes
-    ----------
-    least_mass_hu_mm3 : float
-        Contrast times volume of the point that a filter matched to the blur shows at one standard
-        deviation of white noise: noise * sqrt(voxel volume / integral of the squared point-spread function).
-    """
-
-    least_mass_hu_mm3: float
-
-    @classmethod
-    def of(cls, resolution: Resolution, spacing_mm: tuple[float, float, float], noise_hu: float) -> "Sight":
-        """Return what a scan of this blur, grid and noise of single voxels can show."""
-        # A box of the slice thickness, its ends smoothed over a quarter of it.
-        along_mm = resolution.slice_thickness_mm * np.sqrt(1 / 12 + 1 / 16)
-        blur_mm3 = 8 * np.pi**1.5 * resolution.in_plane_sigma_mm**2 * along_mm
-        return cls(noise_hu * float(np.sqrt(np.prod(spacing_mm) * blur_mm3)))
-
-    def visibility(self, diameter_mm: Floats, hu: Floats) -> Floats:
-        """Return how far balls stand out: the cube root of their mass over the least mass."""
-        contrast = np.maximum(hu - PARENCHYMA_HU, LEAST_CONTRAST_HU)
-        mass = contrast * np.pi / 6 * np.asarray(diameter_mm) ** 3
-        return np.asarray(np.cbrt(mass / self.least_mass_hu_mm3))
-
-    @property
-    def clutter(self) -> float:
-        """How much else a scan shows, as against a usual one.
-
-        The finer a scan, the smaller the forks of vessels that stand out in it; with every halving of the
-        mass there are twice as many, since vessels branch alike at every size. Seven scans of five patients:
-        the logarithms of their false marks spread by 0.70, divided by this by 0.53.
-        """
-        return USUAL_MASS_HU_MM3 / self.least_mass_hu_mm3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Response:
-    """How the model answers to nodules and to lungs without any.
-
-    Attributes
-    ----------
-    edges : (B,) ndarray
-        Evidence from which each band of marks begins, ascending.
-    found : (V, B) ndarray
-        Share of the nodules of each of `VISIBILITIES` whose mark lies in each band.
-    bias, spread : (V,) ndarray
-        Of the logarithm of measured over true visibility.
-    false_marks : (B, M) ndarray
-        A scan whose least mass is `USUAL_MASS_HU_MM3`, by band and `MARK_EDGES`.
-    false_spread : float
-        Of the logarithm of their number, between lungs.
-    """
-
-    edges: Floats
-    found: Floats
-    bias: Floats
-    spread: Floats
-    false_marks: Floats
-    false_spread: float
-
-    @classmethod
-    def of(cls, card: Mapping[str, Any]) -> "Response":
-        """Return what a model's card tells."""
-        told = card["response"]
-        names = ("edges", "found", "bias", "spread", "false_marks")
-        tables = {name: np.array(told[name], float) for name in names}
-        return cls(**tables, false_spread=float(told["false_spread"]))
-
-    def false_of(self, step: float, size: float) -> Floats:
-        """Return the false marks of a lung with more of them, and larger ones, by so many spreads each."""
-        edges = np.log(MARK_EDGES)
-        below = np.pad(np.cumsum(self.false_marks, axis=1), ((0, 0), (1, 0)))
-        moved = [np.interp(edges - size * FALSE_SIZE_SPREAD, edges, band) for band in below]
-        return np.asarray(np.exp(step * self.false_spread) * np.diff(moved, axis=1) + LEAST_RATE)
-
-    def share_found(self, visibility: Floats) -> Floats:
-        """Return the share of nodules of each visibility that leave a mark."""
-        return np.asarray(np.interp(np.log(visibility), np.log(VISIBILITIES), self.found.sum(axis=1)))
-
-    def marked(self, medians: Floats, sharpness: float) -> Floats:
-        """Return the share of nodules marked in each cell, (K, B, M), for K median visibilities and spreads.
-
-        Parameters
-        ----------
-        medians : (K, 2) ndarray
-            Logarithm of the median, and spread about it.
-        sharpness : float
-            Logarithm by which nodules are found as if they were more visible.
-        """
-        true = np.log(VISIBILITIES)
-        off = (true[None] - medians[:, :1]) / medians[:, 1:]
-        drawn = np.exp(-0.5 * off**2)
-        drawn /= drawn.sum(axis=1, keepdims=True)
-        found = np.stack([np.interp(true + sharpness, true, band) for band in self.found.T], axis=1)
-        below = ndtr((np.log(MARK_EDGES)[None] - (true + self.bias)[:, None]) / self.spread[:, None])
-        return np.asarray(np.einsum("kv,vb,vm->kbm", drawn, found, np.diff(below, axis=1)))
+STEADY = 3.0  # marks: of a zone with so few, the density of both lungs has as much say
+LEAST_SEEN = 0.2  # of what the lungs show as a whole: a mark in denser lung stands for no more than five
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,7 +122,9 @@ class Marks:
         return band, np.clip(place, 0, len(MARK_EDGES) - 2)
 
 
-def take_census(nodules: Sequence[Nodule], commonness: float, sight: Sight, response: Response) -> Census:
+def take_census(
+    nodules: Sequence[Nodule], commonness: float, sight: Sight, response: Response, background: Floats
+) -> Census:
     """Estimate the number of nodules from the marks of a scan.
 
     Parameters
@@ -242,20 +137,44 @@ def take_census(nodules: Sequence[Nodule], commonness: float, sight: Sight, resp
         Of the scan.
     response : Response
         Of the model.
+    background : (6, C) ndarray
+        How much lung of each zone lies in each class (`imaging.background`).
     """
     is_small = np.array([n.diameter_mm.value < LARGEST_MM for n in nodules], bool)
     reported = np.array([n.reported for n in nodules], bool)
     small = [n for n, one in zip(nodules, is_small, strict=True) if one]
-    count, probability = estimate(Marks.of(small, commonness, sight), sight, response)
+    marks = Marks.of(small, commonness, sight)
+    zone = np.array([ZONES.index((n.side, n.zone)) for n in small], int)
+    # First as if nodules lay alike everywhere, then where they do lie.
+    _, probability = estimate(marks, sight, response.within(background.sum(axis=0)))
+    seen = _seen(marks, response, background)
+    where = _where(probability, zone, seen, background)
+    count, probability = estimate(marks, sight, response.within(where @ background))
     large = int(np.count_nonzero(reported & ~is_small))
     worth = np.where(reported, 1.0, 0.0)
-    worth[is_small] = probability * count.value / max(float(probability.sum()), 1e-9)
+    share = probability / np.maximum(seen[zone, np.arange(len(zone))], LEAST_SEEN)
+    worth[is_small] = share * count.value / max(float(share.sum()), 1e-9)
     likely = np.zeros(len(nodules), bool)
     likely[is_small] = probability >= LIKELY
     total = Estimate(count.value + large, count.low + large, count.high + large)
     most = MOST_EACH * int(np.count_nonzero(reported))
     backed = Estimate(min(total.value, most), min(total.low, most), total.high)
     return Census(backed, worth, reported | likely)
+
+
+def _seen(marks: Marks, response: Response, background: Floats) -> Floats:
+    """Return what share of nodules like each mark a zone shows, over that of both lungs, (6, N)."""
+    whole = response.within(background.sum(axis=0)).share_found(marks.visibility)
+    each = [response.within(zone).share_found(marks.visibility) for zone in background]
+    return np.array(each) / np.maximum(whole, 1e-9)
+
+
+def _where(probability: Floats, zone: NDArray[np.int64], seen: Floats, background: Floats) -> Floats:
+    """Return how dense nodules lie in each zone, (6,), over what they do in the lungs as a whole."""
+    total = max(float(probability.sum()), 1e-9)
+    shows = background.sum(axis=1) * (seen @ probability / total if probability.size else 1.0)
+    found = np.bincount(zone, probability, len(ZONES))
+    return np.asarray((found + STEADY) / (total * shows / max(float(shows.sum()), 1e-9) + STEADY))
 
 
 def estimate(marks: Marks, sight: Sight, response: Response) -> tuple[Estimate, Floats]:
@@ -274,7 +193,9 @@ def estimate(marks: Marks, sight: Sight, response: Response) -> tuple[Estimate, 
     true_rate = np.einsum("kn,n,kc->c", left.sum(axis=0), NUMBERS, marked, optimize=True)
     false_rate = left.sum(axis=(1, 2)) @ false
     share = (true_rate / (true_rate + false_rate)).reshape(cells.shape)
-    return _estimate(left.sum(axis=(0, 1))), np.where(band >= 0, share[np.maximum(band, 0), place], 0.0)
+    return _estimate(left.sum(axis=(0, 1)), response.unexplained), np.where(
+        band >= 0, share[np.maximum(band, 0), place], 0.0
+    )
 
 
 def _posterior(cells: Floats, weight: Floats, marked: Floats, false: Floats, beforehand: Floats) -> Floats:
@@ -298,10 +219,12 @@ def _posterior(cells: Floats, weight: Floats, marked: Floats, false: Floats, bef
     """
     true = (NUMBERS[None, :, None] * marked[:, None, :]).astype(np.float32)
     marks, whole = (cells * weight).astype(np.float32), weight.astype(np.float32)
+    sure = np.float32(1 / TABLES_OFF**2)
     logs = []
     for some in false.astype(np.float32):
         rate = true + some
-        logs.append(np.log(rate) @ marks - rate @ whole)
+        # A Poisson law whose mean is a gamma variate: the negative binomial law.
+        logs.append(np.log(rate) @ marks - np.log(rate + sure) @ (marks + sure * whole))
     fit = np.array(logs, np.float64) + beforehand[:, :, None] - RARER * np.log(NUMBERS)
     left = np.exp(fit - fit.max())
     return np.asarray(left / left.sum())
@@ -310,17 +233,16 @@ def _posterior(cells: Floats, weight: Floats, marked: Floats, false: Floats, bef
 def _tried(sight: Sight, response: Response) -> tuple[Floats, Floats, Floats]:
     """Return the log medians (mm), the steps of sharpness, and the shares marked (K, cells) of all tried."""
     solid = float(sight.visibility(np.ones(1), np.full(1, SOLID_HU))[0])  # of 1 mm
-    sizes = np.array([(np.log(mm), spread) for mm in MEDIANS_MM for spread in SIZE_SPREADS])
-    in_visibility = sizes + np.array([np.log(solid), 0.0])
-    marked = [response.marked(in_visibility, step * SHARPNESS) for step in NORMAL_STEPS]
-    medians = np.tile(sizes[:, 0], len(NORMAL_STEPS))
-    return medians, np.repeat(NORMAL_STEPS, len(sizes)), np.concatenate(marked).reshape(len(medians), -1)
+    medians, shares = crowds(solid)
+    marked = np.concatenate([response.marked(shares, step * SHARPNESS) for step in NORMAL_STEPS])
+    steps = np.repeat(NORMAL_STEPS, len(medians))
+    return np.tile(medians, len(NORMAL_STEPS)), steps, marked.reshape(len(marked), -1)
 
 
-def _estimate(probability: Floats) -> Estimate:
+def _estimate(probability: Floats, unexplained: float) -> Estimate:
     """Return the median of the number and its interval, blurred by what no grid explains."""
     step = float(np.log(NUMBERS[1] / NUMBERS[0]))
-    away = np.arange(-8, 9) * step / UNEXPLAINED
+    away = np.arange(-8, 9) * step / unexplained
     blurred = np.convolve(probability, np.exp(-0.5 * away**2), mode="same")
     below = np.cumsum(blurred) / blurred.sum()
     wanted = ((1 - INTERVAL) / 2, 0.5, (1 + INTERVAL) / 2)

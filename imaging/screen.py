@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from imaging import dicom
 from imaging.arrangement import describe_arrangement
+from imaging.background import background_by_zone
 from imaging.candidates import SCALES_MM, ScaleSpace, build_scale_space, find_candidates
-from imaging.census import Response, Sight, take_census
+from imaging.census import take_census
 from imaging.classifier import Model, load_model, score
 from imaging.count import Recall
 from imaging.lesions import find_lesions
@@ -18,6 +19,8 @@ from imaging.pattern import describe_pattern
 from imaging.pictures import Pictures, draw
 from imaging.protocol import Protocol, provenance
 from imaging.resolution import Resolution, grain_by_band_hu, measure_resolution, noise_of
+from imaging.response import Response
+from imaging.sight import Sight
 from imaging.speckle import NormalSpeckle, measure_speckle, recount
 from imaging.texture import measure_texture
 from imaging.verdict import judge, measured_for, not_evaluable
@@ -106,14 +109,15 @@ def find_nodules(volume: Volume, model: Model) -> Findings:
     marked = mark_nodules(volume, model)
     lungs, space, nodules = marked.lungs, marked.space, marked.nodules
     response = Response.of(model.card)
-    census = take_census(nodules, marked.commonness, marked.sight, response)
+    background = background_by_zone(volume, lungs)
+    census = take_census(nodules, marked.commonness, marked.sight, response, background)
     vessel_mm = vessel_distance_mm(space, lungs)
     census = recount(
         census,
         nodules,
         measure_speckle(space, lungs, vessel_mm),
         normal=NormalSpeckle.of(model.card),
-        response=response,
+        response=response.within(background.sum(axis=0)),
         sight=marked.sight,
         volume=volume,
         lungs=lungs,

@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.candidates import SCALES_MM, ScaleSpace
-from imaging.census import Census, Response, Sight
+from imaging.census import Census
 from imaging.count import NORMAL_90
 from imaging.filters import gaussian
 from imaging.insertion import InsertedNodule, ScannerBlur, nodule_share
 from imaging.lungs import Lungs
 from imaging.resolution import Resolution
+from imaging.response import Response
+from imaging.sight import Sight
 from records.model import CountSource, Estimate, Nodule, Volume
 
 __all__ = ["NormalSpeckle", "crowding", "energies", "measure_speckle", "recount"]

@@ -1,15 +1,15 @@
 """How the model does on lungs it has not seen: `python -m imaging.training.calibrate SCANS`.
 
-Nodules of every size and contrast are put into each patient's scans, few and many, and the scans are screened
-by the fold model that never saw that patient. What comes out goes into the card of the shipped model: what a
-census of the marks is read by (`imaging.census`), recall by diameter at the operating point and false marks.
+Nodules, emphysema and noise are put into each patient's scans (`imaging.training.trials`), and the scans are
+screened by the fold model that never saw that patient. What comes out goes into the card of the shipped
+model: what a census of the marks is read by (`imaging.census`), recall by diameter at the operating point and
+false marks.
 The card of a fold model has the census of the other patients alone: a benchmark judges nobody by himself.
 """
 
 import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from math import nan
 from multiprocessing import get_context
@@ -24,17 +24,20 @@ from rich.progress import track
 from scipy.spatial import cKDTree
 
 from imaging import dicom
+from imaging.background import background_by_zone, background_of
 from imaging.card import MODEL_FILE, read_card
 from imaging.census import LARGEST_MM, Marks
 from imaging.classifier import load_model
 from imaging.disease import Chest
 from imaging.disease.canvas import Canvas
+from imaging.geometry import index_of
 from imaging.insertion import InsertedNodule
 from imaging.screen import Marked, mark_nodules
 from imaging.speckle import measure_speckle
-from imaging.training.examples import APART_MM, read_marks, thicken
-from imaging.training.response import Trial, measure_response, measure_speckles
+from imaging.training.examples import read_marks, thicken
+from imaging.training.response import Condition, Trial, measure_response, measure_speckles
 from imaging.training.tasks import KINDS, SCANS_AND_PATIENTS, THIN_SCANS
+from imaging.training.trials import PLAIN_TESTS, Test, paint, tests_of
 from imaging.vessels import vessel_distance_mm
 from records.model import Nodule
 
@@ -42,27 +45,12 @@ __all__ = ["calibrate"]
 
 FOLDS = Path("benchmarks/folds")
 OPERATING_PROBABILITY = 0.5  # more likely a nodule than not, in this scan
-TEST_SEED = 10_000
-DIAMETER_MM = (1.2, 6.0)  # alike by ratio
-HU = (-350.0, 60.0)
-ELONGATION = (1.0, 1.2)
-TESTS = {0: 1, 30: 2, 150: 2, 900: 1}  # nodules in a scan, and such scans of each lung
 SOLID_HU = -150.0  # recall by diameter is told of solid nodules
 SIZES_MM = ((1.5, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0), (5.0, 6.0))
 FROC_POINTS = ((2, 5, 4), (3, 5, 4), (3, 5, 8), (2, 3, 8))  # from mm, to mm, false marks a scan
 HIT_MM = 1.5
 BESIDE_MM = 2.5  # past the edge of a nodule a mark is neither its own nor false
 READ_MM = 5.0  # and past one that readers marked
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """One scan to test on."""
-
-    scan: str
-    slices: int  # averaged into one
-    nodules: int
-    seed: int
 
 
 @lru_cache(maxsize=1)
@@ -72,36 +60,29 @@ def _chest(scans: Path, scan: str, slices: int) -> Chest:
     return Chest.of(thicken(volume, slices) if slices > 1 else volume)
 
 
-def _drawn(canvas: Canvas, count: int) -> list[InsertedNodule]:
-    rng, drawn = canvas.rng, []
-    low, high = np.log(DIAMETER_MM)
-    for x, y, z in canvas.sites(canvas.chest.labels > 0, count, APART_MM).tolist():
-        axis = rng.standard_normal(3)
-        axis /= np.linalg.norm(axis)
-        size, hu, long = np.exp(rng.uniform(low, high)), rng.uniform(*HU), rng.uniform(*ELONGATION)
-        drawn.append(InsertedNodule((x, y, z), float(size), float(hu), float(long), tuple(axis.tolist())))
-    return drawn
-
-
 def _tested(test: Test, scans: Path, folds: Path) -> Trial:
     """Put nodules into a scan, screen it by the model that never saw the patient, and match."""
     canvas = Canvas(_chest(scans, test.scan, test.slices), np.random.default_rng(test.seed))
-    if test.nodules:
-        canvas.put_nodules(_drawn(canvas, test.nodules))
+    paint(canvas, test)
     marked = mark_nodules(canvas.volume, load_model(folds / f"{test.scan}.npz"))
     nodules = [n for n in marked.nodules if n.diameter_mm.value < LARGEST_MM]
     truth = canvas.nodules
     diameter_mm, hu = np.array([n.diameter_mm for n in truth]), np.array([n.hu for n in truth])
+    places = index_of(canvas.volume, np.array([n.centre_mm for n in truth]).reshape(-1, 3))
+    before = background_of(canvas.chest.volume, canvas.chest.lungs)  # nodules aren't behind themselves
     read = read_marks(scans / "lidc_marks.csv", SCANS_AND_PATIENTS[test.scan])
     probability = np.array([n.probability for n in nodules])
     return Trial(
         patient=test.scan,
         slices="thin" if test.scan in THIN_SCANS and test.slices == 1 else "thick",
         nodules=test.nodules,
+        condition=test.condition,
         diameter_mm=diameter_mm,
         hu=hu,
         visibility=marked.sight.visibility(diameter_mm, hu),
-        clutter=marked.sight.clutter,
+        behind=canvas.chest.lungs.sample(before, places, order=0).astype(int),
+        lung=background_by_zone(canvas.volume, marked.lungs).sum(axis=0),
+        sight=marked.sight,
         own=_own(truth, nodules),
         marks=Marks.of(nodules, marked.commonness, marked.sight),
         probability=probability,
@@ -175,12 +156,7 @@ def calibrate(scans: Path, model: Path, folds: Path, *, workers: int, console: C
     dict
         The shipped model's card.
     """
-    tests = [
-        Test(scan, slices, nodules, TEST_SEED + n)
-        for scan, slices in KINDS
-        for nodules, times in TESTS.items()
-        for n in range(times)
-    ]
+    tests = [test for scan, slices in KINDS for test in tests_of(scan, slices)]
     # New processes: a fork would inherit the filters' pool of threads without its threads.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(_tested, test, scans, folds) for test in tests]
@@ -200,9 +176,10 @@ def _of_clean_and_ill(tested: list[Trial]) -> dict[str, Any]:
 
 
 def _measured(tested: list[Trial]) -> dict[str, Any]:
-    """Return what the cards of all models say alike."""
+    """Return what the cards of all models say alike, of scans as they are."""
+    tested = [t for t in tested if t.condition is Condition.PLAIN]
     with_nodules = {
-        slices: {n: [t for t in tested if t.slices == slices and t.nodules == n] for n in TESTS if n}
+        slices: {n: [t for t in tested if t.slices == slices and t.nodules == n] for n in PLAIN_TESTS if n}
         for slices in ("thin", "thick")
     }
     return {

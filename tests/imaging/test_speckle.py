@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from imaging.background import CLASSES
 from imaging.candidates import ScaleSpace, build_scale_space
-from imaging.census import MARK_EDGES, VISIBILITIES, Census, Response, Sight
+from imaging.census import Census
 from imaging.geometry import points_mm
 from imaging.insertion import InsertedNodule, ScannerBlur, insert_nodules
 from imaging.resolution import Resolution
+from imaging.response import MARK_EDGES, VISIBILITIES, Response
+from imaging.sight import Sight
 from imaging.speckle import NormalSpeckle, crowding, energies, measure_speckle, recount
 from records.model import CountSource, Estimate
 from tests.imaging.chests import box_lungs, box_volume
@@ -79,8 +82,9 @@ def test_crowding_is_the_neighbours_within_a_diameter():
 
 def recounted(marked: int, space: ScaleSpace) -> Census:
     found = np.ones((len(VISIBILITIES), 1))
-    flat = np.zeros(len(VISIBILITIES))
-    response = Response(np.zeros(1), found, flat, flat + 0.1, np.ones((1, len(MARK_EDGES) - 1)), 0.6)
+    flat = np.zeros((len(VISIBILITIES), 1))
+    false = np.ones((1, len(MARK_EDGES) - 1))
+    response = Response(np.zeros(1), found, np.zeros(CLASSES), flat, flat + 0.1, false, 0.6, 0.1)
     nodules = [nodule(diameter_mm=DIAMETER_MM, mean_hu=0.0)] * marked
     count = Estimate(float(marked), 0.9 * marked, 1.1 * marked)
     return recount(
