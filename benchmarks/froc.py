@@ -19,7 +19,6 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from benchmarks.unread import unread_places
 from imaging import dicom
@@ -27,25 +26,30 @@ from imaging.candidates import Candidates, build_scale_space
 from imaging.classifier import MODEL_FILE, load_model
 from imaging.features import FEATURE_NAMES, describe_quickly
 from imaging.geometry import index_of
-from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, share_new
+from imaging.insertion import (
+    MOSTLY_NEW,
+    InsertedNodule,
+    ScannerBlur,
+    draw_sites,
+    insert_nodules,
+    random_direction,
+    shares_new,
+)
 from imaging.lungs import Lungs
 from imaging.resolution import noise_of
 from imaging.screen import find_nodules, slice_mm
 from imaging.training.calibrate import OPERATING_PROBABILITY
 from imaging.training.examples import read_marks, thicken
+from imaging.training.hits import are_false, near_read, own_marks
 from records.model import Nodule, Volume
 
 FOLDS = Path(__file__).parent / "folds"
 KINDS = (("lidc_0001", 1), ("lidc_0003", 1), ("lidc_0004", 1), ("lidc_0004", 2), ("lidc_0006", 1))
 KINDS += (("ricord_000082", 1), ("ricord_000082", 2))
 THIN_MM = 1.3
-HIT_MM = 1.5  # a mark this near the centre of a nodule, or within its radius, has found it
-NEAR_MM = 2.5  # a mark this near the edge of a nodule is no false mark either
-MARK_REACH_MM = 5.0
 VESSEL_HU = -500
 SHEET, SHEET_HU = 0.25, 25.0  # second over first curvature; curvature of a fissure with its blur
 FAINT_HU = -45.0  # the darker half of what is inserted
-MOSTLY_NEW = 0.5  # of the brightness a nodule brings; below it, most was vessel, wall or hilum before
 SEED = 20_000
 DENSE = (400, 800, 1200)
 LARGE_BANDS_MM = ((6, 8), (8, 10), (10, 12), (12, 16), (16, 30))
@@ -82,7 +86,7 @@ class Row:
     hu: float
     site: str
     contrast: str
-    mostly_new: bool  # see `share_new`
+    mostly_new: bool  # see `imaging.insertion.shares_new`
     probability: float  # of the most probable mark on it, 0 if none
     measured_mm: float  # NaN if none
     low_mm: float
@@ -146,6 +150,13 @@ def model_file_of(name: str) -> Path:
     return fold if fold.exists() else MODEL_FILE
 
 
+def voxel_noise_hu(volume: Volume, lungs: Lungs) -> float:
+    """Return the noise of single voxels in the lungs, by how far they are off the mean of 3 by 3."""
+    grain = volume.hu[::4].astype(np.float32)
+    grain -= ndimage.uniform_filter(grain, (0, 3, 3))
+    return 1.48 * float(np.median(np.abs(grain[lungs.labels[::4] > 0])))
+
+
 def inserted(
     volume: Volume, lungs: Lungs, draw: Draw
 ) -> tuple[Volume, list[InsertedNodule], NDArray[np.float64]]:
@@ -154,24 +165,20 @@ def inserted(
     sites = draw_sites(volume, lungs.labels > 0, draw.count, apart_mm=draw.apart_mm, rng=rng)
     truth = []
     for x, y, z in sites.tolist():
-        axis = rng.standard_normal(3)
-        axis /= np.linalg.norm(axis)
+        direction = random_direction(rng)
         truth.append(
             InsertedNodule(
                 (x, y, z),
                 draw.diameter(rng),
                 rng.uniform(-150, 60),
                 rng.uniform(1.0, 1.2),
-                tuple(axis.tolist()),
+                direction,
             )
         )
-    grain = volume.hu[::4].astype(np.float32)
-    grain -= ndimage.uniform_filter(grain, (0, 3, 3))
-    noise_hu = 1.48 * float(np.median(np.abs(grain[lungs.labels[::4] > 0])))
     blur = ScannerBlur(0.55, slice_mm(volume))
+    noise_hu = voxel_noise_hu(volume, lungs)
     ill = replace(volume, hu=insert_nodules(volume, truth, blur, noise_hu=noise_hu, rng=rng))
-    lung_hu = float(np.median(volume.hu[::4][lungs.labels[::4] > 0]))
-    return ill, truth, np.array([share_new(volume, nodule, blur, lung_hu) for nodule in truth])
+    return ill, truth, shares_new(volume, truth, blur, lungs.labels > 0)
 
 
 def screened(
@@ -200,54 +207,41 @@ def matched(
 ) -> Scan:
     """Match marks to inserted nodules."""
     thin = slice_mm(volume) <= THIN_MM
-    points = np.array([n.centre_mm for n in found]).reshape(-1, 3)
-    tree = cKDTree(points)
-    excused = np.zeros(len(found), bool)
-    hits = np.zeros(len(found), bool)
-    rows = []
+    own, is_false = own_marks(truth, found), are_false(truth, found, marks)
     places = index_of(volume, np.array([t.centre_mm for t in truth]))
     fissures = at_fissures(volume, lungs, places)
-    told = zip(truth, places, fissures.tolist(), (new >= MOSTLY_NEW).tolist(), strict=True)
-    for nodule, place, at_fissure, mostly_new in told:
-        radius = nodule.diameter_mm / 2
-        near = tree.query_ball_point(nodule.centre_mm, max(radius, HIT_MM))
-        excused[tree.query_ball_point(nodule.centre_mm, radius + NEAR_MM)] = True
-        best = max(near, key=lambda n: found[n].probability) if near else None
-        if best is not None:
-            hits[best] = True
-        size = found[best].diameter_mm if best is not None else None
+    rows = []
+    told = zip(truth, own, places, fissures.tolist(), (new >= MOSTLY_NEW).tolist(), strict=True)
+    for nodule, mark, place, at_fissure, mostly_new in told:
+        size = found[mark].diameter_mm if mark >= 0 else None
         rows.append(
             Row(
                 volume.series_uid,
                 thin,
                 nodule.diameter_mm,
                 nodule.hu,
-                site_of(volume, lungs, place, radius, at_fissure),
+                site_of(volume, lungs, place, nodule.diameter_mm / 2, at_fissure),
                 "faint" if nodule.hu < FAINT_HU else "bright",
                 mostly_new,
-                found[best].probability if best is not None else 0.0,
+                found[mark].probability if mark >= 0 else 0.0,
                 size.value if size else np.nan,
                 size.low if size else np.nan,
                 size.high if size else np.nan,
             )
         )
-    for x, y, z, diameter in marks:
-        excused[tree.query_ball_point((x, y, z), diameter / 2 + MARK_REACH_MM)] = True
     diameter_mm = np.array([n.diameter_mm.value for n in found])
-    false = ~excused & (diameter_mm < 10)
-    doubtful = np.zeros(len(found), bool)
-    for x, y, z, diameter in unread:
-        doubtful[tree.query_ball_point((x, y, z), diameter / 2 + MARK_REACH_MM)] = True
+    false = is_false & (diameter_mm < 10)
     probability = np.array([n.probability for n in found])
     reported = np.array([n.reported for n in found], bool)
+    hits = np.isin(np.arange(len(found)), own)
     return Scan(
         tuple(rows),
         np.sort(probability[false])[::-1],
-        np.sort(probability[false & ~doubtful])[::-1],
+        np.sort(probability[false & ~near_read(found, unread)])[::-1],
         thin,
         int((hits & reported).sum()),
         int((false & reported).sum()),
-        int((~excused & reported & (diameter_mm >= LARGE_FALSE_MM)).sum()),
+        int((is_false & reported & (diameter_mm >= LARGE_FALSE_MM)).sum()),
     )
 
 

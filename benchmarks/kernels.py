@@ -17,12 +17,12 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import ndimage
 
 from benchmarks.froc import Draw, Scan, inserted, load, matched, model_file_of, sensitivity, sizing
 from benchmarks.unread import unread_places
 from imaging.classifier import Model, load_model
-from imaging.phantom.scanner import noise_shape
+from imaging.phantom.scanner import add_noise
 from imaging.protocol import load_protocol
 from imaging.screen import Findings, find_nodules, slice_mm
 from imaging.verdict import judge
@@ -50,10 +50,7 @@ class Kernel:
         """Return a scan as this kernel would show it."""
         if self.noise_hu == 0:
             return volume
-        rows, columns = volume.hu.shape[1:]
-        pixel_mm = volume.spacing_mm[1:]
-        shape = noise_shape(rows, columns, (pixel_mm[0], pixel_mm[1]), self.grain_mm).astype(np.float32)
-        rng = np.random.default_rng(seed)
+        _, *pixel_mm = volume.spacing_mm
         shown = np.empty(volume.hu.shape, np.float32)
         for plane, target in zip(volume.hu.astype(np.float32), shown, strict=True):
             soft = ndimage.gaussian_filter(plane, np.divide(self.detail_mm, pixel_mm))
@@ -62,9 +59,15 @@ class Kernel:
                 target[:] = ndimage.gaussian_filter(target, np.divide(self.blur_mm, pixel_mm))
         there_hu = pixel_noise_hu(shown)
         added_hu = np.sqrt(max(self.noise_hu**2 - there_hu**2, 0.0))
-        for target in shown:
-            white = rng.standard_normal((rows, columns), dtype=np.float32)
-            target += np.float32(added_hu) * fft.irfft2(fft.rfft2(white) * shape, s=(rows, columns))
+        add_noise(
+            shown,
+            np.full(len(shown), added_hu, np.float32),
+            np.ones(shown.shape[1:], np.float32),
+            pixel_mm=(pixel_mm[0], pixel_mm[1]),
+            psf_sigma_mm=self.grain_mm,
+            slice_overlap=0.0,
+            rng=np.random.default_rng(seed),
+        )
         return replace(volume, hu=np.clip(np.rint(shown), -1024, 3071).astype(np.int16))
 
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import imaging
-from benchmarks.froc import FOLDS, load
-from imaging.classifier import MODEL_FILE, load_model
+from benchmarks.froc import load, model_file_of
+from imaging.classifier import load_model
 from imaging.disease import KINDS, Chest, make_ill
 from imaging.disease.kinds import Group
 from imaging.protocol import Protocol, load_protocol, provenance
@@ -138,22 +138,17 @@ def measure(tasks: list[Task], scans: Path, store: Store, minutes: float, measur
     return 0
 
 
-def _model_file(scan: str) -> Path:
-    fold = FOLDS / f"{scan}.npz"
-    return fold if fold.exists() else MODEL_FILE
-
-
 def _measured_by(task: Task, pipeline: str) -> str:
-    return f"{pipeline} {load_model(_model_file(task.scan)).version}"
+    return f"{pipeline} {load_model(model_file_of(task.scan)).version}"
 
 
 def _screened(task: Task, chest: Chest, protocol: Protocol) -> Screening:
     ill = make_ill(chest, task.kind, task.seed)
-    made = provenance(protocol, load_model(_model_file(task.scan)).version)
+    made = provenance(protocol, load_model(model_file_of(task.scan)).version)
     study = Study(task.uid, task.scan, task.kind, "", f"{ill.group} {ill.nodules}")
     began = time.perf_counter()
     try:
-        found = find_nodules(ill.volume, load_model(_model_file(task.scan)))
+        found = find_nodules(ill.volume, load_model(model_file_of(task.scan)))
     except ScreeningError as error:
         verdict = not_evaluable(error.reason, error.sentence)
         return Screening(study, None, "", None, (), None, verdict, made, 0.0)

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from benchmarks.froc import FOLDS, load
-from imaging.classifier import MODEL_FILE, load_model
+from benchmarks.froc import load, model_file_of, voxel_noise_hu
+from imaging.classifier import load_model
 from imaging.geometry import points_mm
-from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
-from imaging.lungs import Lungs, segment_lungs
+from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, random_direction
+from imaging.lungs import segment_lungs
 from imaging.matching import Fate
 from imaging.phantom.motion import draw_motion, moved
 from imaging.screen import find_nodules, recall_of, slice_mm
@@ -90,7 +90,7 @@ def simulate(volume: Volume, thicker: int, *, seed: int, changes: bool) -> Simul
         same += [None] * NEW
     later = moved(volume, motion)
     later = thicken(later, thicker) if thicker > 1 else later
-    later = _noisier(later, 0.6 * _noise_hu(volume, lungs), rng)
+    later = _noisier(later, 0.6 * voxel_noise_hu(volume, lungs), rng)
     return Simulated(
         _ill(volume, before, rng), _ill(later, after, rng), before, after, same,
         inside, motion.to_follow_up(inside),
@@ -113,22 +113,15 @@ def two_kernels(volume: Volume, *, seed: int) -> Simulated:
 
 
 def _nodule(site: NDArray[np.float64], diameter_mm: float, rng: np.random.Generator) -> InsertedNodule:
-    axis = rng.standard_normal(3)
+    direction = random_direction(rng)
     x, y, z = site.tolist()
-    direction = tuple((axis / np.linalg.norm(axis)).tolist())
     return InsertedNodule((x, y, z), diameter_mm, rng.uniform(-100, 60), rng.uniform(1.0, 1.15), direction)
 
 
 def _ill(volume: Volume, nodules: list[InsertedNodule], rng: np.random.Generator) -> Volume:
-    noise_hu = _noise_hu(volume, segment_lungs(volume))
+    noise_hu = voxel_noise_hu(volume, segment_lungs(volume))
     blur = ScannerBlur(0.55, slice_mm(volume))
     return replace(volume, hu=insert_nodules(volume, nodules, blur, noise_hu=noise_hu, rng=rng))
-
-
-def _noise_hu(volume: Volume, lungs: Lungs) -> float:
-    grain = volume.hu[::4].astype(np.float32)
-    grain -= ndimage.uniform_filter(grain, (0, 3, 3))
-    return 1.48 * float(np.median(np.abs(grain[lungs.labels[::4] > 0])))
 
 
 def _noisier(volume: Volume, noise_hu: float, rng: np.random.Generator) -> Volume:
@@ -253,9 +246,8 @@ def main(
             pair = two_kernels(volume, seed=100 + number)
         else:
             pair = simulate(volume, 1 if zero else thicker, seed=100 + number, changes=not zero)
-        fold = FOLDS / f"{name}.npz"
-        model_file = fold if fold.exists() else MODEL_FILE
         began = time.perf_counter()
+        model_file = model_file_of(name)
         seen = observe(pair.baseline, model_file), observe(pair.follow_up, model_file)
         change = track(*seen)
         slices = f"{slice_mm(pair.baseline):g} and {slice_mm(pair.follow_up):g} mm slices"

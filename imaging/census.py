@@ -193,9 +193,8 @@ def estimate(marks: Marks, sight: Sight, response: Response) -> tuple[Estimate, 
     true_rate = np.einsum("kn,n,kc->c", left.sum(axis=0), NUMBERS, marked, optimize=True)
     false_rate = left.sum(axis=(1, 2)) @ false
     share = (true_rate / (true_rate + false_rate)).reshape(cells.shape)
-    return _estimate(left.sum(axis=(0, 1)), response.unexplained), np.where(
-        band >= 0, share[np.maximum(band, 0), place], 0.0
-    )
+    probability = np.where(band >= 0, share[np.maximum(band, 0), place], 0.0)
+    return _estimate(left.sum(axis=(0, 1)), response.unexplained), probability
 
 
 def _posterior(cells: Floats, weight: Floats, marked: Floats, false: Floats, beforehand: Floats) -> Floats:

@@ -23,13 +23,15 @@ from imaging.geometry import index_of, points_mm
 from records.model import Point, Volume
 
 __all__ = [
+    "MOSTLY_NEW",
     "InsertedNodule",
     "ScannerBlur",
     "blurred_share",
     "draw_sites",
     "insert_nodules",
     "nodule_share",
-    "share_new",
+    "random_direction",
+    "shares_new",
     "within",
 ]
 
@@ -37,6 +39,7 @@ Floats = NDArray[np.float64]
 Float = TypeVar("Float", bound=np.floating[Any])
 
 OVERSAMPLING = 3
+MOSTLY_NEW = 0.5  # of the brightness a nodule brings; below it, most was vessel, wall or hilum before
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +125,33 @@ def nodule_share(
     return _filled_share(nodule, centre - low, tuple(size.tolist()), volume, blur), low
 
 
-def share_new(volume: Volume, nodule: InsertedNodule, blur: ScannerBlur, lung_hu: float) -> float:
-    """Return what a nodule adds to the scan, as a share of what it would add in air-filled lung.
+def shares_new(
+    volume: Volume, nodules: list[InsertedNodule], blur: ScannerBlur, lungs: NDArray[np.bool_]
+) -> Floats:
+    """Return what each nodule adds to the scan, as a share of what it would add in air-filled lung, (N,).
 
     Sites are drawn in the mask of the lungs, where vessels, consolidation and the edge of hilum and wall
     lie too. A ball in the middle of a vessel adds nothing: no reader could tell that it is there.
+
+    Parameters
+    ----------
+    volume : Volume
+        The scan without them.
+    nodules : list of InsertedNodule
+    blur : ScannerBlur
+        They were inserted with.
+    lungs : (planes, rows, columns) bool ndarray
+        The median of every fourth plane is the attenuation of air-filled lung.
     """
-    centre = index_of(volume, np.array([nodule.centre_mm]))[0]
-    share, window = within(*nodule_share(volume, nodule, centre, blur), volume.hu.shape)
-    before = volume.hu[window].astype(float)
-    added_hu = np.sum(share * np.maximum(nodule.hu - before, 0.0))
-    return float(added_hu / np.sum(share * (nodule.hu - lung_hu)))
+    lung_hu = float(np.median(volume.hu[::4][lungs[::4]]))
+    out = np.empty(len(nodules))
+    for n, nodule in enumerate(nodules):
+        centre = index_of(volume, np.array([nodule.centre_mm]))[0]
+        share, window = within(*nodule_share(volume, nodule, centre, blur), volume.hu.shape)
+        before = volume.hu[window].astype(float)
+        added_hu = np.sum(share * np.maximum(nodule.hu - before, 0.0))
+        out[n] = added_hu / np.sum(share * (nodule.hu - lung_hu))
+    return out
 
 
 def within(
@@ -239,6 +258,13 @@ def blurred_share(
     # One fine sample a voxel would do after the profile; the mean over the plane is the pixel itself.
     share: Floats = blocks[:, factors[0] // 2].mean(axis=(2, 4))
     return np.clip(share, 0.0, 1.0)
+
+
+def random_direction(rng: np.random.Generator) -> Point:
+    """Return a unit vector, all directions alike."""
+    axis = rng.standard_normal(3)
+    x, y, z = (axis / np.linalg.norm(axis)).tolist()
+    return x, y, z
 
 
 def draw_sites(

@@ -22,9 +22,8 @@ FLANK_MM = 3.5  # a step is read where 2.5 mm of plain air and plain tissue lie 
 SHARP_SHARE = 25  # percentile: edges cut obliquely by the plane look softer than the scanner is
 USUAL_SIGMA_MM = 0.6
 SIGMA_LIMITS_MM = (0.3, 1.2)
-GRAIN_IN_BAND = (
-    0.25  # noise by the voxel over what white noise with the same band has: 0.21 to 0.29, five lungs
-)
+# Noise by the voxel over what white noise with the same band has: 0.21 to 0.29, five lungs.
+GRAIN_IN_BAND = 0.25
 
 
 @dataclass(frozen=True, slots=True)

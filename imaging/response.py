@@ -17,10 +17,8 @@ Floats = NDArray[np.float64]
 
 VISIBILITIES = np.geomspace(1.5, 30.0, 26)  # of nodules: from what is never seen to what always is
 MARK_EDGES = np.array([0.01, 2.9, 3.3, 3.8, 4.3, 4.9, 5.6, 6.4, 7.5, 9.5, 40.0])  # of marks
-STRAY, STRAY_SPREAD = (
-    0.06,
-    0.3,
-)  # share of marks whose visibility is partly another thing's, and how far off it is
+STRAY = 0.06  # share of marks whose visibility is partly another thing's
+STRAY_SPREAD = 0.3  # how far off that is, of the logarithm
 FALSE_SIZE_SPREAD = 0.12  # of the logarithm of the visibility false marks have: 0.11 between seven scans
 LEAST_RATE = 1e-3  # of false marks in a cell: anything happens
 

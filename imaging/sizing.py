@@ -107,6 +107,13 @@ def _blurred_ball(distance, radius, sigma, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def _window(shape, place_mm, reach_mm, spacing_mm, axis):  # type: ignore[no-untyped-def]
+    """Return the first voxel along an axis within reach of a place, and the one after the last."""
+    first = max(0, int(np.ceil((place_mm[axis] - reach_mm) / spacing_mm[axis])))
+    return first, min(shape[axis] - 1, int((place_mm[axis] + reach_mm) / spacing_mm[axis])) + 1
+
+
+@njit(nogil=True, cache=True)
 def _normal_equations(  # type: ignore[no-untyped-def]
     image, x, reach_mm, start, spacing_mm, thickness, spread, matrix, vector
 ):
@@ -120,14 +127,9 @@ def _normal_equations(  # type: ignore[no-untyped-def]
     slope = np.empty(PARAMETERS)
     ball = np.empty(3)
     cost, squares, total = 0.0, 0.0, 0.0
-    low = np.empty(3, np.int64)
-    high = np.empty(3, np.int64)
-    for axis in range(3):
-        low[axis] = max(0, int(np.ceil((start[axis] - reach_mm) / spacing_mm[axis])))
-        high[axis] = min(image.shape[axis] - 1, int((start[axis] + reach_mm) / spacing_mm[axis]))
-    for i in range(low[0], high[0] + 1):
-        for j in range(low[1], high[1] + 1):
-            for k in range(low[2], high[2] + 1):
+    for i in range(*_window(image.shape, start, reach_mm, spacing_mm, 0)):
+        for j in range(*_window(image.shape, start, reach_mm, spacing_mm, 1)):
+            for k in range(*_window(image.shape, start, reach_mm, spacing_mm, 2)):
                 dp = i * spacing_mm[0] - start[0]
                 dr = j * spacing_mm[1] - start[1]
                 dc = k * spacing_mm[2] - start[2]
@@ -267,14 +269,10 @@ def _beyond_ball(image, x, spacing_mm, thickness):  # type: ignore[no-untyped-de
     rim = RIM * radius + sigma
     reach = radius + rim
     ball = np.empty(3)
-    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
-    for axis in range(3):
-        low[axis] = max(0, int(np.ceil((x[axis] - reach) / spacing_mm[axis])))
-        high[axis] = min(image.shape[axis] - 1, int((x[axis] + reach) / spacing_mm[axis]))
     total = 0.0
-    for i in range(low[0], high[0] + 1):
-        for j in range(low[1], high[1] + 1):
-            for k in range(low[2], high[2] + 1):
+    for i in range(*_window(image.shape, x, reach, spacing_mm, 0)):
+        for j in range(*_window(image.shape, x, reach, spacing_mm, 1)):
+            for k in range(*_window(image.shape, x, reach, spacing_mm, 2)):
                 dp, dr = i * spacing_mm[0] - x[0], j * spacing_mm[1] - x[1]
                 dc = k * spacing_mm[2] - x[2]
                 away = sqrt(dp * dp + dr * dr + dc * dc)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.disease.canvas import Canvas, Mask
-from imaging.insertion import InsertedNodule
+from imaging.insertion import InsertedNodule, random_direction
 from records.model import Point
 
 __all__ = ["few", "large_metastases", "mass", "mass_with_satellites", "miliary", "nodules_at", "one_lung"]
@@ -25,7 +25,7 @@ def nodules_at(
             rng.uniform(*diameter_mm),
             rng.uniform(*hu),
             rng.uniform(1.0, elongation),
-            _direction(rng),
+            random_direction(rng),
         )
         for x, y, z in places_mm.tolist()
     ]
@@ -79,9 +79,9 @@ def mass(canvas: Canvas, diameter_mm: float) -> NDArray[np.float64]:
     inside = (canvas.chest.depth_mm > 4.0) & (canvas.chest.depth_mm < 25.0)
     centre: NDArray[np.float64] = canvas.sites(inside, 1, 1.0)[0]
     rng = canvas.rng
-    lobes = [InsertedNodule(_point(centre), 0.8 * diameter_mm, 35.0, 1.15, _direction(rng))]
+    lobes = [InsertedNodule(_point(centre), 0.8 * diameter_mm, 35.0, 1.15, random_direction(rng))]
     for _ in range(5):
-        step = np.asarray(_direction(rng)) * 0.3 * diameter_mm
+        step = np.asarray(random_direction(rng)) * 0.3 * diameter_mm
         lobes.append(InsertedNodule(_point(centre + step), rng.uniform(0.35, 0.55) * diameter_mm, 35.0))
     canvas.put_nodules(lobes)
     return centre
@@ -98,12 +98,6 @@ def mass_with_satellites(canvas: Canvas, diameter_mm: float, count: int) -> None
     near = (distance > diameter_mm / 2 + 3) & (distance < diameter_mm / 2 + 40) & (canvas.chest.labels > 0)
     places = canvas.sites(near, count, 7.0)
     canvas.put_nodules(nodules_at(canvas, places, (3.0, 8.0), (-100.0, 60.0)))
-
-
-def _direction(rng: np.random.Generator) -> Point:
-    axis = rng.standard_normal(3)
-    axis /= np.linalg.norm(axis)
-    return _point(axis)
 
 
 def _point(values: NDArray[np.float64]) -> Point:

@@ -102,13 +102,13 @@ def _cubes_and_labels(made: list[Made]) -> tuple[NDArray[np.uint8], NDArray[np.i
 
 
 def _learn_folds(
-    every: list[Made], made: list[Made], samples: int, workers: int, device: str
+    every: list[Made], made: list[Made], samples: int, workers: int, device: str, console: Console
 ) -> dict[str, Fold]:
     """Learn from all patients but one, for each, and from all."""
     cubes, label, scans = _cubes_and_labels(made)
     left_out = (EVERYBODY, *SCANS_AND_PATIENTS)
     labels = [np.where(scans == scan, -1, label).astype(np.int8) for scan in left_out]
-    networks = grow_networks(cubes, labels, samples, workers, device)
+    networks = grow_networks(cubes, labels, samples, workers, device, console)
     learnt = {}
     for scan, network in zip(left_out, networks, strict=True):
         stages = _learn_stages([m for m in every if m.task.scan != scan])
@@ -163,9 +163,8 @@ def train(
     workers: Annotated[int, typer.Option()] = 2,
 ) -> None:
     """Make examples, train on all patients and on all but one, measure, and write the models."""
-    from imaging.training.convolutions import (
-        best_device,
-    )  # PyTorch must not be loaded in the processes of `make_all`
+    # Here, since the processes of `make_all` load this file, and are not to load PyTorch.
+    from imaging.training.convolutions import best_device
 
     console = Console(stderr=True)
     device = device or best_device()
@@ -177,7 +176,7 @@ def train(
     tasks = _tasks(TRAIN_SEED, plain, shrunk, synthetic, PHANTOMS)
     made = make_all(tasks, scans, _learn_stages(every), workers, console)
     console.print(f"growing the networks ({samples} cubes each, {device}) and the trees of five models")
-    learnt = _learn_folds(every, made, samples, workers, device)
+    learnt = _learn_folds(every, made, samples, workers, device, console)
     verdicts, judge_log_odds = _learn_verdicts(learnt, made)
     card = {
         "features": list(FEATURE_NAMES),

@@ -8,7 +8,6 @@ The card of a fold model has the census of the other patients alone: a benchmark
 """
 
 import json
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from math import nan
@@ -21,7 +20,6 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from scipy.spatial import cKDTree
 
 from imaging import dicom
 from imaging.background import background_by_zone, background_of
@@ -31,15 +29,14 @@ from imaging.classifier import load_model
 from imaging.disease import Chest
 from imaging.disease.canvas import Canvas
 from imaging.geometry import index_of
-from imaging.insertion import InsertedNodule
 from imaging.screen import Marked, mark_nodules
 from imaging.speckle import measure_speckle
 from imaging.training.examples import read_marks, thicken
+from imaging.training.hits import are_false, own_marks
 from imaging.training.response import Condition, Trial, measure_response, measure_speckles
 from imaging.training.tasks import KINDS, SCANS_AND_PATIENTS, THIN_SCANS
 from imaging.training.trials import PLAIN_TESTS, Test, paint, tests_of
 from imaging.vessels import vessel_distance_mm
-from records.model import Nodule
 
 __all__ = ["calibrate"]
 
@@ -48,9 +45,6 @@ OPERATING_PROBABILITY = 0.5  # more likely a nodule than not, in this scan
 SOLID_HU = -150.0  # recall by diameter is told of solid nodules
 SIZES_MM = ((1.5, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0), (5.0, 6.0))
 FROC_POINTS = ((2, 5, 4), (3, 5, 4), (3, 5, 8), (2, 3, 8))  # from mm, to mm, false marks a scan
-HIT_MM = 1.5
-BESIDE_MM = 2.5  # past the edge of a nodule a mark is neither its own nor false
-READ_MM = 5.0  # and past one that readers marked
 
 
 @lru_cache(maxsize=1)
@@ -83,37 +77,16 @@ def _tested(test: Test, scans: Path, folds: Path) -> Trial:
         behind=canvas.chest.lungs.sample(before, places, order=0).astype(int),
         lung=background_by_zone(canvas.volume, marked.lungs).sum(axis=0),
         sight=marked.sight,
-        own=_own(truth, nodules),
+        own=own_marks(truth, nodules),
         marks=Marks.of(nodules, marked.commonness, marked.sight),
         probability=probability,
-        is_false=_is_false(truth, nodules, read),
+        is_false=are_false(truth, nodules, read),
         speckle_hu2=nan if test.nodules else _speckle_hu2(marked),
     )
 
 
 def _speckle_hu2(marked: Marked) -> float:
     return measure_speckle(marked.space, marked.lungs, vessel_distance_mm(marked.space, marked.lungs))
-
-
-def _own(truth: Sequence[InsertedNodule], nodules: Sequence[Nodule]) -> NDArray[np.int64]:
-    """Return the most probable mark at each nodule, -1 where there is none."""
-    probability = np.array([n.probability for n in nodules])
-    tree = cKDTree(np.array([n.centre_mm for n in nodules]).reshape(-1, 3))
-    near = [tree.query_ball_point(n.centre_mm, max(n.diameter_mm / 2, HIT_MM)) for n in truth]
-    return np.array([max(some, key=lambda m: float(probability[m])) if some else -1 for some in near], int)
-
-
-def _is_false(
-    truth: Sequence[InsertedNodule], nodules: Sequence[Nodule], read: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Say which marks lie at no nodule, neither at an inserted one nor at one that readers marked."""
-    tree = cKDTree(np.array([n.centre_mm for n in nodules]).reshape(-1, 3))
-    out = np.ones(len(nodules), bool)
-    for one in truth:
-        out[tree.query_ball_point(one.centre_mm, one.diameter_mm / 2 + BESIDE_MM)] = False
-    for x, y, z, diameter_mm in read.tolist():
-        out[tree.query_ball_point((x, y, z), diameter_mm / 2 + READ_MM)] = False
-    return out
 
 
 def _is_solid(tested: Trial, low_mm: float, high_mm: float) -> NDArray[np.bool_]:

@@ -6,7 +6,6 @@ by how likely the network last took them for nodules: of a thousand candidates t
 the four that are wrong with most confidence decide how good it is.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -96,7 +95,6 @@ def grow_network(
     seed: int = 1,
     threads: int = 1,
     device: str = "cpu",
-    after_part: Callable[[float, float], None] | None = None,
 ) -> bytes:
     """Train a network that tells label 1 from label 0.
 
@@ -111,8 +109,6 @@ def grow_network(
         The same of both give the same network on a CPU.
     device : str
         Of PyTorch.
-    after_part : callable, optional
-        Is told the share done and the mean loss, every `DRAWN_AT_ONCE` batches.
 
     Returns
     -------
@@ -134,7 +130,6 @@ def grow_network(
     held = torch.from_numpy(cubes) if device == "cpu" else torch.from_numpy(cubes).to(device)
     net = _Net().to(device).to(memory_format=torch.channels_last_3d)
     adam = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
-    losses: list[torch.Tensor] = []
     for step in range(steps):
         if step % DRAWN_AT_ONCE == 0:
             hard = rng.choice(len(others), (DRAWN_AT_ONCE, hard_ones), p=doubt / doubt.sum())
@@ -149,11 +144,7 @@ def grow_network(
         adam.zero_grad()
         loss.backward()
         adam.step()
-        losses.append(loss.detach())
         doubt[drawn] = torch.sigmoid(odds.detach())[third:].cpu().numpy() + LEAST_DOUBT
-        if after_part and len(losses) == DRAWN_AT_ONCE:
-            after_part((step + 1) / steps, float(torch.stack(losses).mean()))
-            losses.clear()
     return _as_onnx(net.cpu().eval())
 
 

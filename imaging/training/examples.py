@@ -25,7 +25,15 @@ from imaging.candidates import MARGIN_MM, build_scale_space, find_candidates
 from imaging.classifier import Stage, survivors
 from imaging.features import describe
 from imaging.geometry import points_mm
-from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules, share_new
+from imaging.insertion import (
+    MOSTLY_NEW,
+    InsertedNodule,
+    ScannerBlur,
+    draw_sites,
+    insert_nodules,
+    random_direction,
+    shares_new,
+)
 from imaging.lungs import Lungs, segment_lungs
 from imaging.patches import CUBES, SIDE
 from imaging.resolution import noise_of
@@ -39,7 +47,6 @@ SHARES = (0.5, 0.25, 0.25)  # random, at the pleura, at vessels
 PLEURA_MM = 3.0
 HIT_MM = 1.2  # a candidate this near the centre of a nodule, or within its radius, is that nodule
 AMBIGUOUS_MM = 2.5  # past its edge nothing is learnt
-LEAST_NEW = 0.5  # of a nodule's brightness; with less, nothing can be learnt from it
 GATE_SHARE = 0.35  # of what is no nodule: enough to learn sieve and gate from
 SHRUNK = 0.8  # a zoom below this is no smaller patient: the scanner's blur has to be put back
 SOFT_KERNEL_MM = 0.6  # blur of the scans that are shrunk
@@ -53,8 +60,6 @@ class Recipe:
     diameter_mm: tuple[float, float] = (1.2, 8.0)  # log-uniform, so that small ones are many
     hu: tuple[float, float] = (-200.0, 80.0)
     elongation: tuple[float, float] = (1.0, 1.35)
-    augment: bool = True
-    random_sites_only: bool = False
     zoom: tuple[float, float] = (0.88, 1.15)  # patients differ in size; see `SHRUNK`
 
 
@@ -70,16 +75,11 @@ class Example:
         network is asked.
     label : (N,) int8 ndarray
         1 nodule, 0 not, -1 not to be learnt from.
-    point_mm : (N, 3) float ndarray
-        LPS.
-    truth : tuple of InsertedNodule
     """
 
     features: NDArray[np.float32]
     cubes: NDArray[np.uint8]
     label: NDArray[np.int8]
-    point_mm: NDArray[np.float64]
-    truth: tuple[InsertedNodule, ...]
 
 
 def read_marks(path: Path, patient: str) -> NDArray[np.float64]:
@@ -169,8 +169,7 @@ def _zoomed(volume: Volume, lungs: Lungs, zoom: float) -> tuple[Volume, Lungs]:
 
 def _sites(volume: Volume, lungs: Lungs, recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float64]:
     inside = lungs.labels > 0
-    shares = (1.0, 0.0, 0.0) if recipe.random_sites_only else SHARES
-    counts = [round(share * recipe.nodules) for share in shares]
+    counts = [round(share * recipe.nodules) for share in SHARES]
     places = draw_sites(volume, inside, counts[0], apart_mm=APART_MM, rng=rng)
     if counts[1]:
         index = np.argwhere(inside)
@@ -217,54 +216,40 @@ def make_example(
         cubes. Without them all nodules come back and a share of the rest.
     """
     rng = np.random.default_rng(seed)
-    zoom = 1.0
-    if recipe.augment:
-        zoom = float(rng.uniform(*recipe.zoom))
-        volume = replace(volume, hu=_rescanned(volume, zoom, rng))
-        volume, lungs = _zoomed(volume, lungs, zoom)
+    zoom = float(rng.uniform(*recipe.zoom))
+    volume, lungs = _zoomed(replace(volume, hu=_rescanned(volume, zoom, rng)), lungs, zoom)
     places = _sites(volume, lungs, recipe, rng)
     low, high = np.log(recipe.diameter_mm)
     truth = []
     for x, y, z in places:
-        axis = rng.standard_normal(3)
-        axis /= np.linalg.norm(axis)
+        direction = random_direction(rng)
         truth.append(
             InsertedNodule(
                 (float(x), float(y), float(z)),
                 float(np.exp(rng.uniform(low, high))),
                 float(rng.uniform(*recipe.hu)),
                 float(rng.uniform(*recipe.elongation)),
-                (float(axis[0]), float(axis[1]), float(axis[2])),
+                direction,
             )
         )
-    blur = ScannerBlur(
-        float(rng.uniform(0.4, 0.75)) if recipe.augment else 0.55,
-        volume.slice_thickness_mm or volume.spacing_mm[0],
-    )
+    blur = ScannerBlur(float(rng.uniform(0.4, 0.75)), volume.slice_thickness_mm or volume.spacing_mm[0])
     hu = insert_nodules(volume, truth, blur, noise_hu=_grain_hu(volume, lungs), rng=rng)
     space = build_scale_space(replace(volume, hu=hu), lungs)
     noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
     candidates = find_candidates(space, noise_hu)
     points = points_mm(volume, candidates.index + space.start)
-    label = _labels(points, truth, _are_new(volume, lungs, truth, blur), marks * zoom)
+    are_new = shares_new(volume, truth, blur, lungs.labels > 0) >= MOSTLY_NEW
+    label = _labels(points, truth, are_new, marks * zoom)
     if stages is None:
         some = np.flatnonzero((label == 1) | ((label == 0) & (rng.random(len(label)) < GATE_SHARE)))
         none = np.zeros((0, CUBES, SIDE, SIDE, SIDE), np.uint8)
         features = describe(space, candidates[some], noise_hu)
-        return Example(features, none, label[some], points[some], tuple(truth))
+        return Example(features, none, label[some])
     kept, features = survivors(*stages, space, candidates, noise_hu)
     known = label[kept] >= 0
     kept, features = kept[known], features[known]
     cubes = cut_turned_cubes(space, candidates[np.concatenate([kept, kept[label[kept] == 1]])], rng)
-    return Example(features, cubes, label[kept], points[kept], tuple(truth))
-
-
-def _are_new(
-    volume: Volume, lungs: Lungs, truth: list[InsertedNodule], blur: ScannerBlur
-) -> NDArray[np.bool_]:
-    """Say which nodules bring most of their brightness themselves."""
-    lung_hu = float(np.median(volume.hu[::4][lungs.labels[::4] > 0]))
-    return np.array([share_new(volume, nodule, blur, lung_hu) >= LEAST_NEW for nodule in truth], bool)
+    return Example(features, cubes, label[kept])
 
 
 def _labels(

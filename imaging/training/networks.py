@@ -9,6 +9,8 @@ from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from imaging.network import Network
 
@@ -24,7 +26,12 @@ def _grow(label: NDArray[np.int8], samples: int, device: str) -> bytes:
 
 
 def grow_networks(
-    cubes: NDArray[np.uint8], labels: list[NDArray[np.int8]], samples: int, workers: int, device: str
+    cubes: NDArray[np.uint8],
+    labels: list[NDArray[np.int8]],
+    samples: int,
+    workers: int,
+    device: str,
+    console: Console,
 ) -> list[bytes]:
     """Train a network for each set of labels of the same (N, CUBES, SIDE, SIDE, SIDE) cubes.
 
@@ -33,10 +40,11 @@ def grow_networks(
     _shared["cubes"] = cubes
     try:
         if device != "cpu":
-            return [_grow(label, samples, device) for label in labels]
+            turns = track(labels, "networks", console=console)
+            return [_grow(label, samples, device) for label in turns]
         with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-            count = len(labels)
-            return list(pool.map(_grow, labels, [samples] * count, [device] * count))
+            jobs = [pool.submit(_grow, label, samples, device) for label in labels]
+            return [job.result() for job in track(jobs, "networks", console=console)]
     finally:
         _shared.clear()
 

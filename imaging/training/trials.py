@@ -10,7 +10,7 @@ import numpy as np
 
 from imaging.disease.canvas import Canvas
 from imaging.disease.opacities import add_noise, emphysema
-from imaging.insertion import InsertedNodule
+from imaging.insertion import InsertedNodule, random_direction
 from imaging.training.examples import APART_MM
 from imaging.training.response import Condition
 
@@ -45,10 +45,9 @@ def _drawn(canvas: Canvas, count: int) -> list[InsertedNodule]:
     rng, drawn = canvas.rng, []
     low, high = np.log(DIAMETER_MM)
     for x, y, z in canvas.sites(canvas.chest.labels > 0, count, APART_MM).tolist():
-        axis = rng.standard_normal(3)
-        axis /= np.linalg.norm(axis)
+        direction = random_direction(rng)
         size, hu, long = np.exp(rng.uniform(low, high)), rng.uniform(*HU), rng.uniform(*ELONGATION)
-        drawn.append(InsertedNodule((x, y, z), float(size), float(hu), float(long), tuple(axis.tolist())))
+        drawn.append(InsertedNodule((x, y, z), float(size), float(hu), float(long), direction))
     return drawn
 
 

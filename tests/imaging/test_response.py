@@ -10,7 +10,7 @@ from imaging.census import Marks
 from imaging.insertion import InsertedNodule
 from imaging.response import VISIBILITIES, Response
 from imaging.sight import Sight
-from imaging.training.calibrate import _is_false, _own
+from imaging.training.hits import are_false, own_marks
 from imaging.training.response import FALSE_MARKS, Condition, Trial, measure_response, measure_speckles
 from tests.imaging.test_pattern import nodule
 
@@ -143,5 +143,5 @@ def test_a_nodule_owns_its_likeliest_mark_and_what_lies_at_none_is_false():
     sure = [0.3, 0.8, 0.9, 0.9, 0.9]
     marks = [nodule(centre_mm=at, probability=p) for at, p in zip(places, sure, strict=True)]
     read = np.array([[90.0, 0.0, 0.0, 3.0]])  # mm, and a diameter: the last mark lies within 5 mm of its edge
-    assert _own(truth, marks).tolist() == [1, -1]
-    assert _is_false(truth, marks, read).tolist() == [False, False, False, True, False]
+    assert own_marks(truth, marks).tolist() == [1, -1]
+    assert are_false(truth, marks, read).tolist() == [False, False, False, True, False]
