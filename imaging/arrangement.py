@@ -22,6 +22,8 @@ from records.model import Arrangement, Estimate, Nodule
 __all__ = ["describe_arrangement"]
 
 LEAST_NODULES = 12  # fewer show no arrangement
+SURE = 0.95  # probability of a nodule
+LEAST_SURE = 50
 NEAR_MM = 10.0  # within a secondary lobule and its neighbour
 LEAST_PAIRS = (
     50.0  # by chance, within reach: they scatter by a seventh. Among fewer nodules one looks farther
@@ -58,6 +60,7 @@ def describe_arrangement(
     small = [n for n in nodules if n.diameter_mm.value < LARGE_MM]
     if len(small) < LEAST_NODULES:
         return None
+    small = _surest(small)
     index = index_of(grid, np.array([n.centre_mm for n in small]))
     coarse = np.rint((index + 0.5) / np.asarray(lungs.block) - 0.5).astype(int)
     coarse = np.clip(coarse, 0, np.array(lungs.coarse.shape) - 1)
@@ -82,6 +85,16 @@ def describe_arrangement(
     return Arrangement(
         *(_ratio(f, np.array(d)) for f, d in zip(found, zip(*drawn, strict=True), strict=True))
     )
+
+
+def _surest(nodules: list[Nodule]) -> list[Nodule]:
+    """Return the nodules that are sure, but no fewer than the surer half, nor than `LEAST_SURE`.
+
+    What is doubtful and no nodule lies along septa and vessels, in clusters.
+    """
+    ordered = sorted((n.probability for n in nodules), reverse=True)
+    least = min(SURE, ordered[min(max(len(ordered) // 2, LEAST_SURE), len(ordered)) - 1])
+    return [n for n in nodules if n.probability >= least]
 
 
 def _reach_mm(lungs: Lungs, count: int) -> float:

@@ -8,12 +8,15 @@ must not.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
+from imaging.count import NORMAL_90
 from imaging.protocol import Protocol
 from records.model import CountSource, Estimate, Finding, Pattern
 
 __all__ = ["CRITERIA", "EXCLUSIONS", "Rule", "compare", "find"]
 
+SURE = 0.9  # probability with which the truth has to lie on one side of a threshold
 ENOUGH_NODULES = 8.0  # fewer say nothing about size, shape or spread
 MANY, WIDE = 20.0, 4.0  # so many that are all seen have an interval a factor of 2.2 wide, by Poisson's law
 THINNER = "a reconstruction of 1.25 mm or less"
@@ -62,27 +65,43 @@ def find(rule: Rule, pattern: Pattern, protocol: Protocol) -> Finding:
     value = rule.measure(pattern)
     threshold = float(getattr(protocol, rule.threshold))
     holds = compare(rule, value, threshold, pattern)
+    sentence = rule.words(pattern, protocol)
+    if holds is not None and value is not None and value.low < threshold < value.high:
+        sentence += f" On which side of {threshold:g} that is, is {100 * SURE:.0f} % sure or more."
     return Finding(
         name=rule.name,
         value=value,
         threshold=threshold,
         unit=rule.unit,
         holds=holds,
-        sentence=rule.words(pattern, protocol),
+        sentence=sentence,
         source=protocol.sources.get(rule.section, ""),
         settled_by=rule.settled_by if holds is None else "",
     )
 
 
 def compare(rule: Rule, value: Estimate | None, threshold: float, pattern: Pattern) -> bool | None:
-    """Return whether a rule holds: the whole interval has to lie on one side; None if it cannot be told."""
+    """Return whether a rule holds; None if it cannot be told with a probability of `SURE`."""
     if value is None or (rule.needs_nodules and pattern.nodule_count.high < ENOUGH_NODULES):
         return None
+    low, high = _ends(rule, value)
     if rule.at_least:
-        miliary = True if value.low >= threshold else False if value.high < threshold else None
+        miliary = True if low >= threshold else False if high < threshold else None
     else:
-        miliary = True if value.high <= threshold else False if value.low > threshold else None
+        miliary = True if high <= threshold else False if low > threshold else None
     return None if miliary is None else miliary is not rule.excludes
+
+
+def _ends(rule: Rule, value: Estimate) -> tuple[float, float]:
+    """Return what is measured at least and at most, each with a probability of `SURE`.
+
+    Told from the 90 % interval as if both its halves were of normal laws, of counts of log-normal ones.
+    """
+    share = NormalDist().inv_cdf(SURE) / NORMAL_90
+    if rule.counts and value.low > 0:
+        low, high = value.low / value.value, value.high / value.value
+        return value.value * low**share, value.value * high**share
+    return value.value - share * (value.value - value.low), value.value + share * (value.high - value.value)
 
 
 def _exactly(value: float) -> Estimate:

@@ -13,12 +13,12 @@ VOLUME = box_volume()
 FAR = np.full(LUNGS.coarse.shape, 50.0, np.float32)  # no vessel anywhere
 
 
-def nodules_at(voxels) -> list[Nodule]:
+def nodules_at(voxels, probability=0.9) -> list[Nodule]:
     """Return reported nodules at places of the coarse grid."""
     index = (np.asarray(voxels, float) + 0.5) * BLOCK - 0.5
     return [
         Nodule(
-            n, (x, y, z), Estimate(3.0, 2.7, 3.3), 14.0, -20.0, Attenuation.SOLID, 0.9, 0.9, True,
+            n, (x, y, z), Estimate(3.0, 2.7, 3.3), 14.0, -20.0, Attenuation.SOLID, 0.9, probability, True,
             Side.RIGHT, Zone.UPPER, 10.0, "1.2", 3,
         )
         for n, (x, y, z) in enumerate(points_mm(VOLUME, index).tolist())
@@ -57,6 +57,34 @@ def test_clusters_hold_many_pairs_and_near_neighbours():
     found = described(np.repeat(centres, 12, axis=0) + rng.normal(0, 0.8, (180, 3)))
     assert found.clustering.low > 3.0
     assert found.nearest.high < 0.6
+
+
+def test_doubtful_marks_in_clusters_beside_sure_nodules_at_random_are_no_cluster():
+    sure = nodules_at(drawn(LUNGS.coarse > 0, 200), 0.99)
+    rng = np.random.default_rng(3)
+    strung = np.repeat(drawn(LUNGS.depth_mm > 6, 15), 12, axis=0) + rng.normal(0, 0.8, (180, 3))
+    found = describe_arrangement([*nodules_at(strung, 0.6), *sure], VOLUME, LUNGS, FAR)
+    assert found is not None
+    assert found.clustering.high < 1.3  # without the difference 3.4
+
+
+def test_sure_nodules_in_clusters_are_not_hidden_by_doubtful_marks_at_random():
+    rng = np.random.default_rng(3)
+    clusters = np.repeat(drawn(LUNGS.depth_mm > 6, 15), 12, axis=0) + rng.normal(0, 0.8, (180, 3))
+    marks = [*nodules_at(clusters, 0.99), *nodules_at(drawn(LUNGS.coarse > 0, 150), 0.6)]
+    found = describe_arrangement(marks, VOLUME, LUNGS, FAR)
+    assert found is not None
+    assert found.clustering.low > 3.0
+
+
+def test_fifty_nodules_are_all_asked_how_doubtful_they_be():
+    rng = np.random.default_rng(3)
+    clusters = np.repeat(drawn(LUNGS.depth_mm > 6, 3), 12, axis=0) + rng.normal(0, 0.8, (36, 3))
+    found = describe_arrangement(
+        [*nodules_at(clusters, 0.6), *nodules_at(drawn(LUNGS.coarse > 0, 14), 0.99)], VOLUME, LUNGS, FAR
+    )
+    assert found is not None
+    assert found.clustering.low > 2.0
 
 
 def test_a_lattice_keeps_its_distance():

@@ -1,6 +1,8 @@
 """The image criteria of Wu 2013 (Eur Respir J 41:417), both sides of each boundary."""
 
 from dataclasses import replace
+from math import exp, log
+from statistics import NormalDist
 
 import pytest
 
@@ -52,6 +54,17 @@ RULES = [
     pytest.param({"arrangement": arranged(Estimate(1.6, 1.3, 1.9))}, UNSURE, id="clusters-uncertain"),
     pytest.param({"lesions_ge_10mm": 1, "consolidation_ml": 40.0}, MIPC, id="primary-tumour-beside-it"),
 ]
+
+
+@pytest.mark.parametrize("value", [55.0, 62.0, 66.0, 67.0, 70.0, 90.0])
+def test_an_answer_counts_where_it_is_nine_in_ten_sure(value):
+    spread = 0.22  # of the logarithm of the count; its 90 % interval is 1.645 of that to each side
+    count = Estimate(value, value * exp(-1.645 * spread), value * exp(1.645 * spread))
+    verdict = judge(miliary(nodule_count=count), PROTOCOL, 1.25)
+    sure = 1 - NormalDist(log(value), spread).cdf(log(50.0))
+    assert verdict.label is (MIPC if sure >= 0.9 else UNSURE)
+    (profuse,) = (f for f in verdict.criteria if f.name == "profuse")
+    assert ("is 90 % sure or more" in profuse.sentence) is (sure >= 0.9 and count.low < 50)
 
 
 def test_thickened_septa_on_both_sides_of_the_limit():
