@@ -21,6 +21,7 @@ from imaging.protocol import Protocol, provenance
 from imaging.resolution import Resolution, grain_by_band_hu, measure_resolution, noise_of
 from imaging.response import Response
 from imaging.sight import Sight
+from imaging.softening import softened
 from imaging.speckle import NormalSpeckle, measure_speckle, recount
 from imaging.texture import measure_texture
 from imaging.verdict import judge, measured_for, not_evaluable
@@ -45,6 +46,7 @@ class Screened:
 class Marked:
     """What was marked in one volume, before it is asked how the marks lie."""
 
+    volume: Volume  # as it was looked at (`imaging.softening`)
     lungs: Lungs
     space: ScaleSpace
     noise_hu: float
@@ -79,6 +81,7 @@ def mark_nodules(volume: Volume, model: Model) -> Marked:
     ScreeningError
         If the lungs can't be judged.
     """
+    volume = softened(volume)
     # Two steps that run on one core each are done beside the rest, and give the same answers there.
     with ThreadPoolExecutor(2) as beside:
         measuring = beside.submit(measure_resolution, volume)
@@ -94,7 +97,15 @@ def mark_nodules(volume: Volume, model: Model) -> Marked:
     at_size_hu = grain_by_band_hu(noise_hu, *SCALES_MM[:2], volume.spacing_mm)
     sight = Sight.of(resolution, volume.spacing_mm, at_size_hu)
     return Marked(
-        lungs, space, noise_hu, nodules, scored.commonness, resolution, sight, lesions.consolidation_ml
+        volume=volume,
+        lungs=lungs,
+        space=space,
+        noise_hu=noise_hu,
+        nodules=nodules,
+        commonness=scored.commonness,
+        resolution=resolution,
+        sight=sight,
+        consolidation_ml=lesions.consolidation_ml,
     )
 
 
@@ -107,7 +118,7 @@ def find_nodules(volume: Volume, model: Model) -> Findings:
         If the lungs can't be judged.
     """
     marked = mark_nodules(volume, model)
-    lungs, space, nodules = marked.lungs, marked.space, marked.nodules
+    volume, lungs, space, nodules = marked.volume, marked.lungs, marked.space, marked.nodules
     response = Response.of(model.card)
     background = background_by_zone(volume, lungs)
     census = take_census(nodules, marked.commonness, marked.sight, response, background)
