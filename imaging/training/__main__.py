@@ -102,13 +102,13 @@ def _cubes_and_labels(made: list[Made]) -> tuple[NDArray[np.uint8], NDArray[np.i
 
 
 def _learn_folds(
-    every: list[Made], made: list[Made], samples: int, workers: int, device: str, console: Console
+    every: list[Made], made: list[Made], samples: int, workers: int, device: str, kept: Path, console: Console
 ) -> dict[str, Fold]:
     """Learn from all patients but one, for each, and from all."""
     cubes, label, scans = _cubes_and_labels(made)
     left_out = (EVERYBODY, *SCANS_AND_PATIENTS)
     labels = [np.where(scans == scan, -1, label).astype(np.int8) for scan in left_out]
-    networks = grow_networks(cubes, labels, samples, workers, device, console)
+    networks = grow_networks(cubes, labels, samples, workers, device, kept, console)
     learnt = {}
     for scan, network in zip(left_out, networks, strict=True):
         stages = _learn_stages([m for m in every if m.task.scan != scan])
@@ -160,6 +160,9 @@ def train(
         str | None, typer.Option(help="Of PyTorch, cuda or cpu; by default the faster one that is here.")
     ] = None,
     folds: Annotated[Path, typer.Option(help="Where the fold models go.")] = Path("benchmarks/folds"),
+    kept: Annotated[Path, typer.Option(help="Where what was made is kept, to go on from.")] = Path(
+        "out/training"
+    ),
     workers: Annotated[int, typer.Option()] = 2,
 ) -> None:
     """Make examples, train on all patients and on all but one, measure, and write the models."""
@@ -171,12 +174,12 @@ def train(
     samples = samples or (PROCESSOR_SAMPLES if device == "cpu" else CARD_SAMPLES)
     thin_phantoms = [name for name in PHANTOMS if name not in THICK_PHANTOMS]
     gate_tasks = _tasks(GATE_SEED, GATE_EXAMPLES, GATE_EXAMPLES, 1, thin_phantoms[::2])
-    every = make_all(gate_tasks, scans, None, workers, console)
+    every = make_all(gate_tasks, scans, None, kept, workers, console)
     plain, shrunk, synthetic = (max(1, round(share * n)) for n in (PLAIN, SHRUNK_ONES, SYNTHETIC))
     tasks = _tasks(TRAIN_SEED, plain, shrunk, synthetic, PHANTOMS)
-    made = make_all(tasks, scans, _learn_stages(every), workers, console)
+    made = make_all(tasks, scans, _learn_stages(every), kept, workers, console)
     console.print(f"growing the networks ({samples} cubes each, {device}) and the trees of five models")
-    learnt = _learn_folds(every, made, samples, workers, device, console)
+    learnt = _learn_folds(every, made, samples, workers, device, kept, console)
     verdicts, judge_log_odds = _learn_verdicts(learnt, made)
     card = {
         "features": list(FEATURE_NAMES),

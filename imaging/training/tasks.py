@@ -1,5 +1,6 @@
-"""Which examples are made of which lungs, and how many at a time."""
+"""Which examples are made of which lungs, and how many at a time. Those that were made are kept."""
 
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from imaging.classifier import Stage
+import imaging
+from imaging.classifier import Forest, Stage
 from imaging.lungs import Lungs
 from imaging.training.examples import Example, Recipe, chest_of, make_example, read_marks, thicken
 from records.model import Volume
@@ -40,6 +42,7 @@ PHANTOMS = {f"phantom_{seed}": seed for seed in (*range(201, 209), *range(211, 2
 THICK_PHANTOMS = tuple(f"phantom_{seed}" for seed in range(211, 215))  # the others' slices are 0.8 to 2 mm
 THICK_MM = 2.5
 Stages = tuple[Stage, Stage]
+PARTS = ("features", "cubes", "label")  # of an example, a file each
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """A task and its example."""
+    """A task and its example, whose cubes are read from the file as they are asked for."""
 
     task: Task
     example: Example
@@ -71,25 +74,63 @@ def _chest(scan: str, slices: int, scans: Path) -> tuple[Volume, Lungs]:
     return chest_of(thicken(volume, slices) if slices > 1 else volume)
 
 
-def make(task: Task, scans: Path, stages: Stages | None) -> Example:
-    """Make one example; with `stages` only of the candidates that pass them."""
+def make(task: Task, scans: Path, stages: Stages | None, file: Path) -> None:
+    """Make one example and keep it in `file`; with `stages` only of the candidates that pass them."""
     marks = np.zeros((0, 4))
     if task.scan not in PHANTOMS:
         marks = read_marks(scans / "lidc_marks.csv", SCANS_AND_PATIENTS[task.scan])
-    return make_example(*_chest(task.scan, task.slices, scans), marks, task.recipe, task.seed, stages)
+    example = make_example(*_chest(task.scan, task.slices, scans), marks, task.recipe, task.seed, stages)
+    for part in PARTS:  # the last one stands for all
+        path = _part(file, part)
+        beginning = path.with_suffix(".begun")
+        with beginning.open("wb") as stream:
+            np.save(stream, getattr(example, part), allow_pickle=False)
+        beginning.replace(path)
 
 
 def make_all(
-    tasks: list[Task], scans: Path, stages: Stages | None, workers: int, console: Console
+    tasks: list[Task], scans: Path, stages: Stages | None, kept: Path, workers: int, console: Console
 ) -> list[Made]:
-    """Make examples in `workers` processes, in the order of the tasks.
+    """Make examples in `workers` processes, in the order of the tasks; those in the folder `kept` are taken.
 
     The processes are new ones: a fork would inherit the filters' pool of threads without its threads.
     """
+    kept.mkdir(parents=True, exist_ok=True)
+    made_by = _digest_of_code() + _digest_of(stages)
+    files = [kept / hashlib.sha256(f"{made_by} {task}".encode()).hexdigest()[:16] for task in tasks]
+    missing = [(t, file) for t, file in zip(tasks, files, strict=True) if not _part(file, PARTS[-1]).exists()]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(make, task, scans, stages) for task in tasks]
-        pairs = list(zip(tasks, jobs, strict=True))
-        return [Made(task, job.result()) for task, job in track(pairs, "examples", console=console)]
+        jobs = [pool.submit(make, task, scans, stages, file) for task, file in missing]
+        for job in track(jobs, "examples", console=console):
+            job.result()
+    return [Made(task, _load(file)) for task, file in zip(tasks, files, strict=True)]
+
+
+def _part(file: Path, part: str) -> Path:
+    return file.with_name(f"{file.name}.{part}.npy")
+
+
+def _load(file: Path) -> Example:
+    return Example(**{part: np.load(_part(file, part), mmap_mode="r") for part in PARTS})
+
+
+def _digest_of_code() -> str:
+    """Return a digest of what an example depends on."""
+    root = Path(imaging.__file__).parent
+    makers = [root / "training" / f"{name}.py" for name in ("examples", "tasks", "turning")]
+    digest = hashlib.sha256()
+    for file in sorted([*root.glob("*.py"), *(root / "phantom").glob("*.py"), *makers]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _digest_of(stages: Stages | None) -> str:
+    digest = hashlib.sha256()
+    for stage in stages or ():
+        digest.update(str(stage.least_log_odds).encode())
+        for part in Forest.__slots__:
+            digest.update(getattr(stage.forest, part).tobytes())
+    return digest.hexdigest()
 
 
 def _phantom(seed: int, slice_mm: float | None) -> Volume:
