@@ -24,6 +24,7 @@ from benchmarks.unread import unread_places
 from imaging.classifier import Model, load_model
 from imaging.phantom.scanner import add_noise
 from imaging.protocol import load_protocol
+from imaging.resolution import voxel_noise_hu
 from imaging.screen import Findings, find_nodules, slice_mm
 from imaging.verdict import judge
 from records.errors import ScreeningError
@@ -57,7 +58,7 @@ class Kernel:
             target[:] = plane + self.sharpening * (plane - soft)
             if self.blur_mm:
                 target[:] = ndimage.gaussian_filter(target, np.divide(self.blur_mm, pixel_mm))
-        there_hu = pixel_noise_hu(shown)
+        there_hu = voxel_noise_hu(shown[len(shown) // 4 : -len(shown) // 4 : 8])
         added_hu = np.sqrt(max(self.noise_hu**2 - there_hu**2, 0.0))
         add_noise(
             shown,
@@ -79,15 +80,6 @@ KERNELS = (
     Kernel("low dose, 40 HU", 0.0, 0.7, 0.4, 0.65, 40.0),
     Kernel("low dose, 60 HU", 0.0, 0.7, 0.4, 0.65, 60.0),
 )
-
-
-def pixel_noise_hu(hu: NDArray[np.float32]) -> float:
-    """Return the noise of voxels in air-filled lung, by how far they are off the mean of 3 by 3."""
-    some = hu[len(hu) // 4 : -len(hu) // 4 : 8]
-    detail = some - ndimage.uniform_filter(some, (0, 3, 3))
-    lung = ndimage.uniform_filter(some, (0, 9, 9))
-    inside = (lung > -920) & (lung < -780)
-    return 1.48 * float(np.median(np.abs(detail[inside])))
 
 
 def row(scan: Scan, plain: Findings, crowd: Findings, slices_mm: float, seconds: float) -> str:

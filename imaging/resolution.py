@@ -14,7 +14,7 @@ from scipy import ndimage
 from imaging.filters import white_noise_passed
 from records.model import Volume
 
-__all__ = ["Resolution", "grain_by_band_hu", "measure_resolution", "noise_of"]
+__all__ = ["Resolution", "grain_by_band_hu", "measure_resolution", "noise_of", "voxel_noise_hu"]
 
 PLANE_STEP_MM = 20.0
 EDGES_A_PLANE = 1500
@@ -24,6 +24,10 @@ USUAL_SIGMA_MM = 0.6
 SIGMA_LIMITS_MM = (0.3, 1.2)
 # Noise by the voxel over what white noise with the same band has: 0.21 to 0.29, five lungs.
 GRAIN_IN_BAND = 0.25
+
+
+DETAIL_WINDOW, LUNG_WINDOW = 3, 9  # pixels; at the mean of the latter vessels are no air
+AIR_HU = (-960.0, -700.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,21 @@ def grain_by_band_hu(
         Distance between voxels, mm.
     """
     return GRAIN_IN_BAND * noise_hu / white_noise_passed(fine_mm, coarse_mm, spacing_mm)
+
+
+def voxel_noise_hu(planes: NDArray[np.generic]) -> float:
+    """Return the noise of single voxels in air-filled lung, HU, by how far they are off the mean of 3 by 3.
+
+    Parameters
+    ----------
+    planes : (planes, rows, columns) ndarray
+        HU. Where there is no air-filled lung the noise is 0.
+    """
+    image = planes.astype(np.float32)
+    detail = image - ndimage.uniform_filter(image, (0, DETAIL_WINDOW, DETAIL_WINDOW))
+    around = ndimage.uniform_filter(image, (0, LUNG_WINDOW, LUNG_WINDOW))
+    in_air = np.abs(detail[(around > AIR_HU[0]) & (around < AIR_HU[1])])
+    return 1.4826 * float(np.median(in_air)) if in_air.size else 0.0
 
 
 def _median(values: NDArray[np.float32]) -> np.float32:

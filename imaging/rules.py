@@ -67,7 +67,7 @@ def find(rule: Rule, pattern: Pattern, protocol: Protocol) -> Finding:
     holds = compare(rule, value, threshold, pattern)
     sentence = rule.words(pattern, protocol)
     if holds is not None and value is not None and value.low < threshold < value.high:
-        sentence += f" On which side of {threshold:g} that is, is {100 * SURE:.0f} % sure or more."
+        sentence += f" Which side of {threshold:g} this lies on is at least {100 * SURE:.0f} % sure."
     return Finding(
         name=rule.name,
         value=value,

@@ -10,10 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from imaging.filters import gaussian
-from imaging.resolution import measure_resolution
+from imaging.resolution import measure_resolution, voxel_noise_hu
 from records.model import Volume
 
 __all__ = ["softened"]
@@ -22,15 +21,13 @@ USUAL_NOISE_HU = 25.0  # of single voxels; five scans of soft-tissue kernels had
 SOFT_MM = 0.55  # blur of a soft-tissue kernel; those scans had 0.42 to 0.68
 STEPS = 4
 PLANES = 10  # looked at for noise, without the eighth at either end
-WINDOW, LUNG_WINDOW = 3, 9  # pixels; vessels are no air at the mean of the latter
-AIR_HU = (-960.0, -700.0)
 FLAT_MM = 1e6  # between planes, so that nothing is blurred across them
 
 
 def softened(volume: Volume) -> Volume:
     """Return the scan without noise finer than a soft-tissue kernel shows; most come back as they are."""
     some = _some_planes(volume.hu)
-    if _noise_hu(some) <= USUAL_NOISE_HU:
+    if voxel_noise_hu(some) <= USUAL_NOISE_HU:
         return volume
     sigma_mm = measure_resolution(volume).in_plane_sigma_mm
     if sigma_mm >= SOFT_MM:
@@ -39,7 +36,7 @@ def softened(volume: Volume) -> Volume:
     most_mm = float(np.sqrt(SOFT_MM**2 - sigma_mm**2))
     for step in range(1, STEPS + 1):
         blur_mm = most_mm * step / STEPS
-        if _noise_hu(gaussian(some, blur_mm, spacing_mm)) <= USUAL_NOISE_HU:
+        if voxel_noise_hu(gaussian(some, blur_mm, spacing_mm)) <= USUAL_NOISE_HU:
             break
     return replace(volume, hu=np.rint(gaussian(volume.hu, blur_mm, spacing_mm)).astype(np.int16))
 
@@ -47,12 +44,3 @@ def softened(volume: Volume) -> Volume:
 def _some_planes(hu: NDArray[np.int16]) -> NDArray[np.int16]:
     edge = len(hu) // 8
     return hu[edge : len(hu) - edge : max(1, len(hu) // PLANES)]
-
-
-def _noise_hu(planes: NDArray[np.generic]) -> float:
-    """Return the noise of single voxels in air-filled lung, by how far they are off the mean of 3 by 3."""
-    image = planes.astype(np.float32)
-    detail = image - ndimage.uniform_filter(image, (0, WINDOW, WINDOW))
-    around = ndimage.uniform_filter(image, (0, LUNG_WINDOW, LUNG_WINDOW))
-    in_air = np.abs(detail[(around > AIR_HU[0]) & (around < AIR_HU[1])])
-    return 1.4826 * float(np.median(in_air)) if in_air.size else 0.0

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from imaging.network import Network
+from records.files import replace_file
 
 __all__ = ["grow_networks", "log_odds_of"]
 
@@ -27,9 +28,7 @@ def _grow(label: NDArray[np.int8], samples: int, device: str, file: Path) -> byt
     from imaging.training.convolutions import grow_network
 
     grown = grow_network(_shared["cubes"], label, samples, device=device)
-    begun = file.with_suffix(".begun")
-    begun.write_bytes(grown)
-    begun.replace(file)
+    replace_file(file, grown)
     return grown
 
 

@@ -4,6 +4,7 @@ import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import imaging
 from imaging.classifier import Forest, Stage
 from imaging.lungs import Lungs
 from imaging.training.examples import Example, Recipe, chest_of, make_example, read_marks, thicken
+from records.files import replace_file
 from records.model import Volume
 
 __all__ = [
@@ -81,11 +83,9 @@ def make(task: Task, scans: Path, stages: Stages | None, file: Path) -> None:
         marks = read_marks(scans / "lidc_marks.csv", SCANS_AND_PATIENTS[task.scan])
     example = make_example(*_chest(task.scan, task.slices, scans), marks, task.recipe, task.seed, stages)
     for part in PARTS:  # the last one stands for all
-        path = _part(file, part)
-        beginning = path.with_suffix(".begun")
-        with beginning.open("wb") as stream:
-            np.save(stream, getattr(example, part), allow_pickle=False)
-        beginning.replace(path)
+        content = BytesIO()
+        np.save(content, getattr(example, part), allow_pickle=False)
+        replace_file(_part(file, part), content.getvalue())
 
 
 def make_all(
@@ -95,7 +95,6 @@ def make_all(
 
     The processes are new ones: a fork would inherit the filters' pool of threads without its threads.
     """
-    kept.mkdir(parents=True, exist_ok=True)
     made_by = _digest_of_code() + _digest_of(stages)
     files = [kept / hashlib.sha256(f"{made_by} {task}".encode()).hexdigest()[:16] for task in tasks]
     missing = [(t, file) for t, file in zip(tasks, files, strict=True) if not _part(file, PARTS[-1]).exists()]

@@ -64,7 +64,7 @@ def test_an_answer_counts_where_it_is_nine_in_ten_sure(value):
     sure = 1 - NormalDist(log(value), spread).cdf(log(50.0))
     assert verdict.label is (MIPC if sure >= 0.9 else UNSURE)
     (profuse,) = (f for f in verdict.criteria if f.name == "profuse")
-    assert ("is 90 % sure or more" in profuse.sentence) is (sure >= 0.9 and count.low < 50)
+    assert ("is at least 90 % sure" in profuse.sentence) is (sure >= 0.9 and count.low < 50)
 
 
 def test_thickened_septa_on_both_sides_of_the_limit():
