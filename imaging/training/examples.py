@@ -37,6 +37,7 @@ from imaging.insertion import (
 from imaging.lungs import Lungs, segment_lungs
 from imaging.patches import CUBES, SIDE
 from imaging.resolution import noise_of
+from imaging.training.rescanning import draw_look, reconstructed, rescanned
 from imaging.training.turning import cut_turned_cubes
 from records.model import Volume
 
@@ -48,8 +49,7 @@ PLEURA_MM = 3.0
 HIT_MM = 1.2  # a candidate this near the centre of a nodule, or within its radius, is that nodule
 AMBIGUOUS_MM = 2.5  # past its edge nothing is learnt
 GATE_SHARE = 0.35  # of what is no nodule: enough to learn sieve and gate from
-SHRUNK = 0.8  # a zoom below this is no smaller patient: the scanner's blur has to be put back
-SOFT_KERNEL_MM = 0.6  # blur of the scans that are shrunk
+BLUR_MM = (0.35, 0.75)  # of what is inserted
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class Recipe:
 
     nodules: int = 300
     diameter_mm: tuple[float, float] = (1.2, 8.0)  # log-uniform, so that small ones are many
-    hu: tuple[float, float] = (-200.0, 80.0)
+    hu: tuple[float, float] = (-200.0, 100.0)
     elongation: tuple[float, float] = (1.0, 1.35)
-    zoom: tuple[float, float] = (0.88, 1.15)  # patients differ in size; see `SHRUNK`
+    zoom: tuple[float, float] = (0.88, 1.15)  # patients differ in size; see `rescanning`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,31 +133,6 @@ def chest_of(volume: Volume) -> tuple[Volume, Lungs]:
     )
 
 
-def _blurred(hu: NDArray[np.float32], sigma_mm: float, pixel_mm: float) -> NDArray[np.float32]:
-    return np.stack([ndimage.gaussian_filter(plane, sigma_mm / pixel_mm) for plane in hu])
-
-
-def _rescanned(volume: Volume, zoom: float, rng: np.random.Generator) -> NDArray[np.int16]:
-    """Change kernel and dose, before the scan is zoomed."""
-    hu = volume.hu.astype(np.float32)
-    pixel_mm = volume.spacing_mm[1]
-    kind = rng.choice(["as it is", "softer", "sharper"], p=[0.4, 0.3, 0.3])
-    noisy = rng.random() < 0.5
-    if zoom < SHRUNK:
-        wanted_mm = rng.uniform(0.45, 0.75) / zoom
-        hu = _blurred(hu, float(np.sqrt(wanted_mm**2 - SOFT_KERNEL_MM**2)), pixel_mm)
-        noisy = True
-    elif kind == "softer":
-        hu = _blurred(hu, rng.uniform(0.2, 0.6), pixel_mm)
-    if kind == "sharper":
-        hu = hu + rng.uniform(0.1, 0.6) * (hu - _blurred(hu, 0.7 / min(1.0, zoom), pixel_mm))
-    if noisy:
-        coarseness = rng.uniform(0.4, 0.9) / (zoom if zoom < SHRUNK else 1.0)
-        grain = _blurred(rng.standard_normal(hu.shape, np.float32), coarseness, 1.0)
-        hu += grain * (rng.uniform(3.0, 30.0) / float(grain.std()))
-    return np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-
-
 def _zoomed(volume: Volume, lungs: Lungs, zoom: float) -> tuple[Volume, Lungs]:
     """Make the patient larger or smaller; nothing is resampled."""
     x, y, z = (zoom * v for v in volume.origin_mm)
@@ -217,7 +192,8 @@ def make_example(
     """
     rng = np.random.default_rng(seed)
     zoom = float(rng.uniform(*recipe.zoom))
-    volume, lungs = _zoomed(replace(volume, hu=_rescanned(volume, zoom, rng)), lungs, zoom)
+    look = draw_look(rng)
+    volume, lungs = _zoomed(replace(volume, hu=rescanned(volume, zoom, look, rng)), lungs, zoom)
     places = _sites(volume, lungs, recipe, rng)
     low, high = np.log(recipe.diameter_mm)
     truth = []
@@ -232,9 +208,9 @@ def make_example(
                 direction,
             )
         )
-    blur = ScannerBlur(float(rng.uniform(0.4, 0.75)), volume.slice_thickness_mm or volume.spacing_mm[0])
+    blur = ScannerBlur(float(rng.uniform(*BLUR_MM)), volume.slice_thickness_mm or volume.spacing_mm[0])
     hu = insert_nodules(volume, truth, blur, noise_hu=_grain_hu(volume, lungs), rng=rng)
-    space = build_scale_space(replace(volume, hu=hu), lungs)
+    space = build_scale_space(reconstructed(replace(volume, hu=hu), look, rng), lungs)
     noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
     candidates = find_candidates(space, noise_hu)
     points = points_mm(volume, candidates.index + space.start)

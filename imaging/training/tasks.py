@@ -23,6 +23,7 @@ __all__ = [
     "KINDS",
     "PHANTOMS",
     "SCANS_AND_PATIENTS",
+    "SHRUNK",
     "THICK_PHANTOMS",
     "THIN_SCANS",
     "Made",
@@ -38,7 +39,7 @@ SCANS_AND_PATIENTS = {  # CC BY 3.0, doi 10.7937/K9/TCIA.2015.LO9QL9SX
     "lidc_0006": "LIDC-IDRI-0006",
 }
 THIN_SCANS = ("lidc_0004",)
-SHRUNK = Recipe(nodules=100, zoom=(0.45, 0.65))  # thick slices become thin ones, see `examples`
+SHRUNK = Recipe(nodules=100, zoom=(0.45, 0.65))  # slices become thin ones, of 0.6 to 1.6 mm: see `examples`
 KINDS = (*((scan, 1) for scan in SCANS_AND_PATIENTS), *((scan, 2) for scan in THIN_SCANS))
 PHANTOMS = {f"phantom_{seed}": seed for seed in (*range(201, 209), *range(211, 215))}  # our own
 THICK_PHANTOMS = tuple(f"phantom_{seed}" for seed in range(211, 215))  # the others' slices are 0.8 to 2 mm
@@ -116,7 +117,7 @@ def _load(file: Path) -> Example:
 def _digest_of_code() -> str:
     """Return a digest of what an example depends on."""
     root = Path(imaging.__file__).parent
-    makers = [root / "training" / f"{name}.py" for name in ("examples", "tasks", "turning")]
+    makers = [root / "training" / f"{name}.py" for name in ("examples", "rescanning", "tasks", "turning")]
     digest = hashlib.sha256()
     for file in sorted([*root.glob("*.py"), *(root / "phantom").glob("*.py"), *makers]):
         digest.update(file.read_bytes())
