@@ -1,6 +1,6 @@
 """How many micronodules are found, at how many false marks, and how well they are sized.
 
-    python -m benchmarks.froc ../shared/ct [--replicates 2] [--montage] [--out out/froc]
+    python -m benchmarks.froc ../shared/ct [--replicates 2] [--montage] [--lobed --no-dense] [--out out/froc]
 
 Solid nodules of -150 to +60 HU are put at random sites of real lungs by the physical model of
 `imaging.insertion`, and screened through the code path of `mipc screen`. Lungs that the shipped model
@@ -32,6 +32,7 @@ from imaging.insertion import (
     ScannerBlur,
     draw_sites,
     insert_nodules,
+    lobed_nodule,
     random_direction,
     shares_new,
 )
@@ -65,6 +66,7 @@ class Draw:
     seed: int
     apart_mm: float = 9.0
     by_ratio: bool = False  # as many of 6 to 12 mm as of 12 to 24
+    lobed: bool = False
 
     def diameter(self, rng: np.random.Generator) -> float:
         """Return one diameter, mm."""
@@ -166,15 +168,11 @@ def inserted(
     truth = []
     for x, y, z in sites.tolist():
         direction = random_direction(rng)
-        truth.append(
-            InsertedNodule(
-                (x, y, z),
-                draw.diameter(rng),
-                rng.uniform(-150, 60),
-                rng.uniform(1.0, 1.2),
-                direction,
-            )
-        )
+        diameter_mm, hu = draw.diameter(rng), rng.uniform(-150, 60)
+        if draw.lobed:
+            truth.append(lobed_nodule((x, y, z), diameter_mm, hu, rng))
+        else:
+            truth.append(InsertedNodule((x, y, z), diameter_mm, hu, rng.uniform(1.0, 1.2), direction))
     blur = ScannerBlur(0.55, slice_mm(volume))
     noise_hu = voxel_noise_hu(volume, lungs)
     ill = replace(volume, hu=insert_nodules(volume, truth, blur, noise_hu=noise_hu, rng=rng))
@@ -368,6 +366,7 @@ def main(
     replicates: Annotated[int, typer.Option(min=1)] = 2,
     montages: Annotated[bool, typer.Option("--montage", help="Draw the false marks.")] = False,
     dense: Annotated[bool, typer.Option(help="Also 400 to 1,200 nodules, and large ones.")] = True,
+    lobed: Annotated[bool, typer.Option(help="Nodules of two to four lobes.")] = False,
 ) -> None:
     """Insert, screen, and print the tables."""
     out.mkdir(parents=True, exist_ok=True)
@@ -380,9 +379,8 @@ def main(
         model_file = model_file_of(name)
         key = "slices up to 1.25 mm" if slice_mm(volume) <= THIN_MM else "2.5 mm slices"
         for replicate in range(replicates):
-            scan, ill, found = screened(
-                volume, marks, model_file, Draw(150, (1.5, 6.0), SEED + replicate), unread
-            )
+            draw = Draw(150, (1.5, 6.0), SEED + replicate, lobed=lobed)
+            scan, ill, found = screened(volume, marks, model_file, draw, unread)
             sparse[key].append(scan)
             if montages and replicate == 0:
                 montage(ill, found, scan, out / f"false_marks_{name}_{slices}.png")

@@ -1,6 +1,6 @@
 """Nodules of known size and place, inserted into a scan by the physics of the scanner.
 
-A nodule is a slightly aspheric body of constant attenuation. Its image is the
+A nodule is a slightly aspheric body of constant attenuation, or one of several lobes. Its image is the
 share of each voxel's point-spread function that the body fills; there it
 replaces the tissue of the scan, and brings noise of the scan's own strength:
 
@@ -25,10 +25,12 @@ from records.model import Point, Volume
 __all__ = [
     "MOSTLY_NEW",
     "InsertedNodule",
+    "Lobe",
     "ScannerBlur",
     "blurred_share",
     "draw_sites",
     "insert_nodules",
+    "lobed_nodule",
     "nodule_share",
     "random_direction",
     "shares_new",
@@ -39,7 +41,18 @@ Floats = NDArray[np.float64]
 Float = TypeVar("Float", bound=np.floating[Any])
 
 OVERSAMPLING = 3
+LOBES = (1, 3)  # beside the first
+LOBE_SIZE, LOBE_AWAY = (0.5, 0.85), (0.6, 1.0)  # of the first one's radius
+LOBE_GRID = 40  # samples a side for the volume of a lobed body
 MOSTLY_NEW = 0.5  # of the brightness a nodule brings; below it, most was vessel, wall or hilum before
+
+
+@dataclass(frozen=True, slots=True)
+class Lobe:
+    """One of the balls of a lobed body."""
+
+    offset_mm: Point  # from the body's centre of mass, LPS
+    radius_mm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,7 @@ class InsertedNodule:
     hu: float
     elongation: float = 1.0  # long axis over short, volume kept
     direction: Point = (0.0, 0.0, 1.0)  # unit vector of the long axis
+    lobes: tuple[Lobe, ...] = ()  # the body is these balls together, and no ellipsoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +193,8 @@ def _window(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first index and the size of the window that a nodule's image needs."""
     long_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (2 / 3)
+    if nodule.lobes:
+        long_mm = max(float(np.linalg.norm(lobe.offset_mm)) + lobe.radius_mm for lobe in nodule.lobes)
     reach_mm = long_mm + 3 * blur.in_plane_sigma_mm + 0.75 * blur.slice_thickness_mm
     low = np.floor(centre - reach_mm / spacing_mm).astype(np.int64)
     high = np.ceil(centre + reach_mm / spacing_mm).astype(np.int64) + 1
@@ -194,6 +210,8 @@ def _filled_share(
 ) -> NDArray[np.float64]:
     """Return the share of each voxel's point-spread function inside the body."""
     spacing_mm = np.asarray(volume.spacing_mm)
+    if nodule.lobes:
+        return blurred_share(_lobes_in(nodule, volume, spacing_mm), shape, centre, spacing_mm, blur)
     along = volume.axes @ np.asarray(nodule.direction)  # the long axis in array axes
     short_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (-1 / 3)
     long_mm = short_mm * nodule.elongation
@@ -208,6 +226,23 @@ def _filled_share(
         return inside
 
     return blurred_share(body, shape, centre, spacing_mm, blur)
+
+
+def _lobes_in(
+    nodule: InsertedNodule, volume: Volume, spacing_mm: Floats
+) -> Callable[[Floats, Floats, Floats], Floats]:
+    """Return the body of a lobed nodule, for `blurred_share`."""
+    fine_mm = float((spacing_mm / _oversampling(spacing_mm)).max())
+    balls = [(volume.axes @ np.asarray(lobe.offset_mm), lobe.radius_mm) for lobe in nodule.lobes]
+
+    def body(p: Floats, r: Floats, c: Floats) -> Floats:
+        depths_mm = [
+            radius - np.sqrt((p - at[0]) ** 2 + (r - at[1]) ** 2 + (c - at[2]) ** 2) for at, radius in balls
+        ]
+        inside: Floats = np.clip(0.5 + np.max(depths_mm, axis=0) / fine_mm, 0.0, 1.0)
+        return inside
+
+    return body
 
 
 def _oversampling(spacing_mm: Floats) -> NDArray[np.int64]:
@@ -265,6 +300,26 @@ def random_direction(rng: np.random.Generator) -> Point:
     axis = rng.standard_normal(3)
     x, y, z = (axis / np.linalg.norm(axis)).tolist()
     return x, y, z
+
+
+def lobed_nodule(centre_mm: Point, diameter_mm: float, hu: float, rng: np.random.Generator) -> InsertedNodule:
+    """Return a nodule of two to four lobes drawn at random, of the volume of a ball of this diameter."""
+    offsets, radii = [np.zeros(3)], [1.0]
+    for _ in range(int(rng.integers(LOBES[0], LOBES[1] + 1))):
+        offsets.append(rng.uniform(*LOBE_AWAY) * np.asarray(random_direction(rng)))
+        radii.append(float(rng.uniform(*LOBE_SIZE)))
+    reach = LOBE_AWAY[1] + LOBE_SIZE[1]
+    step = 2 * reach / LOBE_GRID
+    places = (np.indices((LOBE_GRID,) * 3).reshape(3, -1).T + 0.5) * step - reach
+    balls = list(zip(offsets, radii, strict=True))
+    inside = np.any([np.sum((places - at) ** 2, axis=1) < radius**2 for at, radius in balls], axis=0)
+    middle = places[inside].mean(axis=0)
+    scale = 0.5 * diameter_mm / float(np.cbrt(np.count_nonzero(inside) * step**3 * 3 / (4 * np.pi)))
+    lobes = []
+    for at, radius in balls:
+        x, y, z = (scale * (at - middle)).tolist()
+        lobes.append(Lobe((x, y, z), scale * radius))
+    return InsertedNodule(centre_mm, diameter_mm, hu, lobes=tuple(lobes))
 
 
 def draw_sites(

@@ -12,9 +12,10 @@ is darker at the waist; the fit believes the waist. So near the surface of large
 balls what is brighter is added to their volume, less what is darker, unless it goes
 on farther out: that is a vessel.
 
-The interval adds three variances: what is assumed (attenuation, blur), the noise,
-and what is neither ball nor noise. That is anatomy, mostly vessels, or the shape of
-a large nodule, and it is coherent over far more voxels than noise is.
+The interval adds four variances: what is assumed (attenuation, blur), the noise,
+what sticks out of the ball and is not added (of smaller ones all: it may be a lobe
+or a vessel), and what is neither ball nor noise. That is anatomy, mostly vessels, or
+the shape of a large nodule, and it is coherent over far more voxels than noise is.
 """
 
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ RIM = 0.3  # of the radius, and a blur: so far from the fitted surface a longer 
 GOES_ON = 0.3  # of the ball's brightness, beyond the rim: this is a vessel and no pole
 MOST_BEYOND = 0.2  # of the ball; one 1.35 times as long as wide has so much
 UNSURE = 0.4  # of what is added
+NOT_ADDED = 1.0  # of what is not: as many are lobes as are vessels
 LOBE = 0.25  # share of a large ball: what is longer than wide has two poles and a waist of misfit
 
 
@@ -313,12 +315,12 @@ def _fit_all(image, places, radii, spacing_mm, sigma, thickness, noise_hu, out, 
                 _fit(image, start, x, *scan, SOLID_HU, FREE_SPREAD_HU, stray, result)
             if not _on_something_else(image, x, start, spacing_mm):
                 break
-        shaped = min((exp(x[3]) - SHAPED_MM[0]) / (SHAPED_MM[1] - SHAPED_MM[0]), 1.0)
-        if shaped > 0.0:
-            share = _beyond_ball(image, x, spacing_mm, thickness) / (4.0 / 3.0 * pi * exp(3.0 * x[3]))
-            longer = shaped * np.log(1.0 + min(max(share, -MOST_BEYOND), MOST_BEYOND)) / 3.0
-            x[3] += longer
-            result[0] = sqrt(result[0] ** 2 + (UNSURE * longer) ** 2)
+        share = _beyond_ball(image, x, spacing_mm, thickness) / (4.0 / 3.0 * pi * exp(3.0 * x[3]))
+        longer = np.log(1.0 + min(max(share, -MOST_BEYOND), MOST_BEYOND)) / 3.0
+        shaped = min(max((exp(x[3]) - SHAPED_MM[0]) / (SHAPED_MM[1] - SHAPED_MM[0]), 0.0), 1.0)
+        x[3] += shaped * longer
+        unsure = UNSURE * shaped + NOT_ADDED * (1.0 - shaped)
+        result[0] = sqrt(result[0] ** 2 + (unsure * longer) ** 2)
         out[n, :PARAMETERS] = x
         out[n, PARAMETERS:] = result
 

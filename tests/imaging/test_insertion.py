@@ -1,12 +1,13 @@
 """Inserted nodules against the ball's own volume and the blur's own width."""
 
+from dataclasses import replace
 from math import pi
 
 import numpy as np
 import pytest
 
 from imaging.geometry import index_of
-from imaging.insertion import InsertedNodule, ScannerBlur, draw_sites, insert_nodules
+from imaging.insertion import InsertedNodule, Lobe, ScannerBlur, draw_sites, insert_nodules, lobed_nodule
 from records.model import Volume
 
 AXIAL = np.array([[0.0, 0, 1], [0, 1, 0], [1, 0, 0]])
@@ -53,6 +54,34 @@ def test_an_elongated_body_keeps_its_volume_and_points_its_way():
     assert share.sum() * 0.343 == pytest.approx(pi / 6 * 125, rel=0.03)
     places = np.argwhere(share > 0.5)
     assert np.ptp(places[:, 2]) > 1.5 * np.ptp(places[:, 0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_lobed_body_has_the_volume_and_the_place_that_it_should(seed):
+    volume = lung((0.7, 0.7, 0.7), (44, 44, 44))
+    nodule = lobed_nodule(middle(volume), 5.0, 0.0, np.random.default_rng(seed))
+    share = (inserted(volume, nodule).astype(float) + 850) / 850
+    assert share.sum() * 0.343 == pytest.approx(pi / 6 * 125, rel=0.03)
+    at = (np.argwhere(share > -1) * share.reshape(-1, 1)).sum(axis=0) / share.sum()
+    assert at == pytest.approx(index_of(volume, np.array([nodule.centre_mm]))[0], abs=0.15)
+    assert 2 <= len(nodule.lobes) <= 4
+
+
+def test_a_lobed_body_lies_as_its_lobes_do_in_any_axes():
+    """The same two balls, one left of the other, seen in a scan whose columns run from left to right."""
+    seen = []
+    for axes in (AXIAL, np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])):
+        volume = replace(
+            lung((0.7, 0.7, 0.7), (44, 44, 44)), axes=axes, origin_mm=(15.0 * (axes[2, 0] < 0), 0, 0)
+        )
+        centre = (7.0, 15.0, 15.0)
+        lobes = (Lobe((-2.0, 0.0, 0.0), 2.0), Lobe((2.0, 0.0, 0.0), 1.5))
+        share = inserted(volume, InsertedNodule(centre, 4.3, 0.0, lobes=lobes)).astype(float) + 850
+        places = np.argwhere(share > 400) * 0.7
+        x_mm = volume.origin_mm[0] + axes[2, 0] * places[:, 2]
+        seen.append((x_mm.min(), x_mm.max()))
+    assert seen[0] == pytest.approx(seen[1], abs=0.75)
+    assert seen[0] == pytest.approx((7.0 - 4.0, 7.0 + 3.5), abs=0.75)
 
 
 def test_the_centre_of_a_large_nodule_has_its_attenuation():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from imaging.insertion import random_direction
 from imaging.resolution import Resolution
 from imaging.sizing import fit_balls
 
@@ -110,6 +111,39 @@ def test_the_interval_of_a_nodule_longer_than_wide_holds_the_diameter_of_its_vol
     fit = fit_balls(image.astype(np.float32), centre, start, (1.25, 0.75, 0.75), Resolution(0.6, 1.25), 20.0)
     assert 2 * fit.low_mm[0] <= diameter_mm <= 2 * fit.high_mm[0]
     assert 2 * (fit.high_mm[0] - fit.low_mm[0]) < 0.8
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.25, 0.75, 0.75), (2.5, 0.75, 0.75)], ids=["thin", "thick"])
+def test_the_interval_of_two_lobes_holds_the_diameter_of_their_volume(spacing_mm):
+    inside, widths_mm = [], []
+    rng = np.random.default_rng(3)
+    for diameter_mm in np.linspace(3.0, 6.0, 16):
+        small, away = rng.uniform(0.6, 0.85), rng.uniform(0.8, 1.0)
+        # Two balls and the lens in which they overlap (Weisstein, Sphere-Sphere Intersection).
+        lens = (
+            (1 + small - away) ** 2
+            * (away**2 + 2 * away * (1 + small) - 3 * (1 - small) ** 2)
+            / (12 * away)
+            * np.pi
+        )
+        scale = diameter_mm / 2 / np.cbrt(1 + small**3 - lens / (4 / 3 * np.pi))
+        along = random_direction(rng)
+
+        def body(p, r, c, scale=scale, small=small, away=away, along=along):
+            p, r, c = p / scale, r / scale, c / scale
+            one = p**2 + r**2 + c**2 <= 1
+            there = (p - away * along[0]) ** 2 + (r - away * along[1]) ** 2 + (c - away * along[2]) ** 2
+            return one | (there <= small**2)
+
+        share, centre = imaged(body, spacing_mm, 0.6, 8.0)
+        image = (-860 + share * rng.uniform(760, 900) + rng.normal(0, 12, share.shape)).astype(np.float32)
+        fit = fit_balls(
+            image, centre, np.array([0.45 * diameter_mm]), spacing_mm, Resolution(0.6, spacing_mm[0]), 12.0
+        )
+        inside.append(2 * fit.low_mm[0] <= diameter_mm <= 2 * fit.high_mm[0])
+        widths_mm.append(2 * float(fit.high_mm[0] - fit.low_mm[0]))
+    assert sum(inside) >= 13  # binomial: 12 of 16 or fewer has probability 0.07 at a true 0.9
+    assert np.median(widths_mm) < 1.2
 
 
 def test_the_interval_widens_as_the_ball_shrinks():
