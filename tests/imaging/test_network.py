@@ -42,7 +42,7 @@ def test_answers_are_those_of_scipy(graph, cubes):
         for t in onnx.load_model_from_string(graph).graph.initializer
     }
     expected = []
-    for cube in cubes[:4] / 255.0:
+    for cube in cubes[:2] / 255.0:
         flat = []
         for name, image in (("fine", cube[:2]), ("coarse", cube[2:])):
             for n, stride in enumerate(STRIDES):
@@ -58,7 +58,7 @@ def test_answers_are_those_of_scipy(graph, cubes):
         hidden = np.maximum(held["head_w0"] @ np.concatenate(flat) + held["head_b0"], 0)
         expected.append(float((held["head_w1"] @ hidden + held["head_b1"])[0]))
     # Single precision, sums of a few thousand terms.
-    assert Network(graph).log_odds(cubes[:4]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert Network(graph).log_odds(cubes[:2]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_no_cubes_no_answers(graph, cubes):
