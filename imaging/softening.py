@@ -1,9 +1,10 @@
 """A scan of a sharp, noisy kernel as a soft-tissue kernel would show it.
 
 Lung kernels (B60 to B70) show every detail at several times its contrast, and the noise with it; edges
-overshoot. The model knows soft-tissue kernels at doses low and high. So where single voxels are noisier than
-theirs, a Gaussian in the plane takes noise away until they are not, but no more than makes the scan as soft
-as a soft-tissue kernel: a low dose stays what it is, and a sharp kernel without noise as well.
+overshoot. The model has learnt from such scans too, but on one of two scanners it finds more once they are
+softened (docs/model.md). So where single voxels are noisier than those of soft-tissue kernels, a Gaussian in
+the plane takes noise away until they are not, but no more than makes the scan as soft as such a kernel: a low
+dose stays what it is, and a sharp kernel without noise as well.
 """
 
 from dataclasses import replace
