@@ -17,15 +17,14 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from benchmarks.froc import Draw, Scan, inserted, load, matched, model_file_of, sensitivity, sizing
 from benchmarks.unread import unread_places
 from imaging.classifier import Model, load_model
-from imaging.phantom.scanner import add_noise
 from imaging.protocol import load_protocol
 from imaging.resolution import voxel_noise_hu
 from imaging.screen import Findings, find_nodules, slice_mm
+from imaging.training.rescanning import add_dose_noise, blurred, sharpened
 from imaging.verdict import judge
 from records.errors import ScreeningError
 from records.model import Volume
@@ -51,24 +50,13 @@ class Kernel:
         """Return a scan as this kernel would show it."""
         if self.noise_hu == 0:
             return volume
-        _, *pixel_mm = volume.spacing_mm
-        shown = np.empty(volume.hu.shape, np.float32)
-        for plane, target in zip(volume.hu.astype(np.float32), shown, strict=True):
-            soft = ndimage.gaussian_filter(plane, np.divide(self.detail_mm, pixel_mm))
-            target[:] = plane + self.sharpening * (plane - soft)
-            if self.blur_mm:
-                target[:] = ndimage.gaussian_filter(target, np.divide(self.blur_mm, pixel_mm))
+        pixel_mm = volume.spacing_mm[1]
+        shown = sharpened(volume.hu.astype(np.float32), self.sharpening, self.detail_mm, pixel_mm)
+        if self.blur_mm:
+            shown = blurred(shown, self.blur_mm, pixel_mm)
         there_hu = voxel_noise_hu(shown[len(shown) // 4 : -len(shown) // 4 : 8])
-        added_hu = np.sqrt(max(self.noise_hu**2 - there_hu**2, 0.0))
-        add_noise(
-            shown,
-            np.full(len(shown), added_hu, np.float32),
-            np.ones(shown.shape[1:], np.float32),
-            pixel_mm=(pixel_mm[0], pixel_mm[1]),
-            psf_sigma_mm=self.grain_mm,
-            slice_overlap=0.0,
-            rng=np.random.default_rng(seed),
-        )
+        added_hu = float(np.sqrt(max(self.noise_hu**2 - there_hu**2, 0.0)))
+        add_dose_noise(shown, added_hu, self.grain_mm, pixel_mm, np.random.default_rng(seed))
         return replace(volume, hu=np.clip(np.rint(shown), -1024, 3071).astype(np.int16))
 
 

@@ -1,7 +1,7 @@
 """Nodules of known size and place, inserted into a scan by the physics of the scanner.
 
-A nodule is a slightly aspheric body of constant attenuation, or one of several lobes. Its image is the
-share of each voxel's point-spread function that the body fills; there it
+A nodule is a body of constant attenuation, slightly aspheric or of several lobes. Its
+image is the share of each voxel's point-spread function that the body fills; there it
 replaces the tissue of the scan, and brings noise of the scan's own strength:
 
     image = (1 - share) * scan + share * (nodule HU + noise)
@@ -39,6 +39,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Float = TypeVar("Float", bound=np.floating[Any])
+Body = Callable[[Floats, Floats, Floats], Floats]  # see `blurred_share`
 
 OVERSAMPLING = 3
 LOBES = (1, 3)  # beside the first
@@ -192,10 +193,7 @@ def _window(
     nodule: InsertedNodule, centre: Floats, spacing_mm: Floats, blur: ScannerBlur
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first index and the size of the window that a nodule's image needs."""
-    long_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (2 / 3)
-    if nodule.lobes:
-        long_mm = max(float(np.linalg.norm(lobe.offset_mm)) + lobe.radius_mm for lobe in nodule.lobes)
-    reach_mm = long_mm + 3 * blur.in_plane_sigma_mm + 0.75 * blur.slice_thickness_mm
+    reach_mm = _farthest_mm(nodule) + 3 * blur.in_plane_sigma_mm + 0.75 * blur.slice_thickness_mm
     low = np.floor(centre - reach_mm / spacing_mm).astype(np.int64)
     high = np.ceil(centre + reach_mm / spacing_mm).astype(np.int64) + 1
     return low, high - low
@@ -210,13 +208,23 @@ def _filled_share(
 ) -> NDArray[np.float64]:
     """Return the share of each voxel's point-spread function inside the body."""
     spacing_mm = np.asarray(volume.spacing_mm)
-    if nodule.lobes:
-        return blurred_share(_lobes_in(nodule, volume, spacing_mm), shape, centre, spacing_mm, blur)
-    along = volume.axes @ np.asarray(nodule.direction)  # the long axis in array axes
-    short_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (-1 / 3)
-    long_mm = short_mm * nodule.elongation
     # A soft edge of one fine voxel keeps the volume exact below the fine grid.
     fine_mm = float((spacing_mm / _oversampling(spacing_mm)).max())
+    form = _lobes if nodule.lobes else _ellipsoid
+    return blurred_share(form(nodule, volume.axes, fine_mm), shape, centre, spacing_mm, blur)
+
+
+def _farthest_mm(nodule: InsertedNodule) -> float:
+    """Return how far from its centre a nodule reaches."""
+    if nodule.lobes:
+        return max(float(np.linalg.norm(lobe.offset_mm)) + lobe.radius_mm for lobe in nodule.lobes)
+    return 0.5 * nodule.diameter_mm * float(nodule.elongation ** (2 / 3))
+
+
+def _ellipsoid(nodule: InsertedNodule, axes: Floats, fine_mm: float) -> Body:
+    along = axes @ np.asarray(nodule.direction)  # the long axis in array axes
+    short_mm = 0.5 * nodule.diameter_mm * nodule.elongation ** (-1 / 3)
+    long_mm = short_mm * nodule.elongation
 
     def body(p: Floats, r: Floats, c: Floats) -> Floats:
         projected = p * along[0] + r * along[1] + c * along[2]
@@ -225,15 +233,11 @@ def _filled_share(
         inside: Floats = np.clip(0.5 - (distance - 1.0) * short_mm / fine_mm, 0.0, 1.0)
         return inside
 
-    return blurred_share(body, shape, centre, spacing_mm, blur)
+    return body
 
 
-def _lobes_in(
-    nodule: InsertedNodule, volume: Volume, spacing_mm: Floats
-) -> Callable[[Floats, Floats, Floats], Floats]:
-    """Return the body of a lobed nodule, for `blurred_share`."""
-    fine_mm = float((spacing_mm / _oversampling(spacing_mm)).max())
-    balls = [(volume.axes @ np.asarray(lobe.offset_mm), lobe.radius_mm) for lobe in nodule.lobes]
+def _lobes(nodule: InsertedNodule, axes: Floats, fine_mm: float) -> Body:
+    balls = [(axes @ np.asarray(lobe.offset_mm), lobe.radius_mm) for lobe in nodule.lobes]
 
     def body(p: Floats, r: Floats, c: Floats) -> Floats:
         depths_mm = [
@@ -251,7 +255,7 @@ def _oversampling(spacing_mm: Floats) -> NDArray[np.int64]:
 
 
 def blurred_share(
-    body: Callable[[Floats, Floats, Floats], Floats],
+    body: Body,
     shape: tuple[int, ...],
     centre: Floats,
     spacing_mm: Floats,

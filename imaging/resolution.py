@@ -24,8 +24,6 @@ USUAL_SIGMA_MM = 0.6
 SIGMA_LIMITS_MM = (0.3, 1.2)
 # Noise by the voxel over what white noise with the same band has: 0.21 to 0.29, five lungs.
 GRAIN_IN_BAND = 0.25
-
-
 DETAIL_WINDOW, LUNG_WINDOW = 3, 9  # pixels; at the mean of the latter vessels are no air
 AIR_HU = (-960.0, -700.0)
 

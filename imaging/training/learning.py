@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from imaging.classifier import Forest, Stage, Verdicts
 from imaging.features import QUICK_FEATURES
+from imaging.network import Network
 from imaging.training.forests import grow
-from imaging.training.networks import log_odds_of
 from imaging.training.stacking import learn_verdicts
 from imaging.training.tasks import Made, Stages
 
@@ -84,13 +84,14 @@ def weigh(folds: dict[str, Learnt], made: list[Made]) -> tuple[Verdicts, float]:
     """
     judges, networks, labels = [], [], []
     for scan, fold in folds.items():
+        network = Network(fold.network)
         for m in made:
             if m.task.scan == scan:
                 passed = np.flatnonzero(_passes(fold.stages, m.example.features))
                 judges.append(fold.judge.log_odds(m.example.features[passed]))
-                networks.append(log_odds_of(fold.network, m.example.cubes[passed]))
+                networks.append(network.log_odds(m.example.cubes[passed]))
                 labels.append(m.example.label[passed])
-    judge, network, label = np.concatenate(judges), np.concatenate(networks), np.concatenate(labels)
+    judge, seen, label = np.concatenate(judges), np.concatenate(networks), np.concatenate(labels)
     least = float(np.quantile(judge[label == 1], JUDGE_LOSS))
     worth = judge >= least
-    return learn_verdicts(judge[worth], network[worth], label[worth]), least
+    return learn_verdicts(judge[worth], seen[worth], label[worth]), least

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from imaging.network import Network
 from records.files import replace_file
 
-__all__ = ["grow_networks", "log_odds_of"]
+__all__ = ["grow_networks"]
 
 _shared: dict[str, NDArray[np.uint8]] = {}  # a forked process sees its parent's cubes
 
@@ -78,8 +77,3 @@ def _digest_of(cubes: NDArray[np.uint8]) -> str:
     code = Path(__file__).with_name("convolutions.py").read_bytes()
     few = cubes.reshape(len(cubes), -1)[:, :: cubes[0].size // 8]
     return hashlib.sha256(code + few.tobytes()).hexdigest()
-
-
-def log_odds_of(network: bytes, cubes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return what a trained network says of cubes."""
-    return Network(network).log_odds(cubes)

@@ -15,7 +15,7 @@ from imaging.phantom.scanner import add_noise
 from imaging.softening import softened
 from records.model import Volume
 
-__all__ = ["SMALLEST_PATIENT", "Look", "draw_look", "reconstructed", "rescanned"]
+__all__ = ["Look", "add_dose_noise", "blurred", "draw_look", "reconstructed", "rescanned", "sharpened"]
 
 Grey = NDArray[np.float32]
 
@@ -25,8 +25,9 @@ SCANNER_MM = (0.45, 0.75)  # and of scanners
 SOFTER_MM, SHARPER = (0.2, 0.6), (0.1, 0.6)
 DETAIL_MM = 0.7  # what is finer is sharpened
 GRAIN_HU, GRAIN_VOXELS = (3.0, 30.0), (0.4, 0.9)  # of every other scan
-LUNG_KERNEL, LUNG_KERNEL_HU, LUNG_KERNEL_MM = (0.6, 1.6), (20.0, 90.0), 0.33
-LOW_DOSE_MM, LOW_DOSE_HU, LOW_DOSE_GRAIN_MM = 0.4, (15.0, 60.0), 0.65
+LUNG_KERNEL, LUNG_KERNEL_HU = (0.6, 1.6), (20.0, 90.0)  # share of the detail that is added, noise
+LUNG_KERNEL_GRAIN_MM = 0.33  # the kernel's blur as noise is cut by it (imaging.phantom.scanner)
+LOW_DOSE_MM, LOW_DOSE_HU, LOW_DOSE_GRAIN_MM = 0.4, (15.0, 60.0), 0.65  # blur, noise, as above
 
 
 class Look(StrEnum):
@@ -70,14 +71,14 @@ def rescanned(volume: Volume, zoom: float, look: Look, rng: np.random.Generator)
     is_shrunk = zoom < SMALLEST_PATIENT
     if is_shrunk:
         wanted_mm = rng.uniform(*SCANNER_MM) / zoom
-        hu = _blurred(hu, float(np.sqrt(wanted_mm**2 - SOFT_KERNEL_MM**2)), pixel_mm)
+        hu = blurred(hu, float(np.sqrt(wanted_mm**2 - SOFT_KERNEL_MM**2)), pixel_mm)
     elif look is Look.SOFTER:
-        hu = _blurred(hu, rng.uniform(*SOFTER_MM), pixel_mm)
+        hu = blurred(hu, rng.uniform(*SOFTER_MM), pixel_mm)
     if look is Look.SHARPER:
-        hu += rng.uniform(*SHARPER) * (hu - _blurred(hu, DETAIL_MM / min(1.0, zoom), pixel_mm))
+        hu = sharpened(hu, rng.uniform(*SHARPER), DETAIL_MM / min(1.0, zoom), pixel_mm)
     if look not in (Look.LUNG_KERNEL, Look.LOW_DOSE) and (is_shrunk or rng.random() < 0.5):
         coarseness = rng.uniform(*GRAIN_VOXELS) / (zoom if is_shrunk else 1.0)
-        grain = _blurred(rng.standard_normal(hu.shape, np.float32), coarseness, 1.0)
+        grain = blurred(rng.standard_normal(hu.shape, np.float32), coarseness, 1.0)
         hu += grain * (rng.uniform(*GRAIN_HU) / float(grain.std()))
     return _as_hu(hu)
 
@@ -89,13 +90,13 @@ def reconstructed(volume: Volume, look: Look, rng: np.random.Generator) -> Volum
     the kernel does; a low dose by the coarse grain that a soft kernel leaves. Half of what screening would
     soften is softened.
     """
+    pixel_mm = volume.spacing_mm[1]
     if look is Look.LUNG_KERNEL:
-        hu = volume.hu.astype(np.float32)
-        hu += rng.uniform(*LUNG_KERNEL) * (hu - _blurred(hu, DETAIL_MM, volume.spacing_mm[1]))
-        _add_dose_noise(hu, rng.uniform(*LUNG_KERNEL_HU), LUNG_KERNEL_MM, volume.spacing_mm, rng)
+        hu = sharpened(volume.hu.astype(np.float32), rng.uniform(*LUNG_KERNEL), DETAIL_MM, pixel_mm)
+        add_dose_noise(hu, rng.uniform(*LUNG_KERNEL_HU), LUNG_KERNEL_GRAIN_MM, pixel_mm, rng)
     elif look is Look.LOW_DOSE:
-        hu = _blurred(volume.hu.astype(np.float32), LOW_DOSE_MM, volume.spacing_mm[1])
-        _add_dose_noise(hu, rng.uniform(*LOW_DOSE_HU), LOW_DOSE_GRAIN_MM, volume.spacing_mm, rng)
+        hu = blurred(volume.hu.astype(np.float32), LOW_DOSE_MM, pixel_mm)
+        add_dose_noise(hu, rng.uniform(*LOW_DOSE_HU), LOW_DOSE_GRAIN_MM, pixel_mm, rng)
     else:
         return volume
     shown = replace(volume, hu=_as_hu(hu))
@@ -106,16 +107,31 @@ def _as_hu(hu: Grey) -> NDArray[np.int16]:
     return np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
 
 
-def _blurred(hu: Grey, sigma_mm: float, pixel_mm: float) -> Grey:
+def blurred(hu: Grey, sigma_mm: float, pixel_mm: float) -> Grey:
+    """Return (planes, rows, columns) HU blurred by a Gaussian in the plane."""
     return np.stack([ndimage.gaussian_filter(plane, sigma_mm / pixel_mm) for plane in hu])
 
 
-def _add_dose_noise(
-    hu: Grey,
-    noise_hu: float,
-    grain_mm: float,
-    spacing_mm: tuple[float, float, float],
-    rng: np.random.Generator,
+def sharpened(hu: Grey, share: float, detail_mm: float, pixel_mm: float) -> Grey:
+    """Return HU with a share of what is finer than `detail_mm` added once more: unsharp masking."""
+    return hu + share * (hu - blurred(hu, detail_mm, pixel_mm))
+
+
+def add_dose_noise(
+    hu: Grey, noise_hu: float, grain_mm: float, pixel_mm: float, rng: np.random.Generator
 ) -> None:
+    """Add noise that has the spectrum of filtered back-projection, in place, alike everywhere.
+
+    Parameters
+    ----------
+    hu : (planes, rows, columns) float32 ndarray
+    noise_hu : float
+        Standard deviation of a voxel.
+    grain_mm : float
+        The kernel's blur as noise is cut by it (`imaging.phantom.scanner.add_noise`).
+    pixel_mm : float
+    rng : Generator
+    """
     level_hu, rim = np.full(len(hu), noise_hu, np.float32), np.ones(hu.shape[1:], np.float32)
-    add_noise(hu, level_hu, rim, pixel_mm=spacing_mm[1:], psf_sigma_mm=grain_mm, slice_overlap=0.0, rng=rng)
+    pixels_mm = (pixel_mm, pixel_mm)
+    add_noise(hu, level_hu, rim, pixel_mm=pixels_mm, psf_sigma_mm=grain_mm, slice_overlap=0.0, rng=rng)

@@ -75,13 +75,13 @@ def test_a_lobed_body_lies_as_its_lobes_do_in_any_axes():
             lung((0.7, 0.7, 0.7), (44, 44, 44)), axes=axes, origin_mm=(15.0 * (axes[2, 0] < 0), 0, 0)
         )
         centre = (7.0, 15.0, 15.0)
-        lobes = (Lobe((-2.0, 0.0, 0.0), 2.0), Lobe((2.0, 0.0, 0.0), 1.5))
-        share = inserted(volume, InsertedNodule(centre, 4.3, 0.0, lobes=lobes)).astype(float) + 850
+        lobes = (Lobe((0.0, 0.0, 0.0), 2.0), Lobe((3.5, 0.0, 0.0), 2.0))
+        share = inserted(volume, InsertedNodule(centre, 5.0, 0.0, lobes=lobes)).astype(float) + 850
         places = np.argwhere(share > 400) * 0.7
         x_mm = volume.origin_mm[0] + axes[2, 0] * places[:, 2]
         seen.append((x_mm.min(), x_mm.max()))
     assert seen[0] == pytest.approx(seen[1], abs=0.75)
-    assert seen[0] == pytest.approx((7.0 - 4.0, 7.0 + 3.5), abs=0.75)
+    assert seen[0] == pytest.approx((7.0 - 2.0, 7.0 + 5.5), abs=0.75)
 
 
 def test_the_centre_of_a_large_nodule_has_its_attenuation():

@@ -253,7 +253,7 @@ def kinds_new(draw):
     return draw(st.sampled_from(LesionKind))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(courses())
 def test_what_the_form_lets_through_the_engine_can_judge(course):
     """A read that can be signed must never stop the collection of all others."""
