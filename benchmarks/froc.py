@@ -31,6 +31,7 @@ from imaging.insertion import (
     InsertedNodule,
     ScannerBlur,
     draw_sites,
+    images_of,
     insert_nodules,
     lobed_nodule,
     random_direction,
@@ -175,8 +176,9 @@ def inserted(
             truth.append(InsertedNodule((x, y, z), diameter_mm, hu, rng.uniform(1.0, 1.2), direction))
     blur = ScannerBlur(0.55, slice_mm(volume))
     noise_hu = voxel_noise_hu(volume, lungs)
-    ill = replace(volume, hu=insert_nodules(volume, truth, blur, noise_hu=noise_hu, rng=rng))
-    return ill, truth, shares_new(volume, truth, blur, lungs.labels > 0)
+    images = images_of(volume, truth, blur)
+    hu = insert_nodules(volume, truth, blur, noise_hu=noise_hu, rng=rng, images=images)
+    return replace(volume, hu=hu), truth, shares_new(volume, truth, images, lungs.labels > 0)
 
 
 def screened(

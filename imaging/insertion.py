@@ -29,6 +29,7 @@ __all__ = [
     "ScannerBlur",
     "blurred_share",
     "draw_sites",
+    "images_of",
     "insert_nodules",
     "lobed_nodule",
     "nodule_share",
@@ -39,6 +40,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Float = TypeVar("Float", bound=np.floating[Any])
+Image = tuple[Floats, tuple[slice, ...]]  # what of a nodule's image lies in the scan, and where
 Body = Callable[[Floats, Floats, Floats], Floats]  # see `blurred_share`
 
 OVERSAMPLING = 3
@@ -87,6 +89,7 @@ def insert_nodules(
     *,
     noise_hu: float,
     rng: np.random.Generator,
+    images: list[Image] | None = None,
 ) -> NDArray[np.int16]:
     """Return the HU of `volume` with `nodules` inside.
 
@@ -102,15 +105,16 @@ def insert_nodules(
         Standard deviation of the scan's noise.
     rng : numpy Generator
         For the noise inside the nodules.
+    images : list, optional
+        Of the nodules, from `images_of`, where they are known.
 
     Returns
     -------
     (planes, rows, columns) int16 ndarray
     """
     hu = volume.hu.copy()
-    centres = index_of(volume, np.array([n.centre_mm for n in nodules], float).reshape(-1, 3))
-    for nodule, centre in zip(nodules, centres, strict=True):
-        share, window = within(*nodule_share(volume, nodule, centre, blur), hu.shape)
+    images = images_of(volume, nodules, blur) if images is None else images
+    for nodule, (share, window) in zip(nodules, images, strict=True):
         if share.size == 0:
             continue
         grain = ndimage.gaussian_filter(rng.standard_normal(share.shape), (0.0, 0.7, 0.7))
@@ -120,6 +124,15 @@ def insert_nodules(
         missing = np.sqrt(1.0 - (1.0 - share) ** 2)
         hu[window] = np.rint((1.0 - share) * tissue + share * nodule.hu + missing * grain).astype(np.int16)
     return hu
+
+
+def images_of(volume: Volume, nodules: list[InsertedNodule], blur: ScannerBlur) -> list[Image]:
+    """Return for each nodule the share of each voxel's point-spread function inside it, and which voxels."""
+    centres = index_of(volume, np.array([n.centre_mm for n in nodules], float).reshape(-1, 3))
+    return [
+        within(*nodule_share(volume, nodule, centre, blur), volume.hu.shape)
+        for nodule, centre in zip(nodules, centres, strict=True)
+    ]
 
 
 def nodule_share(
@@ -141,7 +154,7 @@ def nodule_share(
 
 
 def shares_new(
-    volume: Volume, nodules: list[InsertedNodule], blur: ScannerBlur, lungs: NDArray[np.bool_]
+    volume: Volume, nodules: list[InsertedNodule], images: list[Image], lungs: NDArray[np.bool_]
 ) -> Floats:
     """Return what each nodule adds to the scan, as a share of what it would add in air-filled lung, (N,).
 
@@ -153,16 +166,14 @@ def shares_new(
     volume : Volume
         The scan without them.
     nodules : list of InsertedNodule
-    blur : ScannerBlur
-        They were inserted with.
+    images : list
+        Theirs, from `images_of`.
     lungs : (planes, rows, columns) bool ndarray
         The median of every fourth plane is the attenuation of air-filled lung.
     """
     lung_hu = float(np.median(volume.hu[::4][lungs[::4]]))
     out = np.empty(len(nodules))
-    for n, nodule in enumerate(nodules):
-        centre = index_of(volume, np.array([nodule.centre_mm]))[0]
-        share, window = within(*nodule_share(volume, nodule, centre, blur), volume.hu.shape)
+    for n, (nodule, (share, window)) in enumerate(zip(nodules, images, strict=True)):
         before = volume.hu[window].astype(float)
         added_hu = np.sum(share * np.maximum(nodule.hu - before, 0.0))
         out[n] = added_hu / np.sum(share * (nodule.hu - lung_hu))

@@ -30,7 +30,9 @@ from imaging.insertion import (
     InsertedNodule,
     ScannerBlur,
     draw_sites,
+    images_of,
     insert_nodules,
+    lobed_nodule,
     random_direction,
     shares_new,
 )
@@ -39,7 +41,7 @@ from imaging.patches import CUBES, SIDE
 from imaging.resolution import noise_of
 from imaging.training.rescanning import draw_look, reconstructed, rescanned
 from imaging.training.turning import cut_turned_cubes
-from records.model import Volume
+from records.model import Point, Volume
 
 __all__ = ["Example", "Recipe", "chest_of", "make_example", "read_marks", "thicken"]
 
@@ -60,6 +62,7 @@ class Recipe:
     diameter_mm: tuple[float, float] = (1.2, 8.0)  # log-uniform, so that small ones are many
     hu: tuple[float, float] = (-200.0, 100.0)
     elongation: tuple[float, float] = (1.0, 1.35)
+    lobed: float = 1 / 3  # share of bodies of two to four lobes; the others are ellipsoids
     zoom: tuple[float, float] = (0.88, 1.15)  # patients differ in size; see `rescanning`
 
 
@@ -160,6 +163,15 @@ def _sites(volume: Volume, lungs: Lungs, recipe: Recipe, rng: np.random.Generato
     return places
 
 
+def _body(centre_mm: Point, recipe: Recipe, rng: np.random.Generator) -> InsertedNodule:
+    low, high = np.log(recipe.diameter_mm)
+    diameter_mm, hu = float(np.exp(rng.uniform(low, high))), float(rng.uniform(*recipe.hu))
+    if rng.random() < recipe.lobed:
+        return lobed_nodule(centre_mm, diameter_mm, hu, rng)
+    elongation = float(rng.uniform(*recipe.elongation))
+    return InsertedNodule(centre_mm, diameter_mm, hu, elongation, random_direction(rng))
+
+
 def _grain_hu(volume: Volume, lungs: Lungs) -> float:
     """Return the noise of single voxels in the lungs."""
     planes = volume.hu[::4].astype(np.float32)
@@ -195,26 +207,15 @@ def make_example(
     look = draw_look(rng)
     volume, lungs = _zoomed(replace(volume, hu=rescanned(volume, zoom, look, rng)), lungs, zoom)
     places = _sites(volume, lungs, recipe, rng)
-    low, high = np.log(recipe.diameter_mm)
-    truth = []
-    for x, y, z in places:
-        direction = random_direction(rng)
-        truth.append(
-            InsertedNodule(
-                (float(x), float(y), float(z)),
-                float(np.exp(rng.uniform(low, high))),
-                float(rng.uniform(*recipe.hu)),
-                float(rng.uniform(*recipe.elongation)),
-                direction,
-            )
-        )
+    truth = [_body((float(x), float(y), float(z)), recipe, rng) for x, y, z in places]
     blur = ScannerBlur(float(rng.uniform(*BLUR_MM)), volume.slice_thickness_mm or volume.spacing_mm[0])
-    hu = insert_nodules(volume, truth, blur, noise_hu=_grain_hu(volume, lungs), rng=rng)
+    images = images_of(volume, truth, blur)
+    hu = insert_nodules(volume, truth, blur, noise_hu=_grain_hu(volume, lungs), rng=rng, images=images)
     space = build_scale_space(reconstructed(replace(volume, hu=hu), look, rng), lungs)
     noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
     candidates = find_candidates(space, noise_hu)
     points = points_mm(volume, candidates.index + space.start)
-    are_new = shares_new(volume, truth, blur, lungs.labels > 0) >= MOSTLY_NEW
+    are_new = shares_new(volume, truth, images, lungs.labels > 0) >= MOSTLY_NEW
     label = _labels(points, truth, are_new, marks * zoom)
     if stages is None:
         some = np.flatnonzero((label == 1) | ((label == 0) & (rng.random(len(label)) < GATE_SHARE)))

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from imaging.geometry import index_of
-from imaging.insertion import InsertedNodule, Lobe, ScannerBlur, draw_sites, insert_nodules, lobed_nodule
+from imaging.insertion import (
+    InsertedNodule,
+    Lobe,
+    ScannerBlur,
+    draw_sites,
+    images_of,
+    insert_nodules,
+    lobed_nodule,
+    shares_new,
+)
 from records.model import Volume
 
 AXIAL = np.array([[0.0, 0, 1], [0, 1, 0], [1, 0, 0]])
@@ -94,6 +103,16 @@ def test_the_centre_of_a_large_nodule_has_its_attenuation():
 def test_a_nodule_replaces_a_vessel_and_does_not_add_to_it():
     vessel = lung(hu=40)
     assert inserted(vessel, InsertedNodule(middle(vessel), 6.0, 40.0)).max() <= 41
+
+
+def test_a_ball_half_sunk_in_a_vessel_adds_half_of_what_it_adds_in_air():
+    volume = lung((0.7, 0.7, 0.7), (44, 44, 44))
+    volume.hu[:, :, 22:] = 0  # as bright as the balls, from half a voxel beyond the middle on
+    x, y, z = middle(volume)
+    balls = [InsertedNodule((x + shift_mm, y, z), 6.0, 0.0) for shift_mm in (-10.0, 0.0, 10.0)]
+    images = images_of(volume, balls, ScannerBlur(0.5, 0.7))
+    shares = shares_new(volume, balls, images, volume.hu < -500)
+    np.testing.assert_allclose(shares, [1.0, 0.5, 0.0], atol=0.02)
 
 
 def test_noise_inside_the_nodule_is_that_of_the_scan():

@@ -3,7 +3,7 @@ import pytest
 
 from imaging.geometry import point_mm
 from imaging.insertion import InsertedNodule
-from imaging.training.examples import _labels, read_marks, thicken
+from imaging.training.examples import Recipe, _body, _labels, read_marks, thicken
 from records.model import Volume
 from tests.shared import CT, needs_ct
 
@@ -43,6 +43,14 @@ def test_a_nodule_inside_a_vessel_is_not_learnt_from():
 def test_a_nodule_without_a_candidate_labels_nothing_a_nodule():
     nodule = InsertedNodule((0.0, 0.0, 0.0), 2.0, 0.0)
     assert _labels(np.array([[3.0, 0, 0]]), [nodule], np.array([True]), np.zeros((0, 4))).tolist() == [-1]
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.3, 70, 110), (1.0, 300, 300)])
+def test_so_many_of_the_bodies_have_lobes_and_all_are_of_the_sizes_asked_for(share, least, most):
+    recipe, rng = Recipe(lobed=share, diameter_mm=(2.0, 4.0)), np.random.default_rng(1)
+    bodies = [_body((0.0, 0.0, 0.0), recipe, rng) for _ in range(300)]
+    assert least <= sum(1 for body in bodies if body.lobes) <= most
+    assert all(2.0 <= body.diameter_mm <= 4.0 for body in bodies)
 
 
 @needs_ct
