@@ -29,7 +29,7 @@ lint: $(VENV)/.test
 samples: $(VENV)/.run  # the same bytes as in the repository
 	$(BIN)/python -m imaging.phantom sample_dicoms
 
-model: $(VENV)/.test  # needs the CC BY scans named in docs/model.md, and PyTorch; better with a graphics card
+model: $(VENV)/.test  # needs the CC BY scans named in docs/model.md, and PyTorch; best with a graphics card
 	$(PIP) "torch>=2.6"
 	$(BIN)/python -m imaging.training ../shared/ct
 

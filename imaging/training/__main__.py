@@ -6,19 +6,26 @@ readers' marks beside them. Beside them only our own phantoms are learnt from.
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
+from rich.progress import track
 
 from imaging.classifier import Forest, Stage
 from imaging.features import FEATURE_NAMES
 from imaging.training.calibrate import calibrate
 from imaging.training.examples import Recipe
-from imaging.training.learning import Learnt, cubes_and_labels, learn_judge, learn_stages, weigh
+from imaging.training.learning import (
+    Learnt,
+    cubes_and_labels,
+    learn_judge,
+    learn_stages,
+    weigh,
+)
 from imaging.training.networks import grow_networks
 from imaging.training.tasks import (
     KINDS,
@@ -32,10 +39,22 @@ from imaging.training.tasks import (
 )
 
 GATE_SEED, TRAIN_SEED = 0, 1_000
-PLAIN, SHRUNK_ONES, SYNTHETIC = 24, 14, 5  # examples of a scan, of a scan shrunk, of a phantom
 GATE_EXAMPLES = 2  # of each for sieve and gate
-CARD_SAMPLES, PROCESSOR_SAMPLES = 2_500_000, 250_000  # what the network is shown: minutes on a graphics card
 EVERYBODY = "everybody"  # stands for no patient left out
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is learnt from."""
+
+    plain: int  # examples of a scan
+    shrunk: int  # of a scan shrunk
+    synthetic: int  # of a phantom
+    samples: int  # cubes that the network is shown
+
+
+ON_PROCESSOR = Effort(12, 8, 3, 320_000)  # under an hour on two cores
+ON_CARD = Effort(24, 14, 5, 2_500_000)
 
 
 def _tasks(first_seed: int, plain: int, shrunk: int, synthetic: int, phantoms: Iterable[str]) -> list[Task]:
@@ -52,11 +71,11 @@ def _learn_all(
 ) -> dict[str, Learnt]:
     """Learn from all patients but one, for each, and from all."""
     cubes, label, scans = cubes_and_labels(made)
-    left_out = (EVERYBODY, *SCANS_AND_PATIENTS)
+    left_out = (*SCANS_AND_PATIENTS, EVERYBODY)
     labels = [np.where(scans == scan, -1, label).astype(np.int8) for scan in left_out]
     networks = grow_networks(cubes, labels, samples, workers, device, kept, console)
     learnt = {}
-    for scan, network in zip(left_out, networks, strict=True):
+    for scan, network in track(list(zip(left_out, networks, strict=True)), "trees", console=console):
         stages = learn_stages([m for m in every if m.task.scan != scan])
         judge = learn_judge(stages, [m for m in made if m.task.scan != scan])
         learnt[scan] = Learnt(stages, judge, network)
@@ -100,11 +119,14 @@ def train(
 
     console = Console(stderr=True)
     device = device or best_device()
-    samples = samples or (PROCESSOR_SAMPLES if device == "cpu" else CARD_SAMPLES)
+    effort = ON_PROCESSOR if device == "cpu" else ON_CARD
+    samples = samples or effort.samples
     thin_phantoms = [name for name in PHANTOMS if name not in THICK_PHANTOMS]
     gate_tasks = _tasks(GATE_SEED, GATE_EXAMPLES, GATE_EXAMPLES, 1, thin_phantoms[::2])
     every = make_all(gate_tasks, scans, None, kept, workers, console)
-    plain, shrunk, synthetic = (max(1, round(share * n)) for n in (PLAIN, SHRUNK_ONES, SYNTHETIC))
+    plain, shrunk, synthetic = (
+        max(1, round(share * n)) for n in (effort.plain, effort.shrunk, effort.synthetic)
+    )
     tasks = _tasks(TRAIN_SEED, plain, shrunk, synthetic, PHANTOMS)
     made = make_all(tasks, scans, learn_stages(every), kept, workers, console)
     console.print(f"growing the networks ({samples} cubes each, {device}) and the trees of five models")

@@ -34,7 +34,7 @@ from imaging.speckle import measure_speckle
 from imaging.training.examples import read_marks, thicken
 from imaging.training.hits import are_false, own_marks
 from imaging.training.response import Condition, Trial, measure_response, measure_speckles
-from imaging.training.tasks import KINDS, SCANS_AND_PATIENTS, THIN_SCANS
+from imaging.training.tasks import KINDS, SCANS_AND_PATIENTS, THIN_SCANS, use_one_thread
 from imaging.training.trials import PLAIN_TESTS, Test, paint, tests_of
 from imaging.vessels import vessel_distance_mm
 
@@ -131,7 +131,8 @@ def calibrate(scans: Path, model: Path, folds: Path, *, workers: int, console: C
     """
     tests = [test for scan, slices in KINDS for test in tests_of(scan, slices)]
     # New processes: a fork would inherit the filters' pool of threads without its threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_thread) as pool:
         jobs = [pool.submit(_tested, test, scans, folds) for test in tests]
         tested = [job.result() for job in track(jobs, "scans", console=console)]
     measured = _measured(tested)

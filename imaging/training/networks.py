@@ -1,32 +1,50 @@
 """Several networks from one set of cubes, without a copy of the cubes for any; each is kept once it is grown.
 
 On processors a process each: forks, which see the cubes of their parent and use PyTorch alone, no thread of
-it. On a graphics card one after the other, as a fork can't use a card that its parent used.
+it. What is left over when they come in rounds is grown one after the other by threads. On a graphics card all
+are, as a fork can't use a card that its parent used.
 """
 
 import hashlib
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 from records.files import replace_file
 
 __all__ = ["grow_networks"]
 
+LOOKED_AT_S = 0.5  # how often the progress of forked processes is shown
+
 _shared: dict[str, NDArray[np.uint8]] = {}  # a forked process sees its parent's cubes
+_shown = get_context("fork").Value("q", 0)  # cubes that forked processes have shown to networks
 
 
-def _grow(label: NDArray[np.int8], samples: int, device: str, file: Path) -> bytes:
+def _count(cubes: int) -> None:
+    with _shown.get_lock():
+        _shown.value += cubes
+
+
+def _grow(
+    label: NDArray[np.int8],
+    samples: int,
+    device: str,
+    threads: int,
+    file: Path,
+    shown: Callable[[int], object] = _count,
+) -> bytes:
     if file.exists():
+        shown(samples)
         return file.read_bytes()
     from imaging.training.convolutions import grow_network
 
-    grown = grow_network(_shared["cubes"], label, samples, device=device)
+    grown = grow_network(_shared["cubes"], label, samples, device=device, threads=threads, shown=shown)
     replace_file(file, grown)
     return grown
 
@@ -58,22 +76,31 @@ def grow_networks(
     """
     _shared["cubes"] = cubes
     made_by = f"{_digest_of(cubes)} {samples} {device}"
-    names = [hashlib.sha256(made_by.encode() + label.tobytes()).hexdigest()[:16] for label in labels]
-    files = [kept / f"{name}.onnx" for name in names]
+    full_rounds = len(labels) - len(labels) % workers
+    in_rounds = (full_rounds or len(labels)) if device == "cpu" else 0
+    tasks = []
+    for n, label in enumerate(labels):
+        threads = 1 if n < in_rounds else workers
+        name = hashlib.sha256(f"{made_by} {threads}".encode() + label.tobytes()).hexdigest()[:16]
+        tasks.append((label, samples, device, threads, kept / f"{name}.onnx"))
+    _shown.value = 0
     try:
-        if device != "cpu":
-            turns = track(list(zip(labels, files, strict=True)), "networks", console=console)
-            return [_grow(label, samples, device, file) for label, file in turns]
-        with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-            pairs = zip(labels, files, strict=True)
-            jobs = [pool.submit(_grow, label, samples, device, file) for label, file in pairs]
-            return [job.result() for job in track(jobs, "networks", console=console)]
+        with Progress(console=console) as progress:
+            bar = progress.add_task("networks", total=samples * len(tasks))
+            with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+                jobs = [pool.submit(_grow, *task) for task in tasks[:in_rounds]]
+                while wait(jobs, LOOKED_AT_S).not_done:
+                    progress.update(bar, completed=_shown.value)
+                grown = [job.result() for job in jobs]
+            progress.update(bar, completed=samples * in_rounds)
+            more = [_grow(*task, lambda cubes: progress.advance(bar, cubes)) for task in tasks[in_rounds:]]
+        return grown + more
     finally:
         _shared.clear()
 
 
 def _digest_of(cubes: NDArray[np.uint8]) -> str:
     """Return a digest of the code and of the cubes, of each of which a few voxels stand for all."""
-    code = Path(__file__).with_name("convolutions.py").read_bytes()
+    code = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("convolutions", "muon"))
     few = cubes.reshape(len(cubes), -1)[:, :: cubes[0].size // 8]
     return hashlib.sha256(code + few.tobytes()).hexdigest()

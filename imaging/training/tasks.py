@@ -1,6 +1,7 @@
 """Which examples are made of which lungs, and how many at a time. Those that were made are kept."""
 
 import hashlib
+import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,7 @@ __all__ = [
     "Stages",
     "Task",
     "make_all",
+    "use_one_thread",
 ]
 
 SCANS_AND_PATIENTS = {  # CC BY 3.0, doi 10.7937/K9/TCIA.2015.LO9QL9SX
@@ -89,6 +91,11 @@ def make(task: Task, scans: Path, stages: Stages | None, file: Path) -> None:
         replace_file(_part(file, part), content.getvalue())
 
 
+def use_one_thread() -> None:
+    """Have the filters of this process use one thread, unless told otherwise: each core has its process."""
+    os.environ.setdefault("MIPC_THREADS", "1")
+
+
 def make_all(
     tasks: list[Task], scans: Path, stages: Stages | None, kept: Path, workers: int, console: Console
 ) -> list[Made]:
@@ -99,7 +106,8 @@ def make_all(
     made_by = _digest_of_code() + _digest_of(stages)
     files = [kept / hashlib.sha256(f"{made_by} {task}".encode()).hexdigest()[:16] for task in tasks]
     missing = [(t, file) for t, file in zip(tasks, files, strict=True) if not _part(file, PARTS[-1]).exists()]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_thread) as pool:
         jobs = [pool.submit(make, task, scans, stages, file) for task, file in missing]
         for job in track(jobs, "examples", console=console):
             job.result()
