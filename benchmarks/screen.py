@@ -1,12 +1,13 @@
 """How long one study takes, whole command, beside SimpleITK only reading the same series.
 
-    python -m benchmarks.screen SCAN_FOLDER [--repeats 3]
+    python -m benchmarks.screen SCAN_FOLDER [--repeats 3] [--slices 600]
 
-The series is first written as a plain uncompressed copy. Start-up counts on both sides: each run is a new
-process.
+The series is first written as a plain uncompressed copy, with `--slices` interpolated to so many.
+Start-up counts on both sides: each run is a new process.
 Memory is the sum over the process tree, looked at every 20 ms.
 """
 
+import copy
 import shutil
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 SIMPLEITK = """
@@ -42,6 +44,31 @@ def plain_copy(source: Path, target: Path) -> int:
         image.save_as(target / f"{count:04}.dcm", enforce_file_format=True)
         count += 1
     return count
+
+
+def interpolate(folder: Path, slices: int) -> None:
+    """Replace the axial slices in a folder by as many as wanted, between the first and the last of them."""
+    import pydicom
+    from pydicom.uid import generate_uid
+
+    files = sorted(folder.iterdir())
+    images = sorted((pydicom.dcmread(file) for file in files), key=lambda i: float(i.ImagePositionPatient[2]))
+    stored = np.stack([image.pixel_array for image in images])
+    for file in files:
+        file.unlink()
+    step = (len(images) - 1) / (slices - 1)
+    for n in range(slices):
+        before = min(int(n * step), len(images) - 2)
+        share = n * step - before
+        image, after = copy.deepcopy(images[before]), images[before + 1]
+        mixed = (1 - share) * stored[before] + share * stored[before + 1]
+        image.PixelData = np.rint(mixed).astype(stored.dtype).tobytes()
+        x, y, z = (float(v) for v in image.ImagePositionPatient)
+        image.ImagePositionPatient = [x, y, round(z + share * (float(after.ImagePositionPatient[2]) - z), 4)]
+        image.SliceThickness = round(step * float(image.SliceThickness), 4)
+        image.InstanceNumber = n + 1
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        image.save_as(folder / f"{n:04}.dcm", enforce_file_format=True)
 
 
 def tree_rss_bytes(pid: int) -> int:
@@ -76,14 +103,17 @@ def measured(command: list[str]) -> tuple[float, float]:
 def main(
     scan: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     repeats: Annotated[int, typer.Option(min=1)] = 3,
+    slices: Annotated[int | None, typer.Option(min=2, help="Interpolate to so many.")] = None,
 ) -> None:
     """Print seconds and memory of one screening, and the ratio to SimpleITK's reading."""
     mipc = Path(sys.executable).with_name("mipc")
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch) / "plain"
         plain.mkdir()
-        slices = plain_copy(scan, plain)
-        print(f"{scan.name}: {slices} uncompressed files")
+        count = plain_copy(scan, plain)
+        if slices:
+            interpolate(plain, slices)
+        print(f"{scan.name}: {slices or count} uncompressed files")
         ours, theirs = [], []
         for run in range(repeats + 1):  # the first fills the caches and is not counted
             out = Path(scratch) / "out"
