@@ -19,13 +19,7 @@ from imaging.classifier import Forest, Stage
 from imaging.features import FEATURE_NAMES
 from imaging.training.calibrate import calibrate
 from imaging.training.examples import Recipe
-from imaging.training.learning import (
-    Learnt,
-    cubes_and_labels,
-    learn_judge,
-    learn_stages,
-    weigh,
-)
+from imaging.training.learning import Learnt, cubes_and_labels, learn_judge, learn_stages, weigh
 from imaging.training.networks import grow_networks
 from imaging.training.tasks import (
     KINDS,

@@ -29,9 +29,8 @@ HEAD = 128
 FINE = CUBES - 1
 BATCH_SIZE = 64
 DRAWN_AT_ONCE = 256  # batches whose hard candidates are chosen together
-RATE = 3e-3  # of Adam: norms, biases and the last layer
-MUON_RATE = 0.04
-DECAY = 2e-3
+MUON_RATE, DECAY = 0.04, 2e-3  # of what are matrices
+ADAM_RATE = 3e-3  # of norms, biases and the last layer, which are vectors
 WARMING = 0.1  # of the steps, in which the rate rises; then it falls as a cosine
 BRIGHTER, SHIFTED = 0.1, 0.03  # random change of contrast and of level
 SMOOTHED = 0.02  # labels are not certain
@@ -149,13 +148,9 @@ def grow_network(
     steps = max(1, samples // BATCH_SIZE)
     held = torch.from_numpy(cubes) if device == "cpu" else torch.from_numpy(cubes).to(device)
     net = _Net().to(device)
-    last = net.head[-1].weight
-    matrices = [p for p in net.parameters() if p.ndim > 1 and p is not last]
-    others_of_net = [p for p in net.parameters() if p.ndim == 1 or p is last]
-    optimizers = (
-        Muon(matrices, MUON_RATE, DECAY),
-        torch.optim.AdamW(others_of_net, lr=RATE, weight_decay=0.0),
-    )
+    matrices = [weights for weights in net.parameters() if len(weights) > 1 and weights.ndim > 1]
+    vectors = [weights for weights in net.parameters() if len(weights) == 1 or weights.ndim == 1]
+    optimizers = (Muon(matrices, MUON_RATE, DECAY), torch.optim.Adam(vectors, lr=ADAM_RATE))
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: _rate(step / steps)) for o in optimizers]
     for step in range(steps):
         if step % DRAWN_AT_ONCE == 0:

@@ -62,7 +62,7 @@ class Recipe:
     diameter_mm: tuple[float, float] = (1.2, 8.0)  # log-uniform, so that small ones are many
     hu: tuple[float, float] = (-200.0, 100.0)
     elongation: tuple[float, float] = (1.0, 1.35)
-    lobed: float = 1 / 3  # share of bodies of two to four lobes; the others are ellipsoids
+    lobed_share: float = 1 / 3  # bodies of two to four lobes; the others are ellipsoids
     zoom: tuple[float, float] = (0.88, 1.15)  # patients differ in size; see `rescanning`
 
 
@@ -166,7 +166,7 @@ def _sites(volume: Volume, lungs: Lungs, recipe: Recipe, rng: np.random.Generato
 def _body(centre_mm: Point, recipe: Recipe, rng: np.random.Generator) -> InsertedNodule:
     low, high = np.log(recipe.diameter_mm)
     diameter_mm, hu = float(np.exp(rng.uniform(low, high))), float(rng.uniform(*recipe.hu))
-    if rng.random() < recipe.lobed:
+    if rng.random() < recipe.lobed_share:
         return lobed_nodule(centre_mm, diameter_mm, hu, rng)
     elongation = float(rng.uniform(*recipe.elongation))
     return InsertedNodule(centre_mm, diameter_mm, hu, elongation, random_direction(rng))

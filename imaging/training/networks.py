@@ -8,7 +8,7 @@ are, as a fork can't use a card that its parent used.
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import Value, get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ __all__ = ["grow_networks"]
 LOOKED_AT_S = 0.5  # how often the progress of forked processes is shown
 
 _shared: dict[str, NDArray[np.uint8]] = {}  # a forked process sees its parent's cubes
-_shown = get_context("fork").Value("q", 0)  # cubes that forked processes have shown to networks
+_shown = Value("q", 0)  # cubes that forked processes have shown to networks
 
 
 def _count(cubes: int) -> None:

@@ -47,7 +47,7 @@ def test_a_nodule_without_a_candidate_labels_nothing_a_nodule():
 
 @pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.3, 70, 110), (1.0, 300, 300)])
 def test_so_many_of_the_bodies_have_lobes_and_all_are_of_the_sizes_asked_for(share, least, most):
-    recipe, rng = Recipe(lobed=share, diameter_mm=(2.0, 4.0)), np.random.default_rng(1)
+    recipe, rng = Recipe(lobed_share=share, diameter_mm=(2.0, 4.0)), np.random.default_rng(1)
     bodies = [_body((0.0, 0.0, 0.0), recipe, rng) for _ in range(300)]
     assert least <= sum(1 for body in bodies if body.lobes) <= most
     assert all(2.0 <= body.diameter_mm <= 4.0 for body in bodies)
