@@ -6,7 +6,7 @@ readers' marks beside them. Beside them only our own phantoms are learnt from.
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from imaging.features import FEATURE_NAMES
 from imaging.training.calibrate import calibrate
 from imaging.training.examples import Recipe
 from imaging.training.learning import Learnt, cubes_and_labels, learn_judge, learn_stages, weigh
-from imaging.training.networks import grow_networks
+from imaging.training.networks import Schooling, grow_networks
 from imaging.training.tasks import (
     KINDS,
     PHANTOMS,
@@ -35,6 +35,7 @@ from imaging.training.tasks import (
 GATE_SEED, TRAIN_SEED = 0, 1_000
 GATE_EXAMPLES = 2  # of each for sieve and gate
 EVERYBODY = "everybody"  # stands for no patient left out
+START = Path(__file__).with_name("start")  # networks grown on a card, each without one patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,11 @@ class Effort:
     plain: int  # examples of a scan
     shrunk: int  # of a scan shrunk
     synthetic: int  # of a phantom
-    samples: int  # cubes that the network is shown
+    schooling: Schooling
 
 
-ON_PROCESSOR = Effort(12, 8, 3, 320_000)  # under an hour on two cores
-ON_CARD = Effort(24, 14, 5, 2_500_000)
+ON_PROCESSOR = Effort(12, 8, 3, Schooling("cpu", 120_000, 64, 2))  # under an hour on two cores
+ON_CARD = Effort(72, 42, 15, Schooling("cuda", 15_500_000, 256, 2))
 
 
 def _tasks(first_seed: int, plain: int, shrunk: int, synthetic: int, phantoms: Iterable[str]) -> list[Task]:
@@ -60,14 +61,25 @@ def _tasks(first_seed: int, plain: int, shrunk: int, synthetic: int, phantoms: I
     ]
 
 
+def _start(left_out: str, together: int) -> list[bytes]:
+    return [(START / f"{left_out}_{n}.onnx").read_bytes() for n in range(1, together + 1)]
+
+
 def _learn_all(
-    every: list[Made], made: list[Made], samples: int, workers: int, device: str, kept: Path, console: Console
+    every: list[Made],
+    made: list[Made],
+    schooling: Schooling,
+    afresh: bool,
+    workers: int,
+    kept: Path,
+    console: Console,
 ) -> dict[str, Learnt]:
     """Learn from all patients but one, for each, and from all."""
     cubes, label, scans = cubes_and_labels(made)
     left_out = (*SCANS_AND_PATIENTS, EVERYBODY)
     labels = [np.where(scans == scan, -1, label).astype(np.int8) for scan in left_out]
-    networks = grow_networks(cubes, labels, samples, workers, device, kept, console)
+    starts = [[] if afresh else _start(scan, schooling.together) for scan in left_out]
+    networks = grow_networks(cubes, labels, starts, schooling, workers, kept, console)
     learnt = {}
     for scan, network in track(list(zip(left_out, networks, strict=True)), "trees", console=console):
         stages = learn_stages([m for m in every if m.task.scan != scan])
@@ -105,6 +117,12 @@ def train(
     kept: Annotated[Path, typer.Option(help="Where what was made is kept, to go on from.")] = Path(
         "out/training"
     ),
+    afresh: Annotated[
+        bool | None,
+        typer.Option(
+            help="Grow networks from nothing; by default on a card, elsewhere they are gone on from."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option()] = 2,
 ) -> None:
     """Make examples, train on all patients and on all but one, measure, and write the models."""
@@ -114,7 +132,7 @@ def train(
     console = Console(stderr=True)
     device = device or best_device()
     effort = ON_PROCESSOR if device == "cpu" else ON_CARD
-    samples = samples or effort.samples
+    schooling = replace(effort.schooling, device=device, samples=samples or effort.schooling.samples)
     thin_phantoms = [name for name in PHANTOMS if name not in THICK_PHANTOMS]
     gate_tasks = _tasks(GATE_SEED, GATE_EXAMPLES, GATE_EXAMPLES, 1, thin_phantoms[::2])
     every = make_all(gate_tasks, scans, None, kept, workers, console)
@@ -123,8 +141,11 @@ def train(
     )
     tasks = _tasks(TRAIN_SEED, plain, shrunk, synthetic, PHANTOMS)
     made = make_all(tasks, scans, learn_stages(every), kept, workers, console)
-    console.print(f"growing the networks ({samples} cubes each, {device}) and the trees of five models")
-    learnt = _learn_all(every, made, samples, workers, device, kept, console)
+    console.print(
+        f"growing the networks ({schooling.samples} cubes each, {device}) and the trees of five models"
+    )
+    afresh = device != "cpu" if afresh is None else afresh
+    learnt = _learn_all(every, made, schooling, afresh, workers, kept, console)
     verdicts, judge_log_odds = weigh({scan: learnt[scan] for scan in SCANS_AND_PATIENTS}, made)
     card = {
         "features": list(FEATURE_NAMES),

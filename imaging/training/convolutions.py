@@ -4,9 +4,15 @@ Two trunks of valid convolutions, one over the fine cubes and one over the coars
 dense head. A third of each batch is nodules, a third other candidates at random, and a third others drawn
 by how likely the network last took them for nodules: of a thousand candidates that reach it in a scan,
 the four that are wrong with most confidence decide how good it is.
+
+It is taught in two lessons. In the first no label is certain, which keeps single examples from leading it;
+but a network that may be no surer than 0.98 says 0.98 of all that is clear, and which of them is clearest is
+chance. In the second the labels are what they are, the steps small, and the surest come apart again. What
+lies halfway between the weights after the one and the other does better than both.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,14 +33,23 @@ KERNELS = (4, 3, 3, 3)
 STRIDES = (2, 1, 1, 1)  # 16 samples become 7, 5, 3, 1
 HEAD = 128
 FINE = CUBES - 1
-BATCH_SIZE = 64
-DRAWN_AT_ONCE = 256  # batches whose hard candidates are chosen together
-MUON_RATE, DECAY = 0.04, 2e-3  # of what are matrices
-ADAM_RATE = 3e-3  # of norms, biases and the last layer, which are vectors
+DRAWN_AT_ONCE = 16_384  # cubes among which hard candidates are chosen together
+DECAY = 2e-3  # of what are matrices
+ADAM_SHARE = 0.075  # of the rate, for norms, biases and the last layer, which are vectors
 WARMING = 0.1  # of the steps, in which the rate rises; then it falls as a cosine
 BRIGHTER, SHIFTED = 0.1, 0.03  # random change of contrast and of level
-SMOOTHED = 0.02  # labels are not certain
 LEAST_DOUBT = 0.01
+KNOWN_BY = 3000  # cubes that tell what a norm has to undo in a network that is gone on from
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    share: float  # of the cubes
+    smoothed: float  # how far labels are from certain
+    rate: float  # length of a step, per singular value of about 1
+
+
+LESSONS = (_Lesson(0.7, 0.02, 0.04), _Lesson(0.3, 0.0, 0.01))
 
 
 def best_device() -> str:
@@ -103,14 +118,87 @@ def _rate(done: float) -> float:
     return 0.5 * (1 + float(np.cos(np.pi * (done - WARMING) / (1 - WARMING))))
 
 
+class _Draws:
+    """Batches: a third nodules, a third other candidates, a third hard ones among these."""
+
+    def __init__(self, label: NDArray[np.int8], batch: int, rng: np.random.Generator) -> None:
+        self._nodules, self._others = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
+        self._doubt = np.full(len(self._others), 0.5)
+        self._rng = rng
+        self.nodules = batch // 3
+        self._hard_ones = batch - 2 * self.nodules
+        self._together = max(1, DRAWN_AT_ONCE // batch)
+        self._hard = np.zeros((0, self._hard_ones), np.int64)
+        self._drawn = np.zeros(0, np.int64)
+        self._batches = 0
+
+    def next_rows(self) -> NDArray[np.int64]:
+        """Return the rows of a batch, nodules first."""
+        if self._batches % self._together == 0:
+            likely, shape = self._doubt / self._doubt.sum(), (self._together, self._hard_ones)
+            self._hard = self._rng.choice(len(self._others), shape, p=likely)
+        plain = self._rng.integers(len(self._others), size=self.nodules)
+        self._drawn = np.concatenate([plain, self._hard[self._batches % self._together]])
+        self._batches += 1
+        nodules = self._nodules[self._rng.integers(len(self._nodules), size=self.nodules)]
+        return np.concatenate([nodules, self._others[self._drawn]])
+
+    def learn_doubt(self, odds: torch.Tensor) -> None:
+        """Keep how likely the network took the others of the last batch for nodules."""
+        self._doubt[self._drawn] = torch.sigmoid(odds)[self.nodules :].cpu().numpy() + LEAST_DOUBT
+
+
+def _even(net: _Net) -> None:
+    """Give the matrix before each norm singular values of about 1, which changes no answer."""
+    with torch.no_grad():
+        for trunk in (net.fine, net.coarse):
+            for convolution, norm in zip(trunk[:-1:3], trunk[1:-1:3], strict=True):
+                matrix = convolution.weight.flatten(1)
+                length = matrix.norm() / min(matrix.shape) ** 0.5
+                convolution.weight.div_(length)
+                norm.running_mean.div_(length)
+                norm.running_var.div_(length**2)
+
+
+def _recall(net: _Net, start: bytes, cubes: torch.Tensor) -> None:
+    """Give a network the weights of a graph; to some cubes its answers are those of the graph.
+
+    A graph has no norms. They are set to undo what they do to these cubes.
+    """
+    graph = onnx.load_from_string(start).graph
+    kept = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()).float() for t in graph.initializer}
+    held = {name.removesuffix("_half"): weights.to(cubes.device) for name, weights in kept.items()}
+    with torch.no_grad():
+        for name, trunk, image in (
+            ("fine", net.fine, cubes[:, :FINE]),
+            ("coarse", net.coarse, cubes[:, FINE:]),
+        ):
+            for n in range(len(STRIDES)):
+                convolution: Any = trunk[3 * n]
+                norm: Any = trunk[3 * n + 1]
+                convolution.weight.copy_(held[f"{name}_w{n}"])
+                sums = convolution(image)
+                mean, variance = sums.mean((0, 2, 3, 4)), sums.var((0, 2, 3, 4), unbiased=False)
+                norm.running_mean.copy_(mean)
+                norm.running_var.copy_(variance)
+                norm.weight.copy_(torch.sqrt(variance + norm.eps))
+                norm.bias.copy_(held[f"{name}_b{n}"] + mean)
+                image = torch.relu(sums + held[f"{name}_b{n}"][:, None, None, None])
+        for n, layer in enumerate(net.head[::2]):
+            layer.weight.copy_(held[f"head_w{n}"])
+            layer.bias.copy_(held[f"head_b{n}"])
+
+
 def grow_network(
     cubes: NDArray[np.uint8],
     label: NDArray[np.int8],
     samples: int,
     *,
+    batch: int = 64,
     seed: int = 1,
     threads: int = 1,
     device: str = "cpu",
+    start: bytes | None = None,
     shown: Callable[[int], object] = lambda cubes: None,
 ) -> bytes:
     """Train a network that tells label 1 from label 0.
@@ -122,10 +210,15 @@ def grow_network(
         A label of -1 is not learnt from.
     samples : int
         Cubes shown in all, each as often as it is drawn.
+    batch : int
+        Cubes of a step.
     seed, threads : int
         The same of both give the same network on a CPU.
     device : str
         Of PyTorch.
+    start : bytes, optional
+        A network of the same shape to go on from, by the last lesson alone; what comes out lies halfway
+        between it and what the lesson made of it.
     shown : callable
         Is told how many cubes have been shown since it was told last.
 
@@ -138,50 +231,77 @@ def grow_network(
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(device == "cpu")
     rng = np.random.default_rng(seed)
-    nodules, others = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
-    third = BATCH_SIZE // 3
-    hard_ones = BATCH_SIZE - 2 * third
-    wanted = torch.zeros(BATCH_SIZE, device=device)
-    wanted[:third] = 1.0
-    wanted = wanted * (1 - 2 * SMOOTHED) + SMOOTHED
-    doubt = np.full(len(others), 0.5)
-    steps = max(1, samples // BATCH_SIZE)
+    draws = _Draws(label, batch, rng)
     held = torch.from_numpy(cubes) if device == "cpu" else torch.from_numpy(cubes).to(device)
     net = _Net().to(device)
+    lessons: tuple[_Lesson, ...] = LESSONS
+    learnt = []
+    if start is not None:
+        some = held[torch.from_numpy(rng.choice(np.flatnonzero(label >= 0), KNOWN_BY)).to(held.device)]
+        _recall(net, start, some.float() / 255.0)
+        lessons, learnt = LESSONS[-1:], [_weights(net)]
+    for lesson in lessons:
+        share = lesson.share / sum(one.share for one in lessons)
+        steps = max(1, round(share * samples / batch))
+        wanted = torch.full((batch,), lesson.smoothed, device=device)
+        wanted[: draws.nodules] = 1 - lesson.smoothed
+        _even(net)
+        take_step = _steps(net, lesson.rate, steps)
+        for _ in range(steps):
+            rows = torch.from_numpy(draws.next_rows())
+            some = _changed(held[rows.to(held.device)], rng)
+            with torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
+                odds = net(some).float()
+            net.zero_grad()
+            nn.functional.binary_cross_entropy_with_logits(odds, wanted).backward()
+            take_step()
+            draws.learn_doubt(odds.detach())
+            shown(batch)
+        learnt.append(_weights(net))
+    return _as_onnx({name: np.mean([weights[name] for weights in learnt], axis=0) for name in learnt[0]})
+
+
+def _steps(net: _Net, rate: float, steps: int) -> Callable[[], None]:
+    """Return what moves the weights: by orthogonal steps those that are matrices, by Adam's the others."""
     matrices = [weights for weights in net.parameters() if len(weights) > 1 and weights.ndim > 1]
     vectors = [weights for weights in net.parameters() if len(weights) == 1 or weights.ndim == 1]
-    optimizers = (Muon(matrices, MUON_RATE, DECAY), torch.optim.Adam(vectors, lr=ADAM_RATE))
+    optimizers = (Muon(matrices, rate, DECAY), torch.optim.Adam(vectors, lr=ADAM_SHARE * rate))
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: _rate(step / steps)) for o in optimizers]
-    for step in range(steps):
-        if step % DRAWN_AT_ONCE == 0:
-            hard = rng.choice(len(others), (DRAWN_AT_ONCE, hard_ones), p=doubt / doubt.sum())
-        drawn = np.concatenate([rng.integers(len(others), size=third), hard[step % DRAWN_AT_ONCE]])
-        rows = np.concatenate([nodules[rng.integers(len(nodules), size=third)], others[drawn]])
-        batch = _changed(held[torch.from_numpy(rows).to(held.device)], rng)
-        with torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
-            odds = net(batch).float()
-        loss = nn.functional.binary_cross_entropy_with_logits(odds, wanted)
-        net.zero_grad()
-        loss.backward()
+
+    def take_step() -> None:
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
             schedule.step()
-        shown(BATCH_SIZE)
-        doubt[drawn] = torch.sigmoid(odds.detach())[third:].cpu().numpy() + LEAST_DOUBT
-    return _as_onnx(net.cpu().eval())
+
+    return take_step
 
 
-def _folded(convolution: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+Weights = NDArray[np.float32]
+
+
+def _folded(convolution: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[Weights, Weights]:
     """Return weights and bias of a convolution with the batch normalisation after it multiplied in."""
     with torch.no_grad():
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         weight = convolution.weight * scale[:, None, None, None, None]
         bias = norm.bias - norm.running_mean * scale
-    return weight.contiguous().numpy(), bias.numpy()
+    return weight.contiguous().cpu().numpy(), bias.cpu().numpy()
 
 
-def _as_onnx(net: _Net) -> bytes:
-    """Write the trained network as an ONNX graph."""
+def _weights(net: _Net) -> dict[str, Weights]:
+    """Return the weights (`w`) and biases (`b`) of all layers, without norms."""
+    held = {}
+    for name, trunk in (("fine", net.fine), ("coarse", net.coarse)):
+        for n in range(len(STRIDES)):
+            held[f"{name}_w{n}"], held[f"{name}_b{n}"] = _folded(trunk[3 * n], trunk[3 * n + 1])
+    for n, layer in enumerate(net.head[::2]):
+        held[f"head_w{n}"] = layer.weight.detach().cpu().numpy().copy()
+        held[f"head_b{n}"] = layer.bias.detach().cpu().numpy().copy()
+    return held
+
+
+def _as_onnx(trained: dict[str, Weights]) -> bytes:
+    """Write a trained network as an ONNX graph."""
     nodes: list[Any] = []
     held: list[Any] = []
 
@@ -189,9 +309,9 @@ def _as_onnx(net: _Net) -> bytes:
         held.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def weights(name: str, values: NDArray[np.float32]) -> str:
+    def weights(name: str) -> str:
         """Hold weights in half precision, which halves the file and moves no answer by 0.01."""
-        constant(f"{name}_half", values.astype(np.float16))
+        constant(f"{name}_half", trained[name].astype(np.float16))
         nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
         return name
 
@@ -200,18 +320,16 @@ def _as_onnx(net: _Net) -> bytes:
     nodes.append(helper.make_node("Mul", ["grey", unit], ["unit"]))
     sizes = constant("sizes", np.array([FINE, CUBES - FINE], np.int64))
     nodes.append(helper.make_node("Split", ["unit", sizes], ["fine_0", "coarse_0"], axis=1))
-    for name, trunk in (("fine", net.fine), ("coarse", net.coarse)):
+    for name in ("fine", "coarse"):
         for n, stride in enumerate(STRIDES):
-            weight, bias = _folded(trunk[3 * n], trunk[3 * n + 1])
-            inputs = [f"{name}_{n}", weights(f"{name}_w{n}", weight), constant(f"{name}_b{n}", bias)]
+            bias = constant(f"{name}_b{n}", trained[f"{name}_b{n}"])
+            inputs = [f"{name}_{n}", weights(f"{name}_w{n}"), bias]
             nodes.append(helper.make_node("Conv", inputs, [f"{name}_c{n}"], strides=[stride] * 3))
             nodes.append(helper.make_node("Relu", [f"{name}_c{n}"], [f"{name}_{n + 1}"]))
         nodes.append(helper.make_node("Flatten", [f"{name}_{len(STRIDES)}"], [f"{name}_flat"]))
     nodes.append(helper.make_node("Concat", ["fine_flat", "coarse_flat"], ["both"], axis=1))
-    for n, (layer, source, target) in enumerate(((0, "both", "hidden"), (2, "active", "odds"))):
-        linear: Any = net.head[layer]
-        weight, bias = linear.weight.detach().numpy(), linear.bias.detach().numpy()
-        inputs = [source, weights(f"head_w{n}", weight), constant(f"head_b{n}", bias)]
+    for n, (source, target) in enumerate((("both", "hidden"), ("active", "odds"))):
+        inputs = [source, weights(f"head_w{n}"), constant(f"head_b{n}", trained[f"head_b{n}"])]
         nodes.append(helper.make_node("Gemm", inputs, [target], transB=1))
         if target == "hidden":
             nodes.append(helper.make_node("Relu", ["hidden"], ["active"]))

@@ -8,6 +8,7 @@ are, as a fork can't use a card that its parent used.
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from multiprocessing import Value, get_context
 from pathlib import Path
 
@@ -16,11 +17,23 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from imaging.training.averaging import averaged
 from records.files import replace_file
 
-__all__ = ["grow_networks"]
+__all__ = ["Schooling", "grow_networks"]
 
 LOOKED_AT_S = 0.5  # how often the progress of forked processes is shown
+
+
+@dataclass(frozen=True, slots=True)
+class Schooling:
+    """How networks are taught."""
+
+    device: str  # of PyTorch
+    samples: int  # cubes that each is shown
+    batch: int  # cubes of a step
+    together: int  # networks that answer as one
+
 
 _shared: dict[str, NDArray[np.uint8]] = {}  # a forked process sees its parent's cubes
 _shown = Value("q", 0)  # cubes that forked processes have shown to networks
@@ -33,18 +46,29 @@ def _count(cubes: int) -> None:
 
 def _grow(
     label: NDArray[np.int8],
-    samples: int,
-    device: str,
+    schooling: Schooling,
+    seed: int,
+    start: bytes | None,
     threads: int,
     file: Path,
     shown: Callable[[int], object] = _count,
 ) -> bytes:
     if file.exists():
-        shown(samples)
+        shown(schooling.samples)
         return file.read_bytes()
     from imaging.training.convolutions import grow_network
 
-    grown = grow_network(_shared["cubes"], label, samples, device=device, threads=threads, shown=shown)
+    grown = grow_network(
+        _shared["cubes"],
+        label,
+        schooling.samples,
+        batch=schooling.batch,
+        seed=seed,
+        threads=threads,
+        device=schooling.device,
+        start=start,
+        shown=shown,
+    )
     replace_file(file, grown)
     return grown
 
@@ -52,49 +76,65 @@ def _grow(
 def grow_networks(
     cubes: NDArray[np.uint8],
     labels: list[NDArray[np.int8]],
-    samples: int,
+    starts: list[list[bytes]],
+    schooling: Schooling,
     workers: int,
-    device: str,
     kept: Path,
     console: Console,
 ) -> list[bytes]:
-    """Train a network for each set of labels of the same cubes.
+    """Train as many networks as answer together for each set of labels of the same cubes.
 
     Parameters
     ----------
     cubes : (N, CUBES, SIDE, SIDE, SIDE) uint8 ndarray
     labels : list of (N,) int8 ndarray
         A label of -1 is not learnt from.
-    samples, device
-        As for `convolutions.grow_network`.
+    starts : list of lists of bytes
+        For each set of labels the networks to go on from, which did not learn from what it leaves out; none
+        where they are grown from nothing.
+    schooling : Schooling
     workers : int
         Processes, on a CPU.
     kept : path
         Folder; networks that were grown of the same by the same code are taken from it.
     console : Console
         Shows progress.
+
+    Returns
+    -------
+    list of bytes
+        An ONNX model for each set of labels.
     """
     _shared["cubes"] = cubes
-    made_by = f"{_digest_of(cubes)} {samples} {device}"
-    full_rounds = len(labels) - len(labels) % workers
-    in_rounds = (full_rounds or len(labels)) if device == "cpu" else 0
+    made_by = f"{_digest_of(cubes)} {schooling}"
+    wanted = [
+        (label, seed, some[seed - 1] if some else None)
+        for label, some in zip(labels, starts, strict=True)
+        for seed in range(1, schooling.together + 1)
+    ]
+    full_rounds = len(wanted) - len(wanted) % workers
+    in_rounds = (full_rounds or len(wanted)) if schooling.device == "cpu" else 0
     tasks = []
-    for n, label in enumerate(labels):
+    for n, (label, seed, start) in enumerate(wanted):
         threads = 1 if n < in_rounds else workers
-        name = hashlib.sha256(f"{made_by} {threads}".encode() + label.tobytes()).hexdigest()[:16]
-        tasks.append((label, samples, device, threads, kept / f"{name}.onnx"))
+        told = f"{made_by} {seed} {threads}".encode() + label.tobytes() + (start or b"")
+        file = kept / f"{hashlib.sha256(told).hexdigest()[:16]}.onnx"
+        tasks.append((label, schooling, seed, start, threads, file))
     _shown.value = 0
     try:
         with Progress(console=console) as progress:
-            bar = progress.add_task("networks", total=samples * len(tasks))
+            bar = progress.add_task("networks", total=schooling.samples * len(tasks))
             with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
                 jobs = [pool.submit(_grow, *task) for task in tasks[:in_rounds]]
                 while wait(jobs, LOOKED_AT_S).not_done:
                     progress.update(bar, completed=_shown.value)
                 grown = [job.result() for job in jobs]
-            progress.update(bar, completed=samples * in_rounds)
+            progress.update(bar, completed=schooling.samples * in_rounds)
             more = [_grow(*task, lambda cubes: progress.advance(bar, cubes)) for task in tasks[in_rounds:]]
-        return grown + more
+        grown += more
+        return [
+            averaged(grown[n * schooling.together : (n + 1) * schooling.together]) for n in range(len(labels))
+        ]
     finally:
         _shared.clear()
 

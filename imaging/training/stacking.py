@@ -12,7 +12,7 @@ __all__ = ["learn_verdicts"]
 def learn_verdicts(
     judge: NDArray[np.float64], network: NDArray[np.float64], label: NDArray[np.int8]
 ) -> Verdicts:
-    """Fit the weights of two log-odds by maximum likelihood.
+    """Fit the weights of two log-odds by maximum likelihood; neither can count against itself.
 
     Parameters
     ----------
@@ -29,5 +29,7 @@ def learn_verdicts(
         slope = -sign / (1.0 + np.exp(margin))
         return float(np.logaddexp(0.0, -margin).mean()), design.T @ slope / len(label)
 
-    constant, judged, seen = minimize(loss, np.array([0.0, 0.5, 0.5]), jac=True, method="BFGS").x.tolist()
+    bounds = [(None, None), (0.0, None), (0.0, None)]
+    fitted = minimize(loss, np.array([0.0, 0.5, 0.5]), jac=True, bounds=bounds)
+    constant, judged, seen = fitted.x.tolist()
     return Verdicts(constant, judged, seen, float(np.mean(label)))

@@ -9,6 +9,7 @@ from scipy import signal
 from imaging.classifier import MODEL_FILE
 from imaging.network import BATCH, Network
 from imaging.patches import CUBES, SIDE
+from imaging.training.averaging import averaged
 
 STRIDES = (1, 2, 1, 1)
 
@@ -55,6 +56,17 @@ def test_answers_are_those_of_scipy(graph, cubes):
         expected.append(float((held["head_w1"] @ hidden + held["head_b1"])[0]))
     # Single precision, sums of a few thousand terms.
     assert Network(graph).log_odds(cubes[:4]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_several_networks_answer_with_their_mean(graph, cubes):
+    other = onnx.load_model_from_string(graph)
+    for weights in other.graph.initializer:
+        if weights.name.startswith("coarse_w0"):
+            weights.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(weights), weights.name))
+    graphs = [graph, other.SerializeToString()]
+    alone = [Network(one).log_odds(cubes) for one in graphs]
+    assert np.abs(alone[0] - alone[1]).min() > 1e-3
+    assert Network(averaged(graphs)).log_odds(cubes) == pytest.approx(np.mean(alone, axis=0), abs=1e-5)
 
 
 def test_no_cubes_no_answers(graph, cubes):
