@@ -155,7 +155,7 @@ class Wire:
     cut_sent_after : int or None
         The same for bytes towards the far end.
     stall_after, stall_sent_after : int or None
-        Bytes from, and towards, the far end after which nothing more comes.
+        Bytes from, and towards, the far end after which nothing more comes, nor that it hung up.
     seen : bytearray
         What was sent to the far end.
     """
@@ -182,15 +182,21 @@ class Wire:
             except OSError:
                 client.close()
                 continue
+            stalled = threading.Event()
             out = client, far, self.cut_sent_after, self.stall_sent_after
             back = far, client, self.cut_after, self.stall_after
             for ends in (out, back):
-                thread = threading.Thread(target=self._copy, args=ends, daemon=True)
+                thread = threading.Thread(target=self._copy, args=(*ends, stalled), daemon=True)
                 self.threads.append(thread)
                 thread.start()
 
     def _copy(
-        self, here: socket.socket, there: socket.socket, cut_after: int | None, stall_after: int | None
+        self,
+        here: socket.socket,
+        there: socket.socket,
+        cut_after: int | None,
+        stall_after: int | None,
+        stalled: threading.Event,
     ) -> None:
         passed = 0
         with suppress(OSError):
@@ -198,13 +204,15 @@ class Wire:
                 if there.getpeername()[1] == self.to:
                     self.seen += piece
                 if stall_after is not None and passed + len(piece) > stall_after:
-                    self.ended.wait()
+                    stalled.set()
                     break
                 if cut_after is not None and passed + len(piece) > cut_after:
                     there.sendall(piece[: cut_after - passed])
                     break
                 passed += len(piece)
                 there.sendall(piece)
+        if stalled.is_set():
+            self.ended.wait()
         for end in (here, there):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -11,7 +11,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from imaging.dicom.headers import broken
 from imaging.dicom.nodes import PacsError, WebNode
@@ -168,13 +168,20 @@ class WebArchive:
         except requests.exceptions.ChunkedEncodingError as error:
             raise PacsError(f"{name} ended the connection {doing}{AGAIN}") from error
         except requests.ConnectionError as error:
-            if error.args and isinstance(error.args[0], ReadTimeoutError):  # amid an answer
+            if _ran_out_of_time(error):
                 raise PacsError(f"{name} {self._too_slow} {doing}{AGAIN}") from error
             raise PacsError(
                 f"{name} cannot be reached at {self._node.url}, or ended the connection; {AGAIN}"
             ) from error
         except requests.exceptions.JSONDecodeError as error:
             raise PacsError(f"{name} answers something that is not DICOMweb at {self._node.url}") from error
+
+
+def _ran_out_of_time(error: requests.ConnectionError) -> bool:
+    """Say whether a connection ended as the far end fell silent, amid an answer or amid what it was sent."""
+    cause = error.args[0] if error.args else None
+    amid_sending = isinstance(cause, ProtocolError) and any(isinstance(a, TimeoutError) for a in cause.args)
+    return isinstance(cause, ReadTimeoutError) or amid_sending
 
 
 def _status(error: requests.HTTPError) -> int:

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 pytest.importorskip("napari")
 
@@ -102,9 +103,11 @@ def test_a_picture_of_another_case_is_never_left_on_the_screen(opened, pack, tmp
     room._scans.clear()
     hidden.rename(aside)
     hidden.mkdir()
-    for number, path in enumerate(sorted(aside.iterdir())):
-        if number != 7:  # one image is missing
-            (hidden / path.name).write_bytes(path.read_bytes())
+    by_place = sorted(aside.iterdir(), key=lambda path: dcmread(path).ImagePositionPatient[2])
+    for path in (
+        by_place[:7] + by_place[8:]
+    ):  # one image amid the stack is missing; their names are in no order
+        (hidden / path.name).write_bytes(path.read_bytes())
     hands.keys("Ctrl+PgDown", "Ctrl+PgDown")
     assert room.session.item.title == "A-002  Baseline"
     assert "cannot be shown" in room.message.text()

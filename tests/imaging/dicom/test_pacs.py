@@ -168,6 +168,21 @@ def test_an_archive_that_is_gone_while_it_is_sent_to_gets_only_the_rest_later(ne
     assert len(sent) == IMAGES - len(there)
 
 
+def test_an_archive_that_falls_silent_amid_a_large_image_is_given_up(network, tmp_path):
+    """More than the buffers of a connection hold: it is the sending that waits, and not for an answer."""
+    path = export(tmp_path, chest(1), study=replace(STUDY, uid=derive_uid("large")))[0]
+    image = pydicom.dcmread(path)
+    image.Rows = image.Columns = 4096
+    image.PixelData = bytes(2 * 4096 * 4096)
+    image.save_as(path)
+    with wire(5006, WEB_PORT, stall_sent_after=60_000):
+        with (
+            opened(replace(_through(WEB, 5006), timeout_seconds=2)) as archive,
+            pytest.raises(PacsError, match="web did not answer within 2 seconds"),
+        ):
+            push(archive, [path])
+
+
 def test_what_is_no_dicom_file_is_not_sent(network, tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
     with opened(GET) as archive:
