@@ -48,7 +48,7 @@ class Effort:
     schooling: Schooling
 
 
-ON_PROCESSOR = Effort(12, 8, 3, Schooling("cpu", 120_000, 64, 2))  # under an hour on two cores
+ON_PROCESSOR = Effort(12, 8, 3, Schooling("cpu", 120_000, 64, 2))  # under an hour on two cores, by its parts
 ON_CARD = Effort(72, 42, 15, Schooling("cuda", 15_500_000, 256, 2))
 
 
@@ -61,8 +61,8 @@ def _tasks(first_seed: int, plain: int, shrunk: int, synthetic: int, phantoms: I
     ]
 
 
-def _start(left_out: str, together: int) -> list[bytes]:
-    return [(START / f"{left_out}_{n}.onnx").read_bytes() for n in range(1, together + 1)]
+def _start(left_out: str, ensemble_size: int) -> list[bytes]:
+    return [(START / f"{left_out}_{n}.onnx").read_bytes() for n in range(1, ensemble_size + 1)]
 
 
 def _learn_all(
@@ -78,7 +78,7 @@ def _learn_all(
     cubes, label, scans = cubes_and_labels(made)
     left_out = (*SCANS_AND_PATIENTS, EVERYBODY)
     labels = [np.where(scans == scan, -1, label).astype(np.int8) for scan in left_out]
-    starts = [[] if afresh else _start(scan, schooling.together) for scan in left_out]
+    starts = [[] if afresh else _start(scan, schooling.ensemble_size) for scan in left_out]
     networks = grow_networks(cubes, labels, starts, schooling, workers, kept, console)
     learnt = {}
     for scan, network in track(list(zip(left_out, networks, strict=True)), "trees", console=console):

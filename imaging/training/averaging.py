@@ -1,7 +1,7 @@
-"""Several networks in one ONNX graph, whose answer is the mean of theirs.
+"""An ensemble of networks in one ONNX graph, whose answer is the mean of theirs.
 
-Networks of one shape that began differently err differently: two together do better than one of twice the
-arithmetic (docs/model.md).
+Networks that began differently err differently (Hansen and Salamon 1990, IEEE PAMI 12:993). What an ensemble
+of two gains stands in docs/model.md.
 """
 
 from typing import Any
@@ -19,6 +19,11 @@ def averaged(graphs: list[bytes]) -> bytes:
     ----------
     graphs : list of bytes
         ONNX models with the same input `cubes` and output `log_odds`.
+
+    Returns
+    -------
+    bytes
+        An ONNX model with that input and output.
     """
     models = [onnx.load_from_string(graph) for graph in graphs]
     nodes: list[Any] = []

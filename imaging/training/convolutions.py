@@ -5,10 +5,11 @@ dense head. A third of each batch is nodules, a third other candidates at random
 by how likely the network last took them for nodules: of a thousand candidates that reach it in a scan,
 the four that are wrong with most confidence decide how good it is.
 
-It is taught in two lessons. In the first no label is certain, which keeps single examples from leading it;
-but a network that may be no surer than 0.98 says 0.98 of all that is clear, and which of them is clearest is
-chance. In the second the labels are what they are, the steps small, and the surest come apart again. What
-lies halfway between the weights after the one and the other does better than both.
+It is taught in two lessons. In the first labels are smoothed (Szegedy 2016, CVPR), which keeps single
+examples from leading it; but a network that may be no surer than 0.98 says 0.98 of all that is clear, and
+which of them is clearest is chance. In the second the labels are what they are, the steps small, and the
+surest come apart again. The mean of the weights after the one and after the other (Wortsman 2022, CVPR:
+fine-tuning in weight space) does better than either: docs/model.md.
 """
 
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from imaging.training.muon import Muon
 
 __all__ = ["best_device", "grow_network"]
 
+Weights = NDArray[np.float32]
+
 WIDTHS = (24, 32, 64, 128)
 KERNELS = (4, 3, 3, 3)
 STRIDES = (2, 1, 1, 1)  # 16 samples become 7, 5, 3, 1
@@ -39,14 +42,14 @@ ADAM_SHARE = 0.075  # of the rate, for norms, biases and the last layer, which a
 WARMING = 0.1  # of the steps, in which the rate rises; then it falls as a cosine
 BRIGHTER, SHIFTED = 0.1, 0.03  # random change of contrast and of level
 LEAST_DOUBT = 0.01
-KNOWN_BY = 3000  # cubes that tell what a norm has to undo in a network that is gone on from
+STATISTICS_OF = 3000  # cubes, for the norms of a network that is gone on from
 
 
 @dataclass(frozen=True, slots=True)
 class _Lesson:
     share: float  # of the cubes
-    smoothed: float  # how far labels are from certain
-    rate: float  # length of a step, per singular value of about 1
+    label_smoothing: float  # how far labels are from 0 and 1
+    learning_rate: float  # length of a step, per singular value of about 1
 
 
 LESSONS = (_Lesson(0.7, 0.02, 0.04), _Lesson(0.3, 0.0, 0.01))
@@ -121,13 +124,13 @@ def _rate(done: float) -> float:
 class _Draws:
     """Batches: a third nodules, a third other candidates, a third hard ones among these."""
 
-    def __init__(self, label: NDArray[np.int8], batch: int, rng: np.random.Generator) -> None:
+    def __init__(self, label: NDArray[np.int8], batch_size: int, rng: np.random.Generator) -> None:
         self._nodules, self._others = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
         self._doubt = np.full(len(self._others), 0.5)
         self._rng = rng
-        self.nodules = batch // 3
-        self._hard_ones = batch - 2 * self.nodules
-        self._together = max(1, DRAWN_AT_ONCE // batch)
+        self.nodules = batch_size // 3
+        self._hard_ones = batch_size - 2 * self.nodules
+        self._together = max(1, DRAWN_AT_ONCE // batch_size)
         self._hard = np.zeros((0, self._hard_ones), np.int64)
         self._drawn = np.zeros(0, np.int64)
         self._batches = 0
@@ -149,7 +152,10 @@ class _Draws:
 
 
 def _even(net: _Net) -> None:
-    """Give the matrix before each norm singular values of about 1, which changes no answer."""
+    """Give the matrix before each norm singular values of about 1.
+
+    The norm undoes it, but for what keeps it from dividing by nothing: answers move by less than 0.02.
+    """
     with torch.no_grad():
         for trunk in (net.fine, net.coarse):
             for convolution, norm in zip(trunk[:-1:3], trunk[1:-1:3], strict=True):
@@ -161,9 +167,10 @@ def _even(net: _Net) -> None:
 
 
 def _recall(net: _Net, start: bytes, cubes: torch.Tensor) -> None:
-    """Give a network the weights of a graph; to some cubes its answers are those of the graph.
+    """Give a network the weights of an ONNX graph from `_as_onnx`.
 
-    A graph has no norms. They are set to undo what they do to these cubes.
+    A graph has no norms. They are set so that they change nothing where the statistics are those of `cubes`,
+    (N, CUBES, SIDE, SIDE, SIDE) from 0 to 1.
     """
     graph = onnx.load_from_string(start).graph
     kept = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()).float() for t in graph.initializer}
@@ -194,7 +201,7 @@ def grow_network(
     label: NDArray[np.int8],
     samples: int,
     *,
-    batch: int = 64,
+    batch_size: int = 64,
     seed: int = 1,
     threads: int = 1,
     device: str = "cpu",
@@ -210,15 +217,15 @@ def grow_network(
         A label of -1 is not learnt from.
     samples : int
         Cubes shown in all, each as often as it is drawn.
-    batch : int
+    batch_size : int
         Cubes of a step.
     seed, threads : int
         The same of both give the same network on a CPU.
     device : str
         Of PyTorch.
     start : bytes, optional
-        A network of the same shape to go on from, by the last lesson alone; what comes out lies halfway
-        between it and what the lesson made of it.
+        A network of the same shape, an ONNX model, to go on from by the last lesson alone; what comes out
+        has the mean of its weights and of what the lesson made of them.
     shown : callable
         Is told how many cubes have been shown since it was told last.
 
@@ -231,32 +238,32 @@ def grow_network(
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(device == "cpu")
     rng = np.random.default_rng(seed)
-    draws = _Draws(label, batch, rng)
+    draws = _Draws(label, batch_size, rng)
     held = torch.from_numpy(cubes) if device == "cpu" else torch.from_numpy(cubes).to(device)
     net = _Net().to(device)
     lessons: tuple[_Lesson, ...] = LESSONS
     learnt = []
     if start is not None:
-        some = held[torch.from_numpy(rng.choice(np.flatnonzero(label >= 0), KNOWN_BY)).to(held.device)]
-        _recall(net, start, some.float() / 255.0)
+        rows = torch.from_numpy(rng.choice(np.flatnonzero(label >= 0), STATISTICS_OF))
+        _recall(net, start, held[rows.to(held.device)].float() / 255.0)
         lessons, learnt = LESSONS[-1:], [_weights(net)]
     for lesson in lessons:
         share = lesson.share / sum(one.share for one in lessons)
-        steps = max(1, round(share * samples / batch))
-        wanted = torch.full((batch,), lesson.smoothed, device=device)
-        wanted[: draws.nodules] = 1 - lesson.smoothed
+        steps = max(1, round(share * samples / batch_size))
+        wanted = torch.full((batch_size,), lesson.label_smoothing, device=device)
+        wanted[: draws.nodules] = 1 - lesson.label_smoothing
         _even(net)
-        take_step = _steps(net, lesson.rate, steps)
+        take_step = _steps(net, lesson.learning_rate, steps)
         for _ in range(steps):
             rows = torch.from_numpy(draws.next_rows())
-            some = _changed(held[rows.to(held.device)], rng)
+            batch = _changed(held[rows.to(held.device)], rng)
             with torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
-                odds = net(some).float()
+                odds = net(batch).float()
             net.zero_grad()
             nn.functional.binary_cross_entropy_with_logits(odds, wanted).backward()
             take_step()
             draws.learn_doubt(odds.detach())
-            shown(batch)
+            shown(batch_size)
         learnt.append(_weights(net))
     return _as_onnx({name: np.mean([weights[name] for weights in learnt], axis=0) for name in learnt[0]})
 
@@ -274,9 +281,6 @@ def _steps(net: _Net, rate: float, steps: int) -> Callable[[], None]:
             schedule.step()
 
     return take_step
-
-
-Weights = NDArray[np.float32]
 
 
 def _folded(convolution: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[Weights, Weights]:

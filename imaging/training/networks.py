@@ -31,8 +31,8 @@ class Schooling:
 
     device: str  # of PyTorch
     samples: int  # cubes that each is shown
-    batch: int  # cubes of a step
-    together: int  # networks that answer as one
+    batch_size: int  # cubes of a step
+    ensemble_size: int  # networks whose mean is the answer
 
 
 _shared: dict[str, NDArray[np.uint8]] = {}  # a forked process sees its parent's cubes
@@ -62,7 +62,7 @@ def _grow(
         _shared["cubes"],
         label,
         schooling.samples,
-        batch=schooling.batch,
+        batch_size=schooling.batch_size,
         seed=seed,
         threads=threads,
         device=schooling.device,
@@ -82,7 +82,7 @@ def grow_networks(
     kept: Path,
     console: Console,
 ) -> list[bytes]:
-    """Train as many networks as answer together for each set of labels of the same cubes.
+    """Train an ensemble of networks for each set of labels of the same cubes.
 
     Parameters
     ----------
@@ -103,14 +103,14 @@ def grow_networks(
     Returns
     -------
     list of bytes
-        An ONNX model for each set of labels.
+        An ONNX model for each set of labels, which answers with the mean of its ensemble.
     """
     _shared["cubes"] = cubes
     made_by = f"{_digest_of(cubes)} {schooling}"
     wanted = [
         (label, seed, some[seed - 1] if some else None)
         for label, some in zip(labels, starts, strict=True)
-        for seed in range(1, schooling.together + 1)
+        for seed in range(1, schooling.ensemble_size + 1)
     ]
     full_rounds = len(wanted) - len(wanted) % workers
     in_rounds = (full_rounds or len(wanted)) if schooling.device == "cpu" else 0
@@ -132,9 +132,8 @@ def grow_networks(
             progress.update(bar, completed=schooling.samples * in_rounds)
             more = [_grow(*task, lambda cubes: progress.advance(bar, cubes)) for task in tasks[in_rounds:]]
         grown += more
-        return [
-            averaged(grown[n * schooling.together : (n + 1) * schooling.together]) for n in range(len(labels))
-        ]
+        starts_at = range(0, len(grown), schooling.ensemble_size)
+        return [averaged(grown[n : n + schooling.ensemble_size]) for n in starts_at]
     finally:
         _shared.clear()
 

@@ -12,7 +12,7 @@ __all__ = ["learn_verdicts"]
 def learn_verdicts(
     judge: NDArray[np.float64], network: NDArray[np.float64], label: NDArray[np.int8]
 ) -> Verdicts:
-    """Fit the weights of two log-odds by maximum likelihood; neither can count against itself.
+    """Fit the weights of two log-odds by maximum likelihood, neither of them negative.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ import pytest
 from imaging.geometry import point_mm
 from imaging.insertion import InsertedNodule
 from imaging.training.examples import Recipe, _body, _labels, read_marks, thicken
+from imaging.training.stacking import learn_verdicts
 from records.model import Volume
 from tests.shared import CT, needs_ct
 
@@ -60,3 +61,17 @@ def test_marks_of_nodules_are_read_and_dismissed_ones_are_not():
     assert len(marks) == 4 + 9
     assert (marks[:, 3] > 20).sum() == 4
     assert read_marks(CT / "lidc_marks.csv", "nobody").shape == (0, 4)
+
+
+@pytest.mark.parametrize(("judge_weight", "expected"), [(0.4, 0.4), (-0.4, 0.0)])
+def test_weights_are_those_that_labels_were_drawn_by_and_none_is_negative(judge_weight, expected):
+    rng = np.random.default_rng(3)
+    judge, network = rng.normal(0.0, 2.0, (2, 200_000))
+    log_odds = -1.0 + judge_weight * judge + 0.8 * network
+    label = (rng.random(judge.size) < 1 / (1 + np.exp(-log_odds))).astype(np.int8)
+    verdicts = learn_verdicts(judge, network, label)
+    assert verdicts.judge_weight == pytest.approx(expected, abs=0.02)
+    assert verdicts.network_weight > 0.6
+    if expected:
+        assert (verdicts.constant, verdicts.network_weight) == pytest.approx((-1.0, 0.8), abs=0.03)
+    assert verdicts.share == label.mean()
