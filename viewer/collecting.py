@@ -12,8 +12,7 @@ from records.model import VerdictLabel
 from records.reads import Evaluator, Read
 from viewer.desk import LEDGER_FILE
 from viewer.lesions import recist_read
-from viewer.pack import Pack, PackError, load_pack
-from viewer.packs import digest_of_images
+from viewer.pack import Pack, PackError, digest_of_images, load_pack
 from viewer.reading import Form, differences, form_from_json
 from viewer.signing import AMEND, SECOND_LOOK, SHOW_MARKS, SIGN, problems_of_signatures
 from viewer.studykey import COORDINATOR, KeyCase, PackKey, StudyKey, load_key

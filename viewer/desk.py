@@ -19,7 +19,7 @@ import cattrs
 from records.files import replace_file
 from records.ledger import Entry, Head, Ledger, LedgerError, verify_ledger
 from viewer.lesions import follow_up_form, problems_of_lesions
-from viewer.pack import BlindedCase, Pack, PackError, TimePoint, load_pack
+from viewer.pack import BlindedCase, Pack, PackError, TimePoint, digest_of_images, load_pack
 from viewer.passphrase import new_key, secret_of
 from viewer.reading import Form, Problem, can_sign, form_from_json, form_to_json, problems_of_answers
 from viewer.signature import sign
@@ -109,6 +109,7 @@ class Desk:
             ) from error
         if not entries or entries[0].action != OPEN or entries[0].subject != self.pack.pack_id:
             raise PackError(f"{folder / LEDGER_FILE} does not belong to this pack; ask for the pack again")
+        self._handed_out = entries[0].after if isinstance(entries[0].after, dict) else {}
         self._signed = signed_forms(entries)
         self._second = {
             entry.subject: form_from_json(entry.after["form"])
@@ -154,6 +155,23 @@ class Desk:
         return next(
             (one for one in self.items if one.case == item.case and one.time_point.number == number - 1), None
         )
+
+    def check_images(self, item: Item) -> None:
+        """Make sure that the images of an item are those that were handed out.
+
+        Raises
+        ------
+        PackError
+            If one is missing, damaged or another: at either end of the stack nothing else would tell.
+        """
+        try:
+            found = digest_of_images(self.folder, item.case.code, item.time_point.number)
+        except OSError as error:
+            raise PackError(f"the images of {item.title} cannot be read: {error}") from error
+        if found != self._handed_out.get(item.subject):
+            raise PackError(
+                f"the images of {item.title} are not those that were handed out; ask for the pack again"
+            )
 
     def form(self, item: Item) -> Form:
         """Return the form of an item: as signed, as drafted, or empty."""

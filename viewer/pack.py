@@ -10,6 +10,7 @@ another reader, so none can be shown by mistake.
     drafts/         made by the reading room
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,6 +30,7 @@ __all__ = [
     "ReadingProtocol",
     "ShownRead",
     "TimePoint",
+    "digest_of_images",
     "images_of",
     "load_pack",
     "save_pack",
@@ -191,6 +193,20 @@ def load_pack(folder: Path) -> Pack:
 def images_of(folder: Path, code: str, number: int) -> Path:
     """Return where the images of a time point lie in a pack."""
     return folder / "images" / code / str(number)
+
+
+def digest_of_images(folder: Path, code: str, number: int) -> str:
+    """Return one SHA-256 over the images of a time point, by which they are known again.
+
+    Raises
+    ------
+    OSError
+        If they are not there or can't be read.
+    """
+    whole = hashlib.sha256()
+    for path in sorted(images_of(folder, code, number).iterdir()):
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()
 
 
 def _converter() -> cattrs.Converter:

@@ -26,7 +26,16 @@ from records.ledger import Ledger
 from records.model import Screening, VerdictLabel
 from records.store import open_store
 from viewer.desk import LEDGER_FILE
-from viewer.pack import BlindedCase, Pack, PackError, ReadingProtocol, TimePoint, images_of, save_pack
+from viewer.pack import (
+    BlindedCase,
+    Pack,
+    PackError,
+    ReadingProtocol,
+    TimePoint,
+    digest_of_images,
+    images_of,
+    save_pack,
+)
 from viewer.planning import Candidate, PlannedCase, draw_controls, plan_cases
 from viewer.signing import OPEN
 from viewer.studykey import COORDINATOR, KeyCase, KeyPoint, PackKey, StudyKey, save_key
@@ -36,7 +45,7 @@ if TYPE_CHECKING:
 
     from imaging.dicom import SeriesFiles
 
-__all__ = ["Prepared", "Scan", "digest_of_images", "find_scans", "prepare", "write_pack"]
+__all__ = ["Prepared", "Scan", "find_scans", "prepare", "write_pack"]
 
 FLAGGED = (VerdictLabel.MIPC, VerdictLabel.INDETERMINATE)
 Progress = Callable[[str], object]
@@ -208,14 +217,6 @@ def write_pack(
         who="coordinator", action=OPEN, subject=pack_id, after=digests, why="handed out to be read"
     )
     return PackKey(pack_id, reader, opening.hash, tuple(keys))
-
-
-def digest_of_images(folder: Path, code: str, number: int) -> str:
-    """Return one SHA-256 over the images of a time point, by which `verify` knows them again."""
-    whole = hashlib.sha256()
-    for path in sorted(images_of(folder, code, number).iterdir()):
-        whole.update(hashlib.sha256(path.read_bytes()).digest())
-    return whole.hexdigest()
 
 
 def _by_patient(scans: Sequence[Scan]) -> dict[str, tuple[Scan, ...]]:

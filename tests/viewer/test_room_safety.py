@@ -104,14 +104,18 @@ def test_a_picture_of_another_case_is_never_left_on_the_screen(opened, pack, tmp
     hidden.rename(aside)
     hidden.mkdir()
     by_place = sorted(aside.iterdir(), key=lambda path: dcmread(path).ImagePositionPatient[2])
-    for path in (
-        by_place[:7] + by_place[8:]
-    ):  # one image amid the stack is missing; their names are in no order
-        (hidden / path.name).write_bytes(path.read_bytes())
+    for missing in (by_place[7], by_place[0]):  # amid the stack, and at an end, where no gap tells
+        room._scans.clear()
+        for path in aside.iterdir():
+            (hidden / path.name).write_bytes(path.read_bytes())
+        (hidden / missing.name).unlink()
+        hands.keys("Ctrl+PgDown", "Ctrl+PgDown")
+        assert room.session.item.title == "A-002  Baseline"
+        assert "cannot be shown" in room.message.text()
+        assert "not those that were handed out" in room.message.text()
+        assert room.images.shown is None
+        hands.keys("Ctrl+PgUp", "Ctrl+PgUp")
     hands.keys("Ctrl+PgDown", "Ctrl+PgDown")
-    assert room.session.item.title == "A-002  Baseline"
-    assert "cannot be shown" in room.message.text()
-    assert room.images.shown is None
     hands.keys("Up", "S", "R", "Return", "P", "F", "Z", "Ctrl+Right", "Space", "V", "J")  # nothing breaks
     for path in hidden.iterdir():
         path.unlink()

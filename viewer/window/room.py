@@ -147,9 +147,9 @@ class Room(ImageActions):
             try:
                 self.images.show_scan(self._scan(item), f"{item.title}\nAxial")
                 self._show_rulers()
-            except ScreeningError as error:
+            except (ScreeningError, PackError) as error:
                 self.images.clear()
-                self.say(f"The images cannot be shown: {error.sentence}")
+                self.say(f"The images cannot be shown: {error}")
         self.form.build()
         self.form.current = ""
         self.worklist.refresh(item)
@@ -163,8 +163,7 @@ class Room(ImageActions):
 
     def _ask_for(self, item: Item) -> "Future[Display]":
         """Read a scan in the background, unless it is there already; keep a few."""
-        place = images_of(self.session.desk.folder, item.case.code, item.time_point.number)
-        found = self._scans.pop(item.subject, None) or self._reader.submit(_read, place)
+        found = self._scans.pop(item.subject, None) or self._reader.submit(_read, self.session.desk, item)
         self._scans[item.subject] = found
         while len(self._scans) > KEPT_SCANS:
             self._scans.pop(next(iter(self._scans)))
@@ -292,13 +291,18 @@ class Room(ImageActions):
         if other is None:
             self.say("This case has no other scan to show.")
             return
+        try:
+            shown = self._scan(other)
+        except (ScreeningError, PackError) as error:
+            self.say(f"The images of the other scan cannot be shown: {error}")
+            return
         half = (self.images.views[0].canvas.width() + self._docks[2].width() - PLANES_PX) // 2
         self._docks[1].setVisible(True)
         self.window.resizeDocks(
             [self._docks[1], self._docks[2]], [half, PLANES_PX], Qt.Orientation.Horizontal
         )
         days = other.time_point.day - self.session.item.time_point.day
-        shown, marks = self._scan(other), self.session.desk.form(other).marks
+        marks = self.session.desk.form(other).marks
         title = f"{other.time_point.name}, {days:+d} days"
         self.images.show_beside(shown, title, [ruler_of(mark, shown) for mark in marks])
         self.images.beside.fit()
@@ -482,8 +486,10 @@ def open_room(pack: Path, marks: Path | None = None) -> None:
     room._reader.shutdown(wait=False, cancel_futures=True)
 
 
-def _read(folder: Path) -> Display:
+def _read(desk: Desk, item: Item) -> Display:
     from imaging.dicom import choose_series, find_studies, read_volume
 
+    desk.check_images(item)
+    folder = images_of(desk.folder, item.case.code, item.time_point.number)
     (study,) = find_studies([folder]).studies
     return display(read_volume(choose_series(study).series))
