@@ -7,7 +7,8 @@ Solid nodules of -150 to +60 HU are put at random sites of real lungs by the phy
 learnt from are judged by the fold model that never saw that patient (`benchmarks/folds`, written by the same
 training run); lungs nobody learnt from are judged by the shipped model. Thick slices are averages of thin
 ones, or scans that are thick. False marks within reach of a reader's mark are not counted either way.
-Disease is simulated: see docs/model.md.
+There are two thin scans and five thick ones: each thin one is drawn for three times as often, so that chance
+is alike. Disease is simulated: see docs/model.md.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from scipy import ndimage
 from benchmarks.unread import unread_places
 from imaging import dicom
 from imaging.candidates import Candidates, build_scale_space
-from imaging.classifier import MODEL_FILE, load_model
+from imaging.classifier import MODEL_FILE, Model, load_model
 from imaging.features import FEATURE_NAMES, describe_quickly
 from imaging.geometry import index_of
 from imaging.insertion import (
@@ -53,6 +54,7 @@ VESSEL_HU = -500
 SHEET, SHEET_HU = 0.25, 25.0  # second over first curvature; curvature of a fissure with its blur
 FAINT_HU = -45.0  # the darker half of what is inserted
 SEED = 20_000
+THIN_TIMES = 3  # draws of a thin scan for each of a thick one
 DENSE = (400, 800, 1200)
 LARGE_BANDS_MM = ((6, 8), (8, 10), (10, 12), (12, 16), (16, 30))
 LARGE_FALSE_MM = 8.0
@@ -183,14 +185,13 @@ def inserted(
 
 def screened(
     volume: Volume,
+    lungs: Lungs,
     marks: NDArray[np.float64],
-    model_file: Path,
+    model: Model,
     draw: Draw,
     unread: NDArray[np.float64],
 ) -> tuple[Scan, Volume, tuple[Nodule, ...]]:
     """Insert nodules, screen, and match marks to nodules."""
-    model = load_model(model_file)
-    lungs = find_nodules(volume, model).lungs
     ill, truth, new = inserted(volume, lungs, draw)
     found = find_nodules(ill, model).nodules
     return matched(volume, lungs, truth, new, found, marks, unread), ill, found
@@ -365,7 +366,9 @@ def montage(volume: Volume, found: tuple[Nodule, ...], scan: Scan, file: Path) -
 def main(
     scans: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     out: Annotated[Path, typer.Option(help="Where plot and montages go.")] = Path("out/froc"),
-    replicates: Annotated[int, typer.Option(min=1)] = 2,
+    replicates: Annotated[
+        int, typer.Option(min=1, help="Draws of a thick scan; a third of a thin one's.")
+    ] = 2,
     montages: Annotated[bool, typer.Option("--montage", help="Draw the false marks.")] = False,
     dense: Annotated[bool, typer.Option(help="Also 400 to 1,200 nodules, and large ones.")] = True,
     lobed: Annotated[bool, typer.Option(help="Nodules of two to four lobes.")] = False,
@@ -378,20 +381,22 @@ def main(
     for name, slices in track(KINDS, "scans"):
         volume, marks = load(scans, name, slices)
         unread = unread_places(name)
-        model_file = model_file_of(name)
-        key = "slices up to 1.25 mm" if slice_mm(volume) <= THIN_MM else "2.5 mm slices"
-        for replicate in range(replicates):
+        model = load_model(model_file_of(name))
+        lungs = find_nodules(volume, model).lungs
+        is_thin = slice_mm(volume) <= THIN_MM
+        key = "slices up to 1.25 mm" if is_thin else "2.5 mm slices"
+        for replicate in range(THIN_TIMES * replicates if is_thin else replicates):
             draw = Draw(150, (1.5, 6.0), SEED + replicate, lobed=lobed)
-            scan, ill, found = screened(volume, marks, model_file, draw, unread)
+            scan, ill, found = screened(volume, lungs, marks, model, draw, unread)
             sparse[key].append(scan)
             if montages and replicate == 0:
                 montage(ill, found, scan, out / f"false_marks_{name}_{slices}.png")
         for count in DENSE if dense and name in ("lidc_0004", "lidc_0001") and slices == 1 else ():
             crowd = Draw(count, (1.5, 5.0), SEED + 99, 5.0)
-            made, _, _ = screened(volume, marks, model_file, crowd, unread)
+            made, _, _ = screened(volume, lungs, marks, model, crowd, unread)
             crowded[key].append((count, made))
         if dense and slices == 1:
-            made, _, _ = screened(volume, marks, model_file, LARGE, unread)
+            made, _, _ = screened(volume, lungs, marks, model, LARGE, unread)
             masses[key].append(made)
     for name, group in sparse.items():
         report(name, group, crowded[name], masses[name])

@@ -38,7 +38,7 @@ SCANS = (("lidc_0001", 1), ("lidc_0003", 1), ("lidc_0006", 1), ("lidc_0004", 2),
 SCANS += (("lidc_0001", 1), ("lidc_0003", 1), ("lidc_0006", 1), ("lidc_0004", 1), ("ricord_000082", 1))
 THICK = (("lidc_0004", 4), ("ricord_000082", 3))  # 5 and 3.75 mm: may be indeterminate, never wrong
 TUNED_ON = (1, 2, 3, 4)  # seeds whose results were at hand when rules and limits were chosen
-SEED = 6  # drawn after that
+SEED = 8  # drawn after that
 SPECIFICITY = 0.995
 UNMEASURED = {"protocol.py", "rules.py", "verdict.py", "report.py", "rejudge.py", "explain.py", "charts.py"}
 # No rule was made on these patients, but the haze limit was raised and the census changed with the results

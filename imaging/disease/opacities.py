@@ -12,6 +12,7 @@ __all__ = ["add_noise", "consolidation", "effusion", "emphysema", "ground_glass"
 
 SOFT_EDGE_MM = 1.2  # of ground glass: it fades over a few millimetres
 FLUID_HU = 8.0
+EMPTY_HU, AIR_HU = -975.0, -1024.0  # of a hole, and the darkest that a scan holds
 ATELECTASIS_MM = 8.0  # of lung pressed airless beside the fluid
 
 
@@ -81,15 +82,27 @@ def effusion(canvas: Canvas, share_of_lung: float) -> None:
     canvas.forget(fluid)  # nodules of airless lung are hidden, but there; fluid holds none
 
 
-def emphysema(canvas: Canvas, count: int) -> None:
-    """Punch centrilobular holes of 4 to 14 mm, more of them toward the apices; vessels stay."""
+def emphysema(
+    canvas: Canvas, count: int, radius_mm: tuple[float, float] = (2.0, 7.0), emptied: float = 0.9
+) -> None:
+    """Punch centrilobular holes, more of them toward the apices; vessels stay, and so does the grain.
+
+    Parameters
+    ----------
+    canvas : Canvas
+    count : int
+        Holes.
+    radius_mm : (float, float)
+    emptied : float
+        Share of the way down to air that the lung goes in a hole.
+    """
     chest = canvas.chest
     inside = (chest.depth_mm > 1.5) & (
         canvas.rng.random(canvas.hu.shape, np.float32) < chest.heights[:, None, None] ** 1.5
     )
     spacing = np.asarray(chest.volume.spacing_mm)
     for place in index_of(chest.volume, canvas.sites(inside, count, 5.0)):
-        radius = canvas.rng.uniform(2.0, 7.0)
+        radius = canvas.rng.uniform(*radius_mm)
         window = canvas.window_around(place[None], radius + 5.0)
         grids = chest.coordinates_mm(window)
         stretch = canvas.rng.uniform(0.8, 1.3, 3)
@@ -99,8 +112,10 @@ def emphysema(canvas: Canvas, count: int) -> None:
         share = canvas.blurred(np.sqrt(squared) < radius)
         before = canvas.hu[window].astype(np.float32)
         airy = np.clip((-700.0 - before) / 100.0, 0, 1)  # tissue of vessels and walls is left
-        emptied = before + share * airy * np.minimum(-975.0 - before, 0) * 0.9
-        canvas.hu[window] = np.rint(emptied).astype(np.int16)
+        gone = share * airy * emptied
+        grain = canvas.grain(gone.shape, chest.noise_hu) * np.sqrt(1 - (1 - gone) ** 2)
+        after = before + gone * np.minimum(EMPTY_HU - before, 0) + grain
+        canvas.hu[window] = np.rint(np.maximum(after, AIR_HU)).astype(np.int16)
 
 
 def add_noise(canvas: Canvas, noise_hu: float) -> None:

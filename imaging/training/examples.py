@@ -10,6 +10,9 @@ from what it lies in: it is not learnt from either.
 
 Thin slices are rare among the scans. But vessels branch alike at every scale: a thick scan shrunk to half its
 size, with the blur and the noise of a scanner put back, has the texture of lung on thin slices.
+
+Few patients have few diseases: into some of the scans emphysema or haze is painted before the nodules are
+inserted. What is left of lung between holes looks like nodules to a network that has never seen it.
 """
 
 import csv
@@ -23,6 +26,8 @@ from scipy.spatial import cKDTree
 
 from imaging.candidates import MARGIN_MM, build_scale_space, find_candidates
 from imaging.classifier import Stage, survivors
+from imaging.disease.canvas import Canvas, Chest
+from imaging.disease.opacities import emphysema, ground_glass
 from imaging.features import describe
 from imaging.geometry import points_mm
 from imaging.insertion import (
@@ -52,6 +57,10 @@ HIT_MM = 1.2  # a candidate this near the centre of a nodule, or within its radi
 AMBIGUOUS_MM = 2.5  # past its edge nothing is learnt
 GATE_SHARE = 0.35  # of what is no nodule: enough to learn sieve and gate from
 BLUR_MM = (0.35, 0.75)  # of what is inserted
+HOLES_A_LITRE = (60.0, 500.0)  # of emphysema; this and the next alike by ratio
+SMALLEST_HOLE_MM, LARGEST_HOLE_MM = (1.5, 3.0), (4.0, 10.0)  # radii
+EMPTIED = (0.5, 1.0)
+HAZES_A_LITRE, HAZE_MM = (1.0, 10.0), (8.0, 40.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,8 @@ class Recipe:
     elongation: tuple[float, float] = (1.0, 1.35)
     lobed_share: float = 1 / 3  # bodies of two to four lobes; the others are ellipsoids
     zoom: tuple[float, float] = (0.88, 1.15)  # patients differ in size; see `rescanning`
+    emphysema_share: float = 0.4  # of the examples
+    haze_share: float = 0.15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,6 +174,22 @@ def _sites(volume: Volume, lungs: Lungs, recipe: Recipe, rng: np.random.Generato
     return places
 
 
+def _diseased(chest: Chest, recipe: Recipe, rng: np.random.Generator) -> NDArray[np.int16]:
+    """Return the HU of a chest with emphysema, with haze, with both, or as it is."""
+    canvas = Canvas(chest, rng)
+    litres = np.count_nonzero(chest.labels) * float(np.prod(chest.volume.spacing_mm)) / 1e6
+
+    def drawn(a_litre: tuple[float, float]) -> int:
+        return round(litres * float(np.exp(rng.uniform(*np.log(a_litre)))))
+
+    if rng.random() < recipe.emphysema_share:
+        radius_mm = float(rng.uniform(*SMALLEST_HOLE_MM)), float(rng.uniform(*LARGEST_HOLE_MM))
+        emphysema(canvas, drawn(HOLES_A_LITRE), radius_mm, float(rng.uniform(*EMPTIED)))
+    if rng.random() < recipe.haze_share:
+        ground_glass(canvas, drawn(HAZES_A_LITRE), HAZE_MM)
+    return canvas.hu
+
+
 def _body(centre_mm: Point, recipe: Recipe, rng: np.random.Generator) -> InsertedNodule:
     low, high = np.log(recipe.diameter_mm)
     diameter_mm, hu = float(np.exp(rng.uniform(low, high))), float(rng.uniform(*recipe.hu))
@@ -206,11 +233,13 @@ def make_example(
     zoom = float(rng.uniform(*recipe.zoom))
     look = draw_look(rng)
     volume, lungs = _zoomed(replace(volume, hu=rescanned(volume, zoom, look, rng)), lungs, zoom)
+    blur = ScannerBlur(float(rng.uniform(*BLUR_MM)), volume.slice_thickness_mm or volume.spacing_mm[0])
+    grain_hu = _grain_hu(volume, lungs)
+    volume = replace(volume, hu=_diseased(Chest(volume, lungs, blur, grain_hu), recipe, rng))
     places = _sites(volume, lungs, recipe, rng)
     truth = [_body((float(x), float(y), float(z)), recipe, rng) for x, y, z in places]
-    blur = ScannerBlur(float(rng.uniform(*BLUR_MM)), volume.slice_thickness_mm or volume.spacing_mm[0])
     images = images_of(volume, truth, blur)
-    hu = insert_nodules(volume, truth, blur, noise_hu=_grain_hu(volume, lungs), rng=rng, images=images)
+    hu = insert_nodules(volume, truth, blur, noise_hu=grain_hu, rng=rng, images=images)
     space = build_scale_space(reconstructed(replace(volume, hu=hu), look, rng), lungs)
     noise_hu = noise_of(space.levels[0] - space.levels[1], space.inside)
     candidates = find_candidates(space, noise_hu)

@@ -126,8 +126,9 @@ def _digest_of_code() -> str:
     """Return a digest of what an example depends on."""
     root = Path(imaging.__file__).parent
     makers = [root / "training" / f"{name}.py" for name in ("examples", "rescanning", "tasks", "turning")]
+    painters = [file for room in ("disease", "phantom") for file in (root / room).glob("*.py")]
     digest = hashlib.sha256()
-    for file in sorted([*root.glob("*.py"), *(root / "phantom").glob("*.py"), *makers]):
+    for file in sorted([*root.glob("*.py"), *painters, *makers]):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

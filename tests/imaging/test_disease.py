@@ -7,7 +7,7 @@ from imaging.disease import KINDS, Canvas, Chest, make_ill
 from imaging.disease.kinds import Group
 from imaging.disease.lobules import Patches, lymphangitic
 from imaging.disease.miliary import miliary, nodules_at
-from imaging.disease.opacities import FLUID_HU, add_noise, effusion, ground_glass, move
+from imaging.disease.opacities import EMPTY_HU, FLUID_HU, add_noise, effusion, emphysema, ground_glass, move
 from imaging.geometry import index_of
 from imaging.insertion import ScannerBlur
 from tests.imaging.chests import SPACING_MM, box_lungs, box_volume
@@ -75,6 +75,19 @@ def test_ground_glass_darkens_no_vessel():
     assert (ill.hu >= before).all()
     assert (ill.hu[20:28, 30, 10:50] == 30).all()
     assert (ill.hu > before).any()
+
+
+def test_holes_of_emphysema_are_nearly_air_and_leave_vessels_and_grain():
+    ill = canvas(chest=NOISY)
+    ill.hu[20:28, 30, 10:50] = 30
+    emphysema(ill, 60, radius_mm=(8.0, 8.0), emptied=1.0)
+    lung = ill.hu[NOISY.depth_mm > 0]
+    holes = lung[lung < -915]
+    share = 60 * 4 / 3 * np.pi * 8.0**3 / (LUNG.sum() * np.prod(SPACING_MM))  # some overlap or are cut off
+    assert 0.4 * share < len(holes) / len(lung) < share
+    assert np.median(holes) == pytest.approx(EMPTY_HU, abs=8)
+    assert 1.48 * np.median(np.abs(holes - np.median(holes))) == pytest.approx(15.0, rel=0.35)
+    assert (ill.hu[20:28, 30, 10:50] == 30).all()
 
 
 def test_fluid_takes_its_share_of_one_lung():

@@ -11,7 +11,8 @@ from imaging.network import BATCH, Network
 from imaging.patches import CUBES, SIDE
 from imaging.training.averaging import averaged
 
-STRIDES = (1, 2, 1, 1)
+STRIDES = (2, 1, 1, 1)
+ENSEMBLE = 2
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +38,25 @@ def test_answers_do_not_depend_on_threads_or_on_company(graph, cubes, monkeypatc
 
 
 def test_answers_are_those_of_scipy(graph, cubes):
-    """Convolutions by `scipy.signal`, the dense layers by matrix products, in double precision."""
+    """Convolutions by `scipy.signal`, dense layers by matrix products, in double precision; then the mean."""
     held = {
-        t.name.removesuffix("_half"): numpy_helper.to_array(t).astype(float)
+        t.name.replace("_half", ""): numpy_helper.to_array(t).astype(float)
         for t in onnx.load_model_from_string(graph).graph.initializer
     }
-    expected = []
-    for cube in cubes[:4] / 255.0:
+
+    def answer(cube, network):
         flat = []
         for name, image in (("fine", cube[:2]), ("coarse", cube[2:])):
             for n, stride in enumerate(STRIDES):
-                weights, bias = held[f"{name}_w{n}"], held[f"{name}_b{n}"]
+                weights, bias = held[f"{name}_w{n}_of_{network}"], held[f"{name}_b{n}_of_{network}"]
                 turned = weights[:, :, ::-1, ::-1, ::-1]
                 sums = signal.fftconvolve(image[None], turned, "valid", axes=(2, 3, 4)).sum(axis=1)
                 image = np.maximum(sums + bias[:, None, None, None], 0)[:, ::stride, ::stride, ::stride]
             flat.append(image.ravel())
-        hidden = np.maximum(held["head_w0"] @ np.concatenate(flat) + held["head_b0"], 0)
-        expected.append(float((held["head_w1"] @ hidden + held["head_b1"])[0]))
+        w0, b0, w1, b1 = (held[f"head_{part}_of_{network}"] for part in ("w0", "b0", "w1", "b1"))
+        return float((w1 @ np.maximum(w0 @ np.concatenate(flat) + b0, 0) + b1)[0])
+
+    expected = [np.mean([answer(cube, network) for network in range(ENSEMBLE)]) for cube in cubes[:4] / 255.0]
     # Single precision, sums of a few thousand terms.
     assert Network(graph).log_odds(cubes[:4]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 

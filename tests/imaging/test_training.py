@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
+from imaging.disease import Chest
 from imaging.geometry import point_mm
-from imaging.insertion import InsertedNodule
-from imaging.training.examples import Recipe, _body, _labels, read_marks, thicken
+from imaging.insertion import InsertedNodule, ScannerBlur
+from imaging.training.examples import Recipe, _body, _diseased, _labels, read_marks, thicken
 from imaging.training.stacking import learn_verdicts
 from records.model import Volume
+from tests.imaging.chests import box_lungs, box_volume
 from tests.shared import CT, needs_ct
 
 AXIAL = np.array([[0.0, 0, 1], [0, 1, 0], [1, 0, 0]])
@@ -55,6 +57,18 @@ def test_so_many_of_the_bodies_have_lobes_and_all_are_of_the_sizes_asked_for(sha
 
 
 @needs_ct
+@pytest.mark.parametrize(
+    ("emphysema_share", "haze_share", "darker", "brighter"),
+    [(0.0, 0.0, False, False), (1.0, 0.0, True, False), (0.0, 1.0, False, True)],
+)
+def test_lungs_of_an_example_have_the_disease_asked_for(emphysema_share, haze_share, darker, brighter):
+    chest = Chest(box_volume(), box_lungs(), ScannerBlur(0.6, 2.0), 0.0)
+    recipe = Recipe(emphysema_share=emphysema_share, haze_share=haze_share)
+    change = _diseased(chest, recipe, np.random.default_rng(1)).astype(int) - chest.volume.hu
+    assert ((change < 0).any(), (change > 0).any()) == (darker, brighter)
+    assert not change[chest.depth_mm < -15].any()
+
+
 def test_marks_of_nodules_are_read_and_dismissed_ones_are_not():
     # The README of the scans: one 33 mm mass seen by four readers, and sites under 3 mm.
     marks = read_marks(CT / "lidc_marks.csv", "LIDC-IDRI-0001")
