@@ -367,7 +367,7 @@ def main(
     scans: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     out: Annotated[Path, typer.Option(help="Where plot and montages go.")] = Path("out/froc"),
     replicates: Annotated[
-        int, typer.Option(min=1, help="Draws of a thick scan; a third of a thin one's.")
+        int, typer.Option(min=1, help=f"Draws of a thick scan; of a thin one {THIN_TIMES} times as many.")
     ] = 2,
     montages: Annotated[bool, typer.Option("--montage", help="Draw the false marks.")] = False,
     dense: Annotated[bool, typer.Option(help="Also 400 to 1,200 nodules, and large ones.")] = True,

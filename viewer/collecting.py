@@ -10,9 +10,9 @@ from pathlib import Path
 from records.ledger import Check, Entry, Head, Ledger, LedgerError, verify_ledger
 from records.model import VerdictLabel
 from records.reads import Evaluator, Read
-from viewer.desk import LEDGER_FILE
+from viewer.desk import LEDGER_FILE, fault_of_images
 from viewer.lesions import recist_read
-from viewer.pack import Pack, PackError, digest_of_images, load_pack
+from viewer.pack import Pack, PackError, load_pack
 from viewer.reading import Form, differences, form_from_json
 from viewer.signing import AMEND, SECOND_LOOK, SHOW_MARKS, SIGN, problems_of_signatures
 from viewer.studykey import COORDINATOR, KeyCase, PackKey, StudyKey, load_key
@@ -161,14 +161,9 @@ def _against_opening(folder: Path, pack: Pack, opening: Entry) -> Iterator[str]:
         yield "pack.json is not the one that was handed out"
     for case in pack.cases:
         for point in case.time_points:
-            name = f"{case.code}/{point.number}"
-            try:
-                digest = digest_of_images(folder, case.code, point.number)
-            except FileNotFoundError:
-                yield f"the images of {name} are missing"
-                continue
-            if digest != handed_out.get(name):
-                yield f"the images of {name} are not those that were handed out"
+            fault = fault_of_images(folder, opening, case.code, point.number)
+            if fault:
+                yield fault
 
 
 def collect(packs: Path, returned: Sequence[Path] = ()) -> Collection:

@@ -30,6 +30,7 @@ __all__ = [
     "Desk",
     "Item",
     "State",
+    "fault_of_images",
     "signed_forms",
 ]
 
@@ -109,7 +110,7 @@ class Desk:
             ) from error
         if not entries or entries[0].action != OPEN or entries[0].subject != self.pack.pack_id:
             raise PackError(f"{folder / LEDGER_FILE} does not belong to this pack; ask for the pack again")
-        self._handed_out = entries[0].after if isinstance(entries[0].after, dict) else {}
+        self._opening = entries[0]
         self._signed = signed_forms(entries)
         self._second = {
             entry.subject: form_from_json(entry.after["form"])
@@ -164,14 +165,9 @@ class Desk:
         PackError
             If one is missing, damaged or another: at either end of the stack nothing else would tell.
         """
-        try:
-            found = digest_of_images(self.folder, item.case.code, item.time_point.number)
-        except OSError as error:
-            raise PackError(f"the images of {item.title} cannot be read: {error}") from error
-        if found != self._handed_out.get(item.subject):
-            raise PackError(
-                f"the images of {item.title} are not those that were handed out; ask for the pack again"
-            )
+        fault = fault_of_images(self.folder, self._opening, item.case.code, item.time_point.number)
+        if fault:
+            raise PackError(f"{fault}; ask for the pack again")
 
     def form(self, item: Item) -> Form:
         """Return the form of an item: as signed, as drafted, or empty."""
@@ -420,6 +416,29 @@ class Desk:
 
     def _draft_path(self, item: Item, action: str = SIGN) -> Path:
         return self.folder / "drafts" / f"{item.case.code}-{item.time_point.number}{DRAFTS[action]}.json"
+
+
+def fault_of_images(folder: Path, opening: Entry, code: str, number: int) -> str:
+    """Say what is wrong with the images of a time point; nothing if they are those that were handed out.
+
+    Parameters
+    ----------
+    folder : Path
+        A pack.
+    opening : Entry
+        The first entry of its ledger, which holds a digest for each time point.
+    code, number
+        Of the case and the time point.
+    """
+    name = f"{code}/{number}"
+    handed_out = opening.after if isinstance(opening.after, dict) else {}
+    try:
+        found = digest_of_images(folder, code, number)
+    except FileNotFoundError:
+        return f"the images of {name} are missing"
+    except OSError as error:
+        return f"the images of {name} cannot be read: {error}"
+    return "" if found == handed_out.get(name) else f"the images of {name} are not those that were handed out"
 
 
 def signed_forms(entries: tuple[Entry, ...]) -> dict[str, Form]:

@@ -12,7 +12,8 @@ __all__ = ["add_noise", "consolidation", "effusion", "emphysema", "ground_glass"
 
 SOFT_EDGE_MM = 1.2  # of ground glass: it fades over a few millimetres
 FLUID_HU = 8.0
-EMPTY_HU, AIR_HU = -975.0, -1024.0  # of a hole, and the darkest that a scan holds
+EMPTY_HU = -975.0  # of a hole of emphysema
+LEAST_HU, MOST_HU = -1024, 3071  # that a scan holds
 ATELECTASIS_MM = 8.0  # of lung pressed airless beside the fluid
 
 
@@ -115,7 +116,7 @@ def emphysema(
         gone = share * airy * emptied
         grain = canvas.grain(gone.shape, chest.noise_hu) * np.sqrt(1 - (1 - gone) ** 2)
         after = before + gone * np.minimum(EMPTY_HU - before, 0) + grain
-        canvas.hu[window] = np.rint(np.maximum(after, AIR_HU)).astype(np.int16)
+        canvas.hu[window] = np.rint(np.maximum(after, LEAST_HU)).astype(np.int16)
 
 
 def add_noise(canvas: Canvas, noise_hu: float) -> None:
@@ -123,7 +124,7 @@ def add_noise(canvas: Canvas, noise_hu: float) -> None:
     heights = canvas.chest.heights
     worse = 1.0 + 0.6 * np.abs(2 * heights - 1) ** 2
     grain = canvas.grain(canvas.hu.shape, noise_hu) * worse[:, None, None]
-    canvas.hu = np.rint(np.clip(canvas.hu + grain, -1024, 3071)).astype(np.int16)
+    canvas.hu = np.rint(np.clip(canvas.hu + grain, LEAST_HU, MOST_HU)).astype(np.int16)
 
 
 def move(canvas: Canvas, amplitude_mm: float) -> None:

@@ -48,7 +48,7 @@ class Effort:
     schooling: Schooling
 
 
-ON_PROCESSOR = Effort(12, 8, 3, Schooling("cpu", 80_000, 64, 2))  # under an hour on two cores, by its parts
+ON_PROCESSOR = Effort(12, 8, 3, Schooling("cpu", 80_000, 64, 2))  # three quarters of an hour on two cores
 ON_CARD = Effort(72, 42, 15, Schooling("cuda", 15_500_000, 256, 2))
 
 

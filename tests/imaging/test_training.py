@@ -56,7 +56,6 @@ def test_so_many_of_the_bodies_have_lobes_and_all_are_of_the_sizes_asked_for(sha
     assert all(2.0 <= body.diameter_mm <= 4.0 for body in bodies)
 
 
-@needs_ct
 @pytest.mark.parametrize(
     ("emphysema_share", "haze_share", "darker", "brighter"),
     [(0.0, 0.0, False, False), (1.0, 0.0, True, False), (0.0, 1.0, False, True)],
@@ -69,6 +68,7 @@ def test_lungs_of_an_example_have_the_disease_asked_for(emphysema_share, haze_sh
     assert not change[chest.depth_mm < -15].any()
 
 
+@needs_ct
 def test_marks_of_nodules_are_read_and_dismissed_ones_are_not():
     # The README of the scans: one 33 mm mass seen by four readers, and sites under 3 mm.
     marks = read_marks(CT / "lidc_marks.csv", "LIDC-IDRI-0001")

@@ -14,6 +14,7 @@ from tests.viewer.screen import PYDANTIC_1, SHIFT_MM, TARGET_MM, needs_screen
 from tests.viewer.test_collecting import later
 from tests.viewer.test_measure import moved_by
 from viewer.actions import ACTIONS
+from viewer.pack import images_of
 
 pytestmark = [
     needs_screen,
@@ -342,6 +343,20 @@ def test_the_baseline_opens_beside_its_follow_up_and_both_scroll_together(room, 
     assert beside.place_mm == fixed
     signed.keys("F")
     assert beside.shown is None
+
+
+def test_another_scan_that_is_not_what_was_handed_out_is_not_put_beside(room, signed):
+    room.open(room.session.desk.items[1])
+    image = min(images_of(room.session.desk.folder, "A-001", 1).iterdir())
+    whole = image.read_bytes()
+    image.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # one bit of a pixel
+    room._scans.clear()
+    signed.key("F")
+    said, beside = room.message.text(), room.images.beside.shown
+    image.write_bytes(whole)
+    assert said.startswith("The images of the other scan cannot be shown: the images of A-001/1 are not")
+    assert beside is None
+    assert room.images.shown is not None
 
 
 def test_the_follow_up_asks_for_the_lesions_of_the_baseline(room, signed):

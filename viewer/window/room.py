@@ -159,7 +159,11 @@ class Room(ImageActions):
             self._ask_for(following)
 
     def _scan(self, item: Item) -> Display:
-        return self._ask_for(item).result()
+        try:
+            return self._ask_for(item).result()
+        except (ScreeningError, PackError):
+            del self._scans[item.subject]  # the next time it is read again
+            raise
 
     def _ask_for(self, item: Item) -> "Future[Display]":
         """Read a scan in the background, unless it is there already; keep a few."""
