@@ -30,9 +30,12 @@ NOT_ANATOMY = frozenset(
 )
 
 
+# A scan may be of low dose or after a bolus: only a sheet of doses or the timing of a bolus is no scan.
 NAMED_OTHERWISE = words(
-    "mip", "minip", "mpr", "vrt?", "scout", "topo(?:gram)?", "surview", "localizer", "dose", "screen ?save",
-    "smart ?prep", "(?:pre)?monitoring", "bolus", "tracker", "reformat(?:ted|s)?",
+    "mip", "minip", "mpr", "vrt?", "scout", "topo(?:gram)?", "surview", "localizer", "screen ?save",
+    r"dose[ _-]?(?:reports?|info\w*|sheets?|summary|records?|pages?)", "smart ?prep", "(?:pre)?monitoring",
+    r"(?:test|timing)[ _-]?bolus", r"bolus[ _-]?(?:prep\w*|tim\w+|track\w*|monitor\w*)", "tracker",
+    "reformat(?:ted|s)?",
 )  # fmt: skip
 
 

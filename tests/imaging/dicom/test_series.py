@@ -121,12 +121,21 @@ def test_of_equals_the_earlier_is_taken_in_any_order_of_files(tmp_path):
         pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "AX_MIP8", id="mip-by-name"),
         pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Topogram 0.6", id="topogram-by-name"),
         pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Dose report", id="dose-by-name"),
+        pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Bolus tracking", id="bolus-by-name"),
     ],
 )
 def test_what_is_no_reconstruction_is_never_screened(image_type, description):
     odd = series(1, description, image_type=image_type, **THIN)
     assert refusal(odd)[0] is Reason.NO_CT
     assert choose(odd, series(2, **THICK)).series.number == 2
+
+
+@pytest.mark.parametrize(
+    "description",
+    ["CHEST LOW DOSE 1.25", "LowDose thorax", "Ultra-low-dose lung", "i-Dose 4 lung", "Thorax with bolus"],
+)
+def test_a_scan_of_low_dose_or_after_a_bolus_is_screened(description):
+    assert choose(series(1, description)).series.number == 1
 
 
 def test_a_coronal_series_is_no_axial_ct():
