@@ -5,6 +5,7 @@ second, in the command's own process and in the one that workers come from.
 """
 
 __all__ = [
+    "CT_CLASSES",
     "CT_IMAGE",
     "DEFLATED_EXPLICIT_LITTLE",
     "ENHANCED_CT_IMAGE",
@@ -45,3 +46,4 @@ MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2.1"
 LEGACY_ENHANCED_CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2.2"
+CT_CLASSES = frozenset({CT_IMAGE, ENHANCED_CT_IMAGE, LEGACY_ENHANCED_CT_IMAGE})

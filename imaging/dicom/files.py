@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from imaging.dicom.sources import Source
 from records.errors import GeometryError
 from records.model import Point, Series, Study
+
+if TYPE_CHECKING:
+    from imaging.dicom.stack import Stack
 
 __all__ = [
     "Damage",
@@ -137,8 +141,10 @@ class SeriesFiles:
 
     @property
     def description(self) -> Series:
-        """The series as its headers describe it; spacing from Image Position (Patient)."""
-        first = self.frames[0] if self.frames else None
+        """The series as the headers of its stack describe it; spacing from Image Position (Patient)."""
+        stack = _stack(self.frames)
+        first = next(iter(stack.frames if stack else self.frames), None)
+        first_thickness_mm = first.reconstruction.slice_thickness_mm if first else None
         return Series(
             uid=self.uid,
             study_uid=self.study_uid,
@@ -150,8 +156,8 @@ class SeriesFiles:
             slices=len(self.frames),
             rows=first.format.rows if first else 0,
             columns=first.format.columns if first else 0,
-            slice_thickness_mm=first.reconstruction.slice_thickness_mm if first else None,
-            slice_spacing_mm=_spacing_mm(self.frames),
+            slice_thickness_mm=stack.slice_thickness_mm if stack else first_thickness_mm,
+            slice_spacing_mm=stack.spacing_mm[0] if stack else None,
             tube_current_time_product_mas=self.exposure_mas,
             transfer_syntax=first.format.transfer_syntax if first else "",
         )
@@ -174,10 +180,10 @@ class Intake:
     problems: tuple[Problem, ...]
 
 
-def _spacing_mm(frames: Sequence[Frame]) -> float | None:
+def _stack(frames: Sequence[Frame]) -> "Stack | None":
     from imaging.dicom.stack import build_stack
 
     try:
-        return build_stack(frames).spacing_mm[0]
+        return build_stack(frames)
     except GeometryError:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from imaging.dicom.classes import (
-    CT_IMAGE,
+    CT_CLASSES,
     ENHANCED_CT_IMAGE,
     LEGACY_ENHANCED_CT_IMAGE,
     MEDIA_DIRECTORY,
@@ -22,6 +22,7 @@ from imaging.dicom.values import (
     number_of,
     numbers_of,
     pixel_format_of,
+    pixel_spacing_of,
     point_of,
     reconstruction_of,
     rescale_of,
@@ -32,9 +33,8 @@ from imaging.dicom.values import (
 )
 from records.model import Study
 
-__all__ = ["CT_CLASSES", "Header", "HeaderError", "broken", "read_header"]
+__all__ = ["Header", "HeaderError", "broken", "read_header"]
 
-CT_CLASSES = frozenset({CT_IMAGE, ENHANCED_CT_IMAGE, LEGACY_ENHANCED_CT_IMAGE})
 MULTI_FRAME = frozenset({ENHANCED_CT_IMAGE, LEGACY_ENHANCED_CT_IMAGE})
 
 
@@ -188,7 +188,6 @@ def _frames(source: Source, parsed: Parsed, image: PixelFormat) -> tuple[Frame, 
 
         groups = parsed.dataset or Dataset()
         return read_frames(source, groups, sop_class, image, parsed.pixels_at, pixels_length)
-    spacing = numbers_of(raw, "PixelSpacing", 2)
     frame = Frame(
         source=source,
         number=0,
@@ -196,7 +195,7 @@ def _frames(source: Source, parsed: Parsed, image: PixelFormat) -> tuple[Frame, 
         instance_number=int(number_of(raw, "InstanceNumber") or 0),
         position_mm=point_of(numbers_of(raw, "ImagePositionPatient", 3)),
         orientation=numbers_of(raw, "ImageOrientationPatient", 6),
-        pixel_spacing_mm=(spacing[0], spacing[1]) if spacing else None,
+        pixel_spacing_mm=pixel_spacing_of(numbers_of(raw, "PixelSpacing", 2)),
         rescale=rescale_of(
             bytes_of(raw, "RescaleSlope"), bytes_of(raw, "RescaleIntercept"), bytes_of(raw, "RescaleType")
         ),

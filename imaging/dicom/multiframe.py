@@ -6,7 +6,7 @@ from pydicom.multival import MultiValue
 from imaging.dicom.files import Frame, PixelFormat, Reconstruction, Rescale
 from imaging.dicom.sources import Source
 from imaging.dicom.uids import derive_uid, is_uid
-from records.model import Point
+from imaging.dicom.values import pixel_spacing_of, point_of
 
 __all__ = ["read_frames"]
 
@@ -34,18 +34,19 @@ def read_frames(
         own = groups[number] if number < len(groups) else Dataset()
         reconstruction = _reconstruction(own, shared, sop_class, file_type)
         measures = _group(own, shared, "PixelMeasuresSequence")
-        spacing = _floats(measures, "PixelSpacing", 2)
         frames.append(
             Frame(
                 source=source,
                 number=number,
                 sop_instance_uid=uid if is_uid(uid) else derive_uid("irregular", uid),
                 instance_number=number + 1,
-                position_mm=_point(_group(own, shared, "PlanePositionSequence")),
+                position_mm=point_of(
+                    _floats(_group(own, shared, "PlanePositionSequence"), "ImagePositionPatient", 3)
+                ),
                 orientation=_floats(
                     _group(own, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6
                 ),
-                pixel_spacing_mm=(spacing[0], spacing[1]) if spacing else None,
+                pixel_spacing_mm=pixel_spacing_of(_floats(measures, "PixelSpacing", 2)),
                 rescale=_rescale(_group(own, shared, "PixelValueTransformationSequence")),
                 reconstruction=made.setdefault(reconstruction, reconstruction),
                 format=image,
@@ -72,11 +73,6 @@ def _floats(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | N
         return None
     numbers = tuple(float(part) for part in values)
     return numbers if all(abs(number) < 1e9 for number in numbers) else None  # false for nan and inf
-
-
-def _point(group: Dataset) -> Point | None:
-    numbers = _floats(group, "ImagePositionPatient", 3)
-    return (numbers[0], numbers[1], numbers[2]) if numbers else None
 
 
 def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:

@@ -1,12 +1,11 @@
 """Which series can be read at all: the rules one by one, each with its code and its sentence."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from imaging.dicom.files import SeriesFiles
-from imaging.dicom.headers import CT_CLASSES
 from imaging.dicom.hounsfield import rescale_fault
+from imaging.dicom.plain import is_ct, why_no_slice
 from imaging.dicom.stack import Stack, build_stack
 from imaging.dicom.words import words
 from records.errors import GeometryError, Reason
@@ -23,12 +22,6 @@ FEWEST_SLICES = 10  # fewer cannot hold lungs at any slice distance that is read
 MAX_SLICE_MM = 5.0
 ROUNDING_MM = 0.05
 OBLIQUE_DEGREES = 20.0  # still an axial scan; a reformat is at 90
-
-NOT_ANATOMY = frozenset(
-    "LOCALIZER MIP MINIP MPR CPR MAX_IP MIN_IP REFORMATTED PROJECTION RENDERED VOLREN VRT SSD "
-    "SCREEN DOSE_INFO DOSE VOLUME_RENDER SURFACE_RENDER FUSION".split()
-)
-
 
 # A scan may be of low dose or after a bolus: only a sheet of doses or the timing of a bolus is no scan.
 NAMED_OTHERWISE = words(
@@ -57,8 +50,7 @@ class Candidate:
     @property
     def slice_mm(self) -> float:
         """The coarser of slice distance and slice thickness."""
-        thickness_mm = self.stack.frames[0].reconstruction.slice_thickness_mm
-        return max(self.stack.spacing_mm[0], thickness_mm or 0.0)
+        return max(self.stack.spacing_mm[0], self.stack.slice_thickness_mm or 0.0)
 
     @property
     def field_of_view_mm(self) -> float:
@@ -83,32 +75,19 @@ class Candidate:
 
 
 def _is_ct(series: SeriesFiles) -> Fault | None:
-    if any(frame.reconstruction.sop_class_uid in CT_CLASSES for frame in series.frames) or (
-        series.damaged and series.modality == "CT"
-    ):
+    if any(is_ct(frame) for frame in series.frames) or (series.damaged and series.modality == "CT"):
         return None
-    what = series.modality or "unknown modality"
-    return Fault(Reason.NO_CT, f"holds no CT image ({what})")
+    what = "modality CT, but no file of a CT image class" if series.modality == "CT" else series.modality
+    return Fault(Reason.NO_CT, f"holds no CT image ({what or 'unknown modality'})")
 
 
-def _is_grey(series: SeriesFiles) -> Fault | None:
-    for image in {frame.format for frame in series.frames}:
-        if image.samples != 1 or image.bits_allocated != 16 or not image.photometric.startswith("MONOCHROME"):
-            return Fault(
-                Reason.NO_CT,
-                f"is a picture, not a CT: {image.bits_allocated} bits {image.photometric}",
-            )
-    return None
+def _has_slices(series: SeriesFiles) -> Fault | None:
+    """Ask the images, each for itself: a scout or a sheet of doses may lie among slices."""
+    faults = [why_no_slice(frame) for frame in series.frames if is_ct(frame)]
+    return Fault(Reason.NO_CT, faults[0]) if faults and all(faults) else None
 
 
-def _shows_anatomy(series: SeriesFiles) -> Fault | None:
-    types = {part for frame in series.frames[:1] for part in frame.reconstruction.image_type}
-    words = {word for part in types for word in re.split(r"[ _\\/]+", part)} | types
-    shown = sorted(words & NOT_ANATOMY)
-    if shown:
-        return Fault(Reason.NO_CT, f"is no plain reconstruction: Image Type says {shown[0]}")
-    if {"DERIVED", "SECONDARY"} <= types:
-        return Fault(Reason.NO_CT, "is derived from other images: Image Type says DERIVED, SECONDARY")
+def _is_named_so(series: SeriesFiles) -> Fault | None:
     named = NAMED_OTHERWISE.search(series.description_text)
     if named:
         return Fault(Reason.NO_CT, f"is no plain reconstruction: its description says '{named[0]}'")
@@ -123,7 +102,7 @@ def _is_whole(series: SeriesFiles) -> Fault | None:
     return Fault(Reason.UNREADABLE_PIXELS, series.damaged[0].sentence + more)
 
 
-def _has_slices(series: SeriesFiles) -> Fault | None:
+def _has_enough(series: SeriesFiles) -> Fault | None:
     if len(series.frames) >= FEWEST_SLICES:
         return None
     return Fault(Reason.TOO_FEW_SLICES, f"{len(series.frames)} slices, a lung needs at least {FEWEST_SLICES}")
@@ -131,10 +110,10 @@ def _has_slices(series: SeriesFiles) -> Fault | None:
 
 RULES: tuple[Callable[[SeriesFiles], Fault | None], ...] = (
     _is_ct,
-    _is_grey,
-    _shows_anatomy,
-    _is_whole,
     _has_slices,
+    _is_named_so,
+    _is_whole,
+    _has_enough,
 )
 
 

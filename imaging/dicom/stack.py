@@ -6,13 +6,14 @@ and files come in any order (DICOM PS3.3 C.7.6.2.1.1).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imaging.dicom.files import Frame
+from imaging.dicom.plain import why_no_slice
 from records.errors import GeometryError, Reason
 from records.model import Point
 
@@ -24,6 +25,8 @@ SAME_PLACE_MM = 0.05  # closer than any two slices of a CT, wider than a rounded
 OFF_GRID = 0.1  # of the spacing; positions rounded to 0.1 mm at 0.6 mm slices are 0.05 mm off
 TILT_DEGREES = 1.0  # a stack of 300 mm sheared by 1 degree is 5 mm off at its end
 ALIGNED_DEGREES = 0.01  # below this the stack is taken as square
+COSINE_STEP = 1e-3  # of a direction: 0.06 degrees
+PIXEL_STEP_MM = 1e-4
 SIDEWAYS_MM = 1.0  # how far a slice may lie beside the line through the others
 
 
@@ -57,6 +60,11 @@ class Stack:
         return len(self.frames) * self.spacing_mm[0]
 
     @property
+    def slice_thickness_mm(self) -> float | None:
+        """The greatest Slice Thickness (0018,0050) of its images, None if none says it."""
+        return max(frame.reconstruction.slice_thickness_mm or 0.0 for frame in self.frames) or None
+
+    @property
     def tilt_from_axial_degrees(self) -> float:
         """Angle between the image plane and the axial plane."""
         normal = np.cross(self.axes[2], self.axes[1])
@@ -67,10 +75,11 @@ def build_stack(frames: Sequence[Frame]) -> Stack:
     """Return the one regular stack that `frames` make.
 
     Images that do not fit the rest are set aside where the rest is complete
-    without them: a few of another matrix, pixel spacing or orientation, and
-    second images of the same place. Where one series holds several acquisitions
-    or reconstructions that make no volume together, the largest that makes one
-    alone is taken. Each is noted.
+    without them: what is no slice, a few of another matrix, pixel spacing or
+    orientation, and second images of the same place. Where one series holds
+    several acquisitions or reconstructions that make no volume together, or one
+    of images that lie in between each other's, the largest that makes one alone
+    is taken. Each is noted.
 
     Raises
     ------
@@ -78,27 +87,51 @@ def build_stack(frames: Sequence[Frame]) -> Stack:
         `too_few_slices`, `mixed_geometry` (no common grid, or uneven gaps),
         `slices_missing`, `gantry_tilt`.
     """
+    slices = [frame for frame in frames if not why_no_slice(frame)] or list(frames)
+    stack = _stack_of_slices(slices)
+    pictures = len(frames) - len(slices)
+    note = f"images left out since they are no plain slices of a CT: {pictures}"
+    return replace(stack, notes=(note, *stack.notes)) if pictures else stack
+
+
+def _stack_of_slices(frames: Sequence[Frame]) -> Stack:
+    parts: dict[object, list[Frame]] = {}
+    for frame in frames:
+        parts.setdefault(frame.reconstruction, []).append(frame)
     try:
-        return _stack_of(frames)
-    except GeometryError as whole:
-        parts: dict[object, list[Frame]] = {}
-        for frame in frames:
-            parts.setdefault(frame.reconstruction, []).append(frame)
-        if len(parts) == 1:
+        whole = _stack_of(frames)
+    except GeometryError:
+        alone = _largest_alone(parts, len(frames)) if len(parts) > 1 else None
+        if alone is None:
             raise
-        for part in sorted(parts.values(), key=lambda part: (-len(part), _preference(part[0]))):
-            if len(part) * 3 < len(frames):  # a fragment is not what the series is
-                break
-            try:
-                stack = _stack_of(part)
-            except GeometryError:
-                continue
-            note = (
-                f"the series holds {len(parts)} acquisitions or reconstructions; "
-                f"one with {len(part)} of {len(frames)} images was taken"
-            )
-            return replace(stack, notes=(note, *stack.notes))
-        raise whole
+        return alone
+    if len(parts) > 1:
+        alone = _largest_alone(parts, len(frames))
+        # Over the same length with fewer planes: the others lie in between, of another breath or kernel.
+        if alone and len(alone.frames) < len(whole.frames) and _spans(alone, whole):
+            return alone
+    return whole
+
+
+def _largest_alone(parts: Mapping[object, list[Frame]], images: int) -> Stack | None:
+    """Return the stack of the largest acquisition or reconstruction that makes one, None if none does."""
+    for part in sorted(parts.values(), key=lambda part: (-len(part), _preference(part[0]))):
+        if len(part) * 3 < images:  # a fragment is not what the series is
+            break
+        try:
+            stack = _stack_of(part)
+        except GeometryError:
+            continue
+        note = (
+            f"the series holds {len(parts)} acquisitions or reconstructions; "
+            f"one with {len(part)} of {images} images was taken"
+        )
+        return replace(stack, notes=(note, *stack.notes))
+    return None
+
+
+def _spans(part: Stack, whole: Stack) -> bool:
+    return part.extent_mm >= whole.extent_mm - part.spacing_mm[0]
 
 
 def _stack_of(frames: Sequence[Frame]) -> Stack:
@@ -144,16 +177,22 @@ def _largest_grid(frames: Sequence[Frame]) -> tuple[list[Frame], list[Frame], li
     placed = [frame for frame in frames if frame.position_mm and frame.orientation and frame.pixel_spacing_mm]
     if not placed:
         raise GeometryError(
-            Reason.MIXED_GEOMETRY, f"none of {len(frames)} images says where in the patient it lies"
+            Reason.MIXED_GEOMETRY,
+            f"none of {len(frames)} images says both where in the patient it lies and how far its pixels are "
+            "apart (Image Position, Image Orientation, Pixel Spacing)",
         )
     keys = [_grid_key(frame) for frame in placed]
     counts = Counter(keys)
     best = min(counts, key=lambda key: (-counts[key], key))
-    grid = [frame for frame, key in zip(placed, keys, strict=True) if key == best]
-    others = [frame for frame, key in zip(placed, keys, strict=True) if key != best]
+    grid = [frame for frame, key in zip(placed, keys, strict=True) if _is_one_grid(key, best)]
+    others = [frame for frame, key in zip(placed, keys, strict=True) if not _is_one_grid(key, best)]
     notes = []
     if len(placed) < len(frames):
-        notes.append(f"images left out since they do not say where they lie: {len(frames) - len(placed)}")
+        unplaced = len(frames) - len(placed)
+        notes.append(
+            f"images left out since they do not say where they lie, or how far their pixels are apart: "
+            f"{unplaced}"
+        )
     if others:
         rows, columns = grid[0].format.rows, grid[0].format.columns
         notes.append(
@@ -163,13 +202,18 @@ def _largest_grid(frames: Sequence[Frame]) -> tuple[list[Frame], list[Frame], li
     return grid, others, notes
 
 
-def _grid_key(frame: Frame) -> tuple[float, ...]:
+def _grid_key(frame: Frame) -> tuple[int, ...]:
+    """Return matrix, pixel spacing and orientation in whole steps."""
     assert frame.orientation is not None  # placed frames have both
     assert frame.pixel_spacing_mm is not None
-    # Three digits of a direction cosine are 0.06 degrees; adding 0.0 turns -0.0 into 0.0.
-    cosines = (round(cosine, 3) + 0.0 for cosine in frame.orientation)
-    spacing = (round(mm, 4) for mm in frame.pixel_spacing_mm)
+    spacing = (round(mm / PIXEL_STEP_MM) for mm in frame.pixel_spacing_mm)
+    cosines = (round(cosine / COSINE_STEP) for cosine in frame.orientation)
     return (frame.format.rows, frame.format.columns, *spacing, *cosines)
+
+
+def _is_one_grid(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two keys are of one matrix and at most a step apart, as values on the verge of a step are."""
+    return one[:2] == other[:2] and all(abs(a - b) <= 1 for a, b in zip(one[2:], other[2:], strict=True))
 
 
 def _axes(frame: Frame) -> tuple[FloatArray, FloatArray, FloatArray]:

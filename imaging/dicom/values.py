@@ -23,6 +23,7 @@ __all__ = [
     "number_of",
     "numbers_of",
     "pixel_format_of",
+    "pixel_spacing_of",
     "point_of",
     "reconstruction_of",
     "rescale_of",
@@ -145,6 +146,11 @@ def number_of(raw: Raw, keyword: str) -> float | None:
 def point_of(numbers: tuple[float, ...] | None) -> Point | None:
     """Return three numbers as a point."""
     return (numbers[0], numbers[1], numbers[2]) if numbers else None
+
+
+def pixel_spacing_of(numbers: tuple[float, ...] | None) -> tuple[float, float] | None:
+    """Return two distances as Pixel Spacing, None unless both are distances."""
+    return (numbers[0], numbers[1]) if numbers and min(numbers) > 0 else None
 
 
 @lru_cache(maxsize=4096)

@@ -65,7 +65,7 @@ def _read(series: SeriesFiles, threads: int) -> Volume:
         origin_mm=stack.origin_mm,
         axes=stack.axes,
         spacing_mm=stack.spacing_mm,
-        slice_thickness_mm=first.reconstruction.slice_thickness_mm,
+        slice_thickness_mm=stack.slice_thickness_mm,
         kernel=first.reconstruction.kernel,
         series_uid=series.uid,
         frame_of_reference_uid=series.frame_of_reference_uid,

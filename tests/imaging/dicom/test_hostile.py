@@ -92,6 +92,18 @@ def no_rescale(paths):
     edit(paths, setting(RescaleIntercept=None, RescaleSlope=None, RescaleType=None))
 
 
+def pixels_without_distance(paths):
+    edit(paths, setting(PixelSpacing=None))
+
+
+def pixels_of_no_size(paths):
+    edit(paths, setting(PixelSpacing=[0, 0]))
+
+
+def pixels_of_negative_size(paths):
+    edit(paths, setting(PixelSpacing=[-6, -6]))
+
+
 def tilted(paths):
     angle = np.radians(12)
     edit(
@@ -111,6 +123,9 @@ FAULTS = [
     (short_pixel_data, Reason.UNREADABLE_PIXELS),
     (no_rescale, Reason.NOT_HU),
     (tilted, Reason.GANTRY_TILT),
+    (pixels_without_distance, Reason.MIXED_GEOMETRY),
+    (pixels_of_no_size, Reason.MIXED_GEOMETRY),
+    (pixels_of_negative_size, Reason.MIXED_GEOMETRY),
 ]
 HANDLED = [shuffle, reverse, one_slice_twice, one_slice_twice_by_another_name]
 

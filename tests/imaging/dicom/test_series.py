@@ -8,6 +8,7 @@ from imaging.dicom import choose_series, find_studies
 from imaging.dicom.files import Damage, Rescale, SeriesFiles, StudyFiles
 from imaging.dicom.kernels import Sharpness, sharpness
 from imaging.dicom.sources import Source
+from imaging.dicom.stack import build_stack
 from records.errors import Reason, SeriesError
 from tests.imaging.dicom.making import FORMAT, MADE, STUDY, chest, export, frame, only_study
 
@@ -158,7 +159,68 @@ def test_a_coronal_series_is_no_axial_ct():
 def test_a_picture_with_ct_modality_is_no_ct(image):
     reason, sentence = refusal(each(series(1), format=image))
     assert reason is Reason.NO_CT
-    assert "is a picture" in sentence
+    assert "holds pixels of 8 bits" in sentence
+
+
+LOCALIZER = dataclasses.replace(MADE, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"))
+MIP = dataclasses.replace(MADE, image_type=("DERIVED", "SECONDARY", "MIP"), slice_thickness_mm=0.5)
+CAPTURE = dataclasses.replace(MADE, sop_class_uid="1.2.840.10008.5.1.4.1.1.7")
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        pytest.param([frame(0, -1, reconstruction=LOCALIZER)], id="localizer-before-the-slices"),
+        pytest.param([frame(40, -1, reconstruction=MIP)], id="mip-amid-the-slices"),
+        pytest.param(
+            [frame(2.5 * place, 900 + place, reconstruction=MIP) for place in range(200)], id="mips"
+        ),
+        pytest.param(
+            [
+                frame(
+                    0,
+                    999,
+                    position_mm=None,
+                    reconstruction=CAPTURE,
+                    format=dataclasses.replace(FORMAT, samples=3, photometric="RGB", bits_allocated=8),
+                )
+            ],
+            id="sheet-of-doses-behind-the-slices",
+        ),
+    ],
+)
+def test_pictures_among_the_slices_of_a_series_are_left_out(others):
+    slices = series(1).frames
+    mixed = dataclasses.replace(
+        series(1), frames=tuple(sorted([*slices, *others], key=lambda one: one.instance_number))
+    )
+    chosen = choose(mixed).series
+    stack = build_stack(chosen.frames)
+    assert stack.frames == slices
+    assert stack.notes == (f"images left out since they are no plain slices of a CT: {len(others)}",)
+    assert chosen.description.image_type == ("ORIGINAL", "PRIMARY", "AXIAL")
+
+
+def test_the_description_is_that_of_the_images_that_are_read():
+    thick = dataclasses.replace(MADE, acquisition=1, kernel="BONE", slice_thickness_mm=5.0)
+    first = [frame(5.0 * place + 1.1, place, reconstruction=thick) for place in range(30)]
+    mixed = dataclasses.replace(series(1), frames=(*first, *series(1, **THIN).frames))
+    described = mixed.description
+    assert (described.kernel, described.slice_thickness_mm, described.slice_spacing_mm) == (
+        "STANDARD",
+        1.25,
+        1.25,
+    )
+
+
+def test_slices_of_mixed_thickness_are_as_thick_as_the_thickest():
+    thin = series(1)
+    thick = dataclasses.replace(MADE, slice_thickness_mm=10.0)
+    mixed = dataclasses.replace(
+        thin,
+        frames=(*thin.frames[:40], *(dataclasses.replace(f, reconstruction=thick) for f in thin.frames[40:])),
+    )
+    assert refusal(mixed)[0] is Reason.TOO_THICK
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,33 @@ def test_of_two_acquisitions_on_one_place_the_larger_is_taken():
     assert "2 acquisitions or reconstructions; one with 40 of 70" in stack.notes[0]
 
 
+def test_two_acquisitions_that_lie_between_each_other_are_not_mixed():
+    """Two breaths, each every 2.5 mm, make no scan of 1.25 mm."""
+    first = row_of(*np.arange(40) * 2.5)
+    again = dataclasses.replace(MADE, acquisition=2)
+    second = [frame(2.5 * place + 1.25, 100 + place, reconstruction=again) for place in range(40)]
+    stack = build_stack([*second, *first])
+    assert stack.frames == tuple(first)
+    assert "2 acquisitions or reconstructions; one with 40 of 80" in stack.notes[0]
+
+
+def test_acquisitions_that_follow_each_other_are_one_stack():
+    """Step and shoot: the scanner counts each stop of the table as an acquisition."""
+    frames = [
+        frame(2.5 * place, place, reconstruction=dataclasses.replace(MADE, acquisition=place // 20))
+        for place in range(40)
+    ]
+    assert build_stack(frames).frames == tuple(frames)
+
+
+def test_directions_on_the_verge_of_a_rounding_are_one_direction():
+    frames = [
+        frame(2.5 * place, place, orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.000499 + 0.000002 * (place % 2)))
+        for place in range(40)
+    ]
+    assert len(build_stack(frames).frames) == 40
+
+
 def test_images_side_by_side_make_no_stack():
     frames = [frame(2.5 * place, place) for place in range(40)]
     frames[20] = dataclasses.replace(frames[20], position_mm=(-140.0, -150.0, 50.0))

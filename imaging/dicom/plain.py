@@ -1,0 +1,40 @@
+"""Which images of a series are slices of a CT, and which are pictures that came along with them."""
+
+import re
+from functools import lru_cache
+
+from imaging.dicom.classes import CT_CLASSES
+from imaging.dicom.files import Frame, PixelFormat, Reconstruction
+
+__all__ = ["is_ct", "why_no_slice"]
+
+NOT_ANATOMY = frozenset(
+    "LOCALIZER MIP MINIP MPR CPR MAX_IP MIN_IP REFORMATTED PROJECTION RENDERED VOLREN VRT SSD "
+    "SCREEN DOSE_INFO DOSE VOLUME_RENDER SURFACE_RENDER FUSION".split()
+)
+
+
+def is_ct(frame: Frame) -> bool:
+    """Whether an image is one of a CT, whatever it shows."""
+    return frame.reconstruction.sop_class_uid in CT_CLASSES
+
+
+def why_no_slice(frame: Frame) -> str:
+    """Return why an image is no plain slice of a CT, as its series will be told; "" if it is one."""
+    return _why(frame.reconstruction, frame.format)
+
+
+@lru_cache(maxsize=1024)
+def _why(made: Reconstruction, image: PixelFormat) -> str:
+    if made.sop_class_uid not in CT_CLASSES:
+        return "holds no CT image"
+    if image.samples != 1 or image.bits_allocated != 16 or not image.photometric.startswith("MONOCHROME"):
+        return f"holds pixels of {image.bits_allocated} bits {image.photometric}, 16 bits grey are expected"
+    types = set(made.image_type)
+    words = {word for part in types for word in re.split(r"[ _\\/]+", part)} | types
+    shown = sorted(words & NOT_ANATOMY)
+    if shown:
+        return f"is no plain reconstruction: Image Type says {shown[0]}"
+    if {"DERIVED", "SECONDARY"} <= types:
+        return "is derived from other images: Image Type says DERIVED, SECONDARY"
+    return ""
