@@ -8,6 +8,7 @@ decoded and written anew, so that nothing rides on a codestream's comments or in
 bits above the image.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -25,6 +26,7 @@ from imaging.dicom.pixels import read_stored
 from imaging.dicom.profile import DATES, KEPT, SEQUENCES, UIDS
 from imaging.dicom.relink import Key, open_key, save_key
 from imaging.dicom.sources import Source, open_source
+from imaging.dicom.values import iso_date
 from imaging.dicom.write import IMPLEMENTATION_UID
 from records.errors import ScreeningError
 
@@ -82,11 +84,16 @@ def deidentify(
     if key_path.resolve().is_relative_to(out.resolve()):
         raise ValueError("the key must not lie in the folder that is handed out")
     key = open_key(key_path)
+    save_key(key, key_path)  # before anything is out that only it can lead back
     done = _Done()
     intake = find_studies(inputs)
     for number, study in enumerate(intake.studies, start=1):
-        for series in study.series:
-            _deidentify_series(series, study.study.patient_id, out, key, done)
+        # Studies that name no patient are not one patient's.
+        patient_id = study.study.patient_id or study.study.uid
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's would quote what is not to be told
+            for series in study.series:
+                _deidentify_series(series, patient_id, out, key, done)
         # The key is kept before the next study, so that no pseudonym is out without it.
         save_key(key, key_path)
         if progress is not None:
@@ -110,6 +117,8 @@ def _deidentify_series(series: SeriesFiles, patient_id: str, out: Path, key: Key
         by_file.setdefault(frame.source, []).append(frame)
     where = f"study {key.uid(series.study_uid)}, series {series.number}"
     is_silent = False
+    if series.copies:
+        done.refused.append(f"{where}: {series.copies} files bear the identifier of another one")
     if series.other_objects:
         done.refused.append(f"{where}: {series.other_objects} files are no images")
     for number, (source, frames) in enumerate(by_file.items(), start=1):
@@ -217,7 +226,7 @@ def _copy_kept(original: Dataset, image: Dataset) -> None:
 def _shifted(day: str, days: int) -> str:
     """Return a DICOM date that many days earlier, "" if it is none."""
     try:
-        return f"{date(int(day[:4]), int(day[4:6]), int(day[6:8])) - timedelta(days=days):%Y%m%d}"
+        return f"{date.fromisoformat(iso_date(day.strip())) - timedelta(days=days):%Y%m%d}"
     except (ValueError, OverflowError):
         return ""
 

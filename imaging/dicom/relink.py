@@ -30,7 +30,7 @@ class Key:
     secret : str
         Random; pseudonyms, UIDs and shifts are derived from it.
     patients : dict
-        Pseudonym to the Patient ID it stands for.
+        Pseudonym to the Patient ID it stands for, or to the UID of a study that names none.
     studies : dict
         New Study Instance UID to the original.
     """

@@ -1,5 +1,6 @@
 """Nothing that tells who a scan is of leaves the hospital, and what has to be measured does."""
 
+import dataclasses
 import datetime as dt
 import shutil
 import stat
@@ -15,7 +16,7 @@ from pydicom.datadict import DicomDictionary, RepeatersDictionary, keyword_for_t
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, SecondaryCaptureImageStorage
 
-from imaging.dicom import choose_series, find_studies, read_volume
+from imaging.dicom import choose_series, derive_uid, find_studies, read_volume
 from imaging.dicom.deidentify import deidentify
 from imaging.dicom.profile import KEPT, UIDS
 from imaging.dicom.relink import RelinkError, open_key
@@ -217,16 +218,37 @@ def test_bits_above_the_image_stay_behind(tmp_path):
     assert pydicom.dcmread(result.written[0]).pixel_array.max() < 4096
 
 
-def test_two_studies_of_a_patient_keep_their_distance_in_days(tmp_path):
-    for number, day in enumerate(["20200102", "20200413"]):
-        paths = export(tmp_path / "in" / str(number), chest(12))
-        edit(paths, setting(StudyDate=day, StudyInstanceUID=f"1.2.{number}", SOPInstanceUID=f"1.3.{number}"))
+def test_patients_without_a_number_are_not_made_one(tmp_path):
+    for number in (1, 2):
+        study = dataclasses.replace(STUDY, uid=derive_uid(str(number)), patient_id="")
+        export(tmp_path / "in" / str(number), chest(3), study=study)
     deidentify([tmp_path / "in"], tmp_path / "out", key_path=tmp_path / "key.json")
-    days = sorted(
+    studies = find_studies([tmp_path / "out"]).studies
+    assert len({study.study.patient_id for study in studies}) == 2
+    assert set(open_key(tmp_path / "key.json").patients.values()) == {derive_uid("1"), derive_uid("2")}
+
+
+def test_nothing_leaves_that_no_key_can_lead_back(tmp_path):
+    export(tmp_path / "in", chest(3))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        deidentify([tmp_path / "in"], tmp_path / "out", key_path=tmp_path / "file" / "key.json")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("days", [("20200102", "20200413"), ("2020.01.02", "2020.04.13")])
+def test_two_studies_of_a_patient_keep_their_distance_in_days(tmp_path, days):
+    for number, day in enumerate(days):
+        paths = export(tmp_path / "in" / str(number), chest(12))
+        change = setting(StudyDate=day, StudyInstanceUID=f"1.2.{number}", SOPInstanceUID=f"1.3.{number}")
+        with disable_value_validation():  # dates had dots before DICOM 3
+            edit(paths, change)
+    deidentify([tmp_path / "in"], tmp_path / "out", key_path=tmp_path / "key.json")
+    found = sorted(
         dt.date.fromisoformat(study.study.study_date) for study in find_studies([tmp_path / "out"]).studies
     )
-    assert days[1] - days[0] == dt.date(2020, 4, 13) - dt.date(2020, 1, 2)
-    assert days[0] < dt.date(2020, 1, 2)
+    assert found[1] - found[0] == dt.date(2020, 4, 13) - dt.date(2020, 1, 2)
+    assert found[0] < dt.date(2020, 1, 2)
 
 
 def test_a_second_run_gives_the_same_names_and_the_key_leads_back(tmp_path):
@@ -280,6 +302,15 @@ def test_what_may_show_a_name_is_refused_and_reported(tmp_path, change, sentence
     assert len(result.written) == 11
     (refused,) = result.refused
     assert sentence in refused
+
+
+def test_a_second_file_of_one_identifier_is_told(tmp_path):
+    paths = export(tmp_path / "in", chest(3))
+    shutil.copy(paths[1], tmp_path / "in" / "again.dcm")
+    result = deidentify([tmp_path / "in"], tmp_path / "out", key_path=tmp_path / "key.json")
+    assert len(result.written) == 3
+    (refused,) = result.refused
+    assert refused.endswith("series 2: 1 files bear the identifier of another one")
 
 
 def test_images_that_do_not_say_whether_text_is_burned_in_are_named_and_not_vouched_for(tmp_path):
