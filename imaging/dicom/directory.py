@@ -1,5 +1,7 @@
 """A DICOMDIR: the table of contents of a CD or an export (PS3.10 8, PS3.3 F)."""
 
+import os
+import warnings
 from pathlib import Path
 
 from imaging.dicom.files import Problem, ProblemCode
@@ -17,8 +19,10 @@ def referenced_files(directory: Path) -> tuple[list[Path], list[Problem]]:
     from pydicom import dcmread
 
     try:
-        records = dcmread(directory).get("DirectoryRecordSequence") or []
-        names = [record.ReferencedFileID for record in records if record.get("ReferencedFileID")]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd is told below
+            records = dcmread(directory).get("DirectoryRecordSequence") or []
+            names = [record.ReferencedFileID for record in records if record.get("ReferencedFileID")]
         parts = [[name] if isinstance(name, str) else [str(part) for part in name] for name in names]
     except broken():
         sentence = f"{directory.name} cannot be read; give the folder instead"
@@ -36,5 +40,5 @@ def referenced_files(directory: Path) -> tuple[list[Path], list[Problem]]:
             )
             continue
         lower = directory.parent.joinpath(*(piece.lower() for piece in part))
-        files.append(lower if not file.exists() and lower.exists() else file)
+        files.append(lower if not os.path.exists(file) and os.path.exists(lower) else file)
     return files, problems

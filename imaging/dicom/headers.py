@@ -14,7 +14,7 @@ from imaging.dicom.classes import (
 )
 from imaging.dicom.files import Frame, PixelFormat, ProblemCode
 from imaging.dicom.parsing import PIXEL_DATA, UNDEFINED_LENGTH, Parsed, parse
-from imaging.dicom.sources import BombError, Source, open_source
+from imaging.dicom.sources import HEAD_BYTES, ZIP, BombError, Source, archive_kind, open_source
 from imaging.dicom.values import (
     TAG,
     SeriesFacts,
@@ -111,7 +111,7 @@ def read_header(source: Source) -> Header:
 
 
 def _read(source: Source, file: BinaryIO) -> Header:
-    head = file.read(132)
+    head = file.read(HEAD_BYTES)
     size = file.seek(0, 2)
     _check_is_dicom(source, head, size)
     parsed = parse(file, size)
@@ -150,6 +150,10 @@ def _image(source: Source, parsed: Parsed, size: int) -> tuple[tuple[Frame, ...]
 def _check_is_dicom(source: Source, head: bytes, size: int) -> None:
     if size == 0:
         raise HeaderError(ProblemCode.EMPTY, f"{source.name} is empty (0 bytes)")
+    kind = archive_kind(head) if source.member else ""
+    if kind and (kind != ZIP or source.name.lower().endswith(".zip")):  # a document may be zipped too
+        sentence = f"{source.name} is a {kind} archive in an archive; unpack it first"
+        raise HeaderError(ProblemCode.ARCHIVE_REFUSED, sentence)
     # Some old exports lack preamble and prefix: their first element is of group 2 or 8.
     bare = head[:4] in {b"\x02\0\0\0", b"\x08\0\0\0", b"\x08\0\5\0", b"\x08\0\x08\0", b"\x08\0\x16\0"}
     if head[128:132] != b"DICM" and not bare:

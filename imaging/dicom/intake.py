@@ -17,15 +17,13 @@ from imaging.dicom.directory import referenced_files
 from imaging.dicom.files import Intake, Problem, ProblemCode
 from imaging.dicom.grouping import group_studies
 from imaging.dicom.headers import Header, HeaderError, read_header
-from imaging.dicom.sources import BombError, Source, check_archive
+from imaging.dicom.sources import HEAD_BYTES, ZIP, BombError, Source, archive_kind, check_archive
 
 __all__ = ["find_studies"]
 
 Progress = Callable[[int, int], object]
 
 BLOCK = 500  # headers read between two reports of progress
-ZIP_MAGIC = b"PK\x03\x04", b"PK\x05\x06"
-OTHER_ARCHIVES = {b"\x1f\x8b": "gzip", b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!": "RAR", b"BZh": "bzip2"}
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".dic"})
 
 
@@ -75,24 +73,24 @@ class _Found:
     other_files: int = 0
 
     def add(self, path: Path) -> None:
-        if path.is_dir():
+        # os.path and not pathlib: a name may be too long to ask for.
+        if os.path.isdir(path):
             for file in _walk(path, self._refuse):
                 self._add_file(file)
-        elif path.is_file():
+        elif os.path.isfile(path):
             self._add_file(path)
             self._add_referenced(path)
         else:
-            self._refuse(path, ProblemCode.MISSING, f"{path} is not there")
+            self._refuse(path, ProblemCode.MISSING, f"{path} is not there, or may not be looked at")
 
     def _refuse(self, path: Path, code: ProblemCode, sentence: str) -> None:
         self.problems.append(Problem(str(path), code, sentence))
 
     def _add_file(self, path: Path) -> None:
-        magic = _magic(path)
-        if not magic.startswith(ZIP_MAGIC):
-            packed = next((name for start, name in OTHER_ARCHIVES.items() if magic.startswith(start)), None)
-            if packed:
-                sentence = f"{path.name} is a {packed} archive; unpack it first, only zip is read"
+        kind = archive_kind(_head(path))
+        if kind != ZIP:
+            if kind:
+                sentence = f"{path.name} is a {kind} archive; unpack it first, only zip is read"
                 self._refuse(path, ProblemCode.ARCHIVE_REFUSED, sentence)
             else:
                 self.sources.append(Source(str(path)))
@@ -113,7 +111,7 @@ class _Found:
         files, refused = referenced_files(path)
         self.problems.extend(refused)
         for file in files:
-            if file.is_file():
+            if os.path.isfile(file):
                 self._add_file(file)
             else:
                 sentence = f"{path.name} names {file.name}, which is not there"
@@ -121,12 +119,21 @@ class _Found:
 
 
 def _walk(folder: Path, refuse: Callable[[Path, ProblemCode, str], None]) -> Iterator[Path]:
-    """Yield the regular files below `folder`; links to folders are not followed, they may go in circles."""
+    """Yield the regular files below `folder`.
+
+    Links to folders are not followed, they may go in circles or anywhere; one that leads out is named.
+    """
+    inside = os.path.join(os.path.realpath(folder), "")
 
     def cannot_list(error: OSError) -> None:
         refuse(Path(error.filename), ProblemCode.UNREADABLE, f"{error.filename} cannot be listed")
 
-    for root, _, names in os.walk(folder, onerror=cannot_list):
+    for root, folders, names in os.walk(folder, onerror=cannot_list):
+        for name in folders:
+            path = Path(root, name)
+            if path.is_symlink() and not os.path.join(os.path.realpath(path), "").startswith(inside):
+                sentence = f"{name} is a link to another folder and is not followed; give that folder too"
+                refuse(path, ProblemCode.UNREADABLE, sentence)
         for name in names:
             path = Path(root, name)
             try:
@@ -136,10 +143,10 @@ def _walk(folder: Path, refuse: Callable[[Path, ProblemCode, str], None]) -> Ite
                 refuse(path, ProblemCode.MISSING, f"{name} is a link to nowhere")
 
 
-def _magic(path: Path) -> bytes:
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(8)
+            return file.read(HEAD_BYTES)
     except OSError:
         return b""  # read_header says why
 

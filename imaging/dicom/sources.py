@@ -17,7 +17,21 @@ from typing import BinaryIO
 
 from imaging.dicom.meta import META_BYTES, read_meta
 
-__all__ = ["BombError", "Source", "check_archive", "open_source"]
+__all__ = ["HEAD_BYTES", "ZIP", "BombError", "Source", "archive_kind", "check_archive", "open_source"]
+
+HEAD_BYTES = 264  # of a file: enough to tell what it is
+ZIP = "zip"
+ARCHIVES = (  # how a file begins, from which byte on
+    (ZIP, 0, b"PK\x03\x04"),
+    (ZIP, 0, b"PK\x05\x06"),
+    ("gzip", 0, b"\x1f\x8b"),
+    ("7-Zip", 0, b"7z\xbc\xaf\x27\x1c"),
+    ("RAR", 0, b"Rar!"),
+    ("bzip2", 0, b"BZh"),
+    ("xz", 0, b"\xfd7zXZ\0"),
+    ("Zstandard", 0, b"\x28\xb5\x2f\xfd"),
+    ("tar", 257, b"ustar"),
+)
 
 # CT slices deflate two- to threefold, reports twentyfold; a bomb a thousandfold (deflate's limit is 1032).
 MAX_EXPANSION = 100
@@ -44,6 +58,11 @@ class Source:
     def name(self) -> str:
         """The last part of the name, for sentences."""
         return Path(self.member or self.path).name
+
+
+def archive_kind(head: bytes) -> str:
+    """Return which kind of archive begins with `head`, "" if none does."""
+    return next((kind for kind, at, magic in ARCHIVES if head.startswith(magic, at)), "")
 
 
 @contextmanager

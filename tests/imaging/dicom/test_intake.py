@@ -15,9 +15,12 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from imaging.dicom import ProblemCode, choose_series, find_studies, read_volume
+from imaging.dicom.classes import MEDIA_DIRECTORY
 from tests.imaging.dicom.making import STUDY, chest, edit, export, only_series, only_study, setting
 
 
@@ -72,6 +75,21 @@ def test_a_link_to_nowhere_and_a_pipe_do_not_stop_it(tmp_path):
     (tmp_path / "circle").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "pipe.dcm")
     assert problems(tmp_path) == {"dangling.dcm": ProblemCode.MISSING}
+
+
+def test_a_name_too_long_to_ask_for_is_a_problem(tmp_path):
+    assert list(problems(tmp_path / ("a" * 300)).values()) == [ProblemCode.MISSING]
+
+
+def test_a_link_to_a_folder_elsewhere_is_named(tmp_path):
+    """A cohort put together of links would be read as an empty folder."""
+    export(tmp_path / "archive", chest(2))
+    (tmp_path / "cohort").mkdir()
+    (tmp_path / "cohort" / "patient").symlink_to(tmp_path / "archive")
+    assert problems(tmp_path / "cohort") == {"patient": ProblemCode.UNREADABLE}
+    (problem,) = find_studies([tmp_path / "cohort"]).problems
+    assert problem.sentence == "patient is a link to another folder and is not followed; give that folder too"
+    assert problems(tmp_path) == {}
 
 
 @pytest.mark.parametrize("kept_bytes", [200, 600, 1100])
@@ -249,11 +267,31 @@ def test_an_encrypted_archive_is_named(tmp_path):
     assert "encrypted" in problem.sentence
 
 
-@pytest.mark.parametrize(("magic", "name"), [(b"\x1f\x8b\x08\0", "gzip"), (b"7z\xbc\xaf\x27\x1c", "7-Zip")])
+@pytest.mark.parametrize(
+    ("magic", "name"),
+    [
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+        (b"\xfd7zXZ\0", "xz"),
+        (bytes(257) + b"ustar\x0000", "tar"),
+    ],
+)
 def test_other_archives_are_named_not_skipped(tmp_path, magic, name):
     (tmp_path / "export.bin").write_bytes(magic + bytes(100))
     (problem,) = find_studies([tmp_path]).problems
     assert problem.sentence == f"export.bin is a {name} archive; unpack it first, only zip is read"
+
+
+def test_an_archive_in_an_archive_is_named_not_skipped(tmp_path):
+    (path,) = export(tmp_path / "in", chest(1))
+    inner = zipped(tmp_path / "in" / "patient.zip", {"1.dcm": path.read_bytes()}).read_bytes()
+    files = {"patient.zip": inner, "letter.docx": inner, "1.tar": bytes(257) + b"ustar\x0000" + bytes(300)}
+    intake = find_studies([zipped(tmp_path / "all.zip", files)])
+    assert [problem.sentence for problem in intake.problems] == [
+        "1.tar is a tar archive in an archive; unpack it first",
+        "patient.zip is a zip archive in an archive; unpack it first",
+    ]
+    assert intake.other_files == 1
 
 
 def test_a_deflated_bomb_is_refused(tmp_path):
@@ -306,6 +344,21 @@ def test_a_dicomdir_copied_to_lower_case(cd):
         path.rename(path.with_name(path.name.lower()))
     (study,) = find_studies([cd / "DICOMDIR"]).studies
     assert len(study.series[0].frames) == 12
+
+
+def test_a_dicomdir_with_a_name_too_long_to_ask_for(tmp_path):
+    record = Dataset()
+    with disable_value_validation():
+        record.ReferencedFileID = ["IMAGES", "A" * 300]
+    directory = Dataset()
+    directory.DirectoryRecordSequence = [record]
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.MediaStorageSOPClassUID = MEDIA_DIRECTORY
+    directory.file_meta.MediaStorageSOPInstanceUID = "1.2"
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    with disable_value_validation():
+        directory.save_as(tmp_path / "DICOMDIR", enforce_file_format=True)
+    assert problems(tmp_path / "DICOMDIR") == {"A" * 300: ProblemCode.MISSING}
 
 
 def test_a_dicomdir_that_points_outside_is_refused(cd):
