@@ -140,6 +140,12 @@ class SeriesFiles:
         return f"series {self.number}" + (f" '{self.description_text}'" if self.description_text else "")
 
     @property
+    def copies_in_words(self) -> str:
+        """What is said of files left out, "" if none was; whether their pixels differ nobody has looked."""
+        what = "files left out since another one bears their SOP Instance UID"
+        return f"{what}: {self.copies}" if self.copies else ""
+
+    @property
     def description(self) -> Series:
         """The series as the headers of its stack describe it; spacing from Image Position (Patient)."""
         stack = _stack(self.frames)

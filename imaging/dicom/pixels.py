@@ -91,7 +91,7 @@ def _read_file(frames: Sequence[Frame], planes: Sequence[int], stored: Stored) -
             else:
                 _decode(file, frames, planes, stored)
     except _undecodable() as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise SeriesError(
             Reason.UNREADABLE_PIXELS, f"the pixels of {source.name} cannot be read: {reason[:200]}"
         ) from error

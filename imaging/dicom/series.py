@@ -82,8 +82,9 @@ def _no_series(failed: list[tuple[int, SeriesFiles, Fault]]) -> SeriesError:
     if not failed:
         return SeriesError(Reason.NO_CT, "the study holds no series")
     _, series, fault = min(failed, key=_progress)
+    copies = f" ({series.copies_in_words})" if series.copies else ""
     more = f" ({len(failed) - 1} other series cannot be screened either)" if len(failed) > 1 else ""
-    return SeriesError(fault.reason, f"{series.label}: {fault.sentence}{more}")
+    return SeriesError(fault.reason, f"{series.label}: {fault.sentence}{copies}{more}")
 
 
 def _progress(failure: tuple[int, SeriesFiles, Fault]) -> tuple[object, ...]:

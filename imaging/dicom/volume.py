@@ -59,7 +59,6 @@ def _read(series: SeriesFiles, threads: int) -> Volume:
     stored = read_stored(stack.frames, threads=threads)
     hu = to_hounsfield(stored, stack.frames, threads=threads)
     check_hounsfield(hu)
-    copies = (f"files left out since they are copies of others: {series.copies}",) if series.copies else ()
     return Volume(
         hu=hu,
         origin_mm=stack.origin_mm,
@@ -70,5 +69,5 @@ def _read(series: SeriesFiles, threads: int) -> Volume:
         series_uid=series.uid,
         frame_of_reference_uid=series.frame_of_reference_uid,
         sop_instance_uids=tuple(frame.sop_instance_uid for frame in stack.frames),
-        notes=(*copies, *stack.notes),
+        notes=(*filter(None, (series.copies_in_words,)), *stack.notes),
     )

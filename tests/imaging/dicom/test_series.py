@@ -10,7 +10,7 @@ from imaging.dicom.kernels import Sharpness, sharpness
 from imaging.dicom.sources import Source
 from imaging.dicom.stack import build_stack
 from records.errors import Reason, SeriesError
-from tests.imaging.dicom.making import FORMAT, MADE, STUDY, chest, export, frame, only_study
+from tests.imaging.dicom.making import FORMAT, MADE, STUDY, chest, edit, export, frame, only_study, setting
 
 THIN = {"spacing_mm": 1.25}
 THICK = {"spacing_mm": 5.0}
@@ -264,6 +264,17 @@ def test_the_reason_is_that_of_the_series_that_came_furthest():
     assert reason is Reason.TOO_THICK
     assert sentence.startswith("series 3: ")
     assert sentence.endswith("(2 other series cannot be screened either)")
+
+
+def test_images_that_share_one_identifier_are_told_where_they_are_missed(tmp_path):
+    """An export that gave all images one SOP Instance UID is not a scan of one slice."""
+    edit(export(tmp_path), setting(SOPInstanceUID="1.2.3"))
+    with pytest.raises(SeriesError) as caught:
+        choose_series(only_study(tmp_path))
+    assert caught.value.sentence == (
+        "series 2 'thin': 1 slices, a lung needs at least 10 "
+        "(files left out since another one bears their SOP Instance UID: 23)"
+    )
 
 
 def test_a_damaged_series_gives_way_to_an_intact_one():
