@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from typing import Protocol as Interface
 
-from imaging.dicom.files import StudyFiles
+from imaging.dicom.files import Frame, StudyFiles
 from imaging.pictures import Pictures
 from imaging.worker import Finished, Lost, OutOfReachError
 from records.errors import Reason, StoreError
@@ -119,15 +119,24 @@ def screen_studies(
 def fingerprint(study: StudyFiles) -> str:
     """Return a digest of the images of a study: the same wherever they lie and in whatever order.
 
-    A study that grew, shrank or was repaired since it was screened has another one.
+    A study that grew, shrank or was repaired since it was screened, in its files or in what its headers
+    say of place, values or kind, has another one.
     """
     digest = hashlib.sha256()
     for series in sorted(study.series, key=lambda series: series.uid):
-        images = sorted(
-            f"{frame.sop_instance_uid} {frame.number} {frame.pixels_length}" for frame in series.frames
+        images = sorted(map(_identity, series.frames))
+        kinds = sorted({repr((one.rescale, one.reconstruction, one.format)) for one in series.frames})
+        said = (series.description_text, series.protocol, series.body_part, series.modality)
+        digest.update(
+            repr((series.uid, said, images, kinds, len(series.damaged), series.copies)).encode("utf-8")
         )
-        digest.update(repr((series.uid, images, len(series.damaged), series.copies)).encode())
     return digest.hexdigest()
+
+
+def _identity(frame: Frame) -> tuple[object, ...]:
+    """Return which image a frame is and where it lies."""
+    place = (frame.position_mm or (), frame.orientation or (), frame.pixel_spacing_mm or ())
+    return (frame.sop_instance_uid, frame.number, frame.pixels_length or 0, *place)
 
 
 def screen_here(protocol: "Protocol", study: StudyFiles) -> Screened:

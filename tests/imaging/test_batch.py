@@ -24,6 +24,7 @@ from records.errors import Reason, StoreError
 from records.model import VerdictLabel
 from records.store import open_store
 from tests.imaging import toy_screen, toys
+from tests.imaging.dicom.making import edit, setting
 from tests.imaging.test_pictures import chest
 from tests.records.examples import PROVENANCE
 
@@ -295,3 +296,26 @@ def test_a_fingerprint_is_the_images_and_not_where_they_lie(tmp_path):
     [shrunk] = find_studies([tmp_path / "a"]).studies
     assert fingerprint(moved) == fingerprint(found)
     assert fingerprint(shrunk) != fingerprint(found)
+
+
+@pytest.mark.parametrize(
+    "mended",
+    [
+        {"RescaleIntercept": -1024},
+        {"ImagePositionPatient": [0, 0, 0.5]},
+        {"PixelSpacing": [0.7, 0.7]},
+        {"SeriesDescription": "lung"},
+        {"ImageType": ["ORIGINAL", "PRIMARY"]},
+    ],
+    ids=lambda mended: next(iter(mended)),
+)
+def test_a_study_whose_headers_were_mended_is_screened_again(tmp_path, mended):
+    """What could not be judged for a header is sent again with another header, and the same pixels."""
+    volume, _ = chest([], shape=(6, 16, 16))
+    [study] = toy_screen.studies("miliary")
+    files = write_series(volume, tmp_path, study=study.study, series_number=1, description="MIP")
+    edit(files, setting(RescaleIntercept=0))
+    [found] = find_studies([tmp_path]).studies
+    edit(files, setting(**mended))
+    [again] = find_studies([tmp_path]).studies
+    assert fingerprint(again) != fingerprint(found)
