@@ -1,15 +1,18 @@
 """Archives by name: what each speaks is its own affair."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from imaging.dicom.headers import HeaderError, read_header
+from imaging.dicom.headers import HeaderError, broken, read_header
 from imaging.dicom.nodes import Nodes, WebNode
 from imaging.dicom.query import Archive
 from imaging.dicom.sources import Source
 
 __all__ = ["open_archive", "push"]
+
+NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
 @contextmanager
@@ -61,6 +64,10 @@ def push(
         except HeaderError as error:
             refused.append((path, error.sentence))
             continue
+        lacking = _lacking(path)
+        if lacking:
+            refused.append((path, f"{path.name} lacks what no archive does without: {', '.join(lacking)}"))
+            continue
         place = header.study.uid, header.series.uid
         if place not in there:
             there[place] = archive.find_instances(*place)
@@ -73,3 +80,19 @@ def push(
             if progress is not None:
                 progress(number, len(absent))
     return refused
+
+
+def _lacking(path: Path) -> list[str]:
+    """Return which attributes a file lacks that tell an archive what it is sent."""
+    from pydicom import dcmread
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            file = dcmread(path, specific_tags=list(NEEDED), stop_before_pixels=True)
+            syntax = file.file_meta.get("TransferSyntaxUID")
+            return [keyword for keyword in NEEDED if not file.get(keyword)] + ["TransferSyntaxUID"] * (
+                not syntax
+            )
+        except broken():  # no preamble, no meta information
+            return ["file meta information"]

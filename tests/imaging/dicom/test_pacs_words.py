@@ -3,14 +3,18 @@
 import datetime as dt
 import re
 
+import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
 from imaging.dicom.dimse import DimseArchive
 from imaging.dicom.nodes import DimseNode, Ourselves, PacsError, Retrieve, Tls, WebNode, load_nodes
+from imaging.dicom.pacs import push
 from imaging.dicom.pull import Missing, write_missing
 from imaging.dicom.query import Query, StudyMatch, read_registry
+from tests.imaging.dicom.making import chest, edit, export, setting
 
 FILE = """
 [mipc]
@@ -154,3 +158,27 @@ def test_certificates_that_cannot_be_used_are_a_sentence(tmp_path):
     node = DimseNode("hospital", "127.0.0.1", 1, "PACS", tls=Tls(tmp_path / "ca.pem"))
     with pytest.raises(PacsError, match="certificates for hospital cannot be used"):
         DimseArchive(node, Ourselves()).echo()
+
+
+class Shelf:
+    """An archive that has nothing and takes everything."""
+
+    def find_instances(self, study_uid, series_uid):
+        return frozenset()
+
+    def store(self, paths):
+        return ((path, "") for path in paths)
+
+
+def test_a_file_that_no_archive_can_be_sent_does_not_hold_up_the_others(tmp_path):
+    good, bare, nameless, kindless = export(tmp_path, chest(4))
+    image = pydicom.dcmread(good)
+    elements = Dataset({element.tag: element for element in image})
+    elements.save_as(bare, implicit_vr=False, little_endian=True, enforce_file_format=False)
+    edit(nameless, setting(SOPInstanceUID=None))
+    edit(kindless, setting(SOPClassUID=None))
+    refused = dict(push(Shelf(), [good, bare, nameless, kindless]))
+    assert set(refused) == {bare, nameless, kindless}
+    assert refused[bare] == f"{bare.name} lacks what no archive does without: file meta information"
+    assert refused[nameless].endswith(": SOPInstanceUID")
+    assert refused[kindless].endswith(": SOPClassUID")
