@@ -78,6 +78,7 @@ def _capture(
 
     made, header = screening.provenance, evidence.headers[0]
     device = equipment(made)
+    orientation = [_towards(slab.right), _towards(slab.down)]
     capture: Dataset = SCImage(
         pixel_array=mark(slab, nodules),
         photometric_interpretation="RGB",
@@ -99,13 +100,14 @@ def _capture(
         study_time=header.StudyTime or None,
         referring_physician_name=header.ReferringPhysicianName,
         pixel_spacing=(slab.pixel_mm, slab.pixel_mm),
-        patient_orientation=(_towards(slab.right), _towards(slab.down)),
+        patient_orientation=tuple(letters[0] for letters in orientation),  # highdicom takes one letter each
         series_description="MIPC marked MIP",
         specific_character_set="ISO_IR 192",
         manufacturer_model_name=device["manufacturer_model_name"],
         software_versions=device["software_versions"],
         device_serial_number=device["device_serial_number"],
     )
+    capture.PatientOrientation = orientation
     capture.ImageType = ["DERIVED", "SECONDARY", "MIP"]
     capture.BurnedInAnnotation = "NO"
     capture.DerivationDescription = (
@@ -116,9 +118,7 @@ def _capture(
     capture.LossyImageCompressionRatio = round(max(1.0, slab.width * slab.height / len(slab.jpeg)), 1)
     purpose = Dataset()
     purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = codes.SOURCE_IMAGE[:3]
-    capture.SourceImageSequence = [
-        _reference(evidence.header_of(plane), purpose) for plane in _planes(evidence, slab)
-    ]
+    capture.SourceImageSequence = _references(evidence, _planes(evidence, slab), purpose)
     stamp(capture, made)
     return capture
 
@@ -137,14 +137,24 @@ def _planes(evidence: Evidence, slab: Slab) -> list[int]:
     return inside.tolist() or [int(np.argmin(np.abs(depths)))]
 
 
-def _reference(header: "Dataset", purpose: "Dataset") -> "Dataset":
+def _references(evidence: Evidence, planes: list[int], purpose: "Dataset") -> "list[Dataset]":
+    """Return one reference to each file that holds any of `planes`, if multi-frame to those frames."""
     from pydicom.dataset import Dataset
 
-    item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    item.PurposeOfReferenceCodeSequence = [purpose]
-    return item
+    frames: dict[str, list[int]] = {}
+    for plane in planes:
+        frame = evidence.stack.frames[plane]
+        frames.setdefault(frame.sop_instance_uid, []).append(frame.number + 1)
+    references = []
+    for uid, numbers in frames.items():
+        item = Dataset()
+        item.ReferencedSOPClassUID = evidence.stack.frames[0].reconstruction.sop_class_uid
+        item.ReferencedSOPInstanceUID = uid
+        if evidence.is_multi_frame:
+            item.ReferencedFrameNumber = sorted(numbers)
+        item.PurposeOfReferenceCodeSequence = [purpose]
+        references.append(item)
+    return references
 
 
 def _towards(direction: Point) -> str:

@@ -51,13 +51,6 @@ class Evidence:
         """Whether the images are frames of one file."""
         return len(self.headers) < len(self.stack.frames)
 
-    def header_of(self, plane: int) -> Dataset:
-        """Return the header of the file that holds a plane."""
-        if not self.is_multi_frame:
-            return self.headers[plane]
-        wanted = self.stack.frames[plane].sop_instance_uid
-        return next(header for header in self.headers if header.SOPInstanceUID == wanted)
-
 
 def gather_evidence(series: SeriesFiles) -> Evidence:
     """Return what results of `series` refer to.

@@ -250,13 +250,19 @@ def test_an_oblique_stack_comes_back_where_it_was(tmp_path):
     turn = np.radians(20)
     tilted = UPRIGHT @ [[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]]
     volume = chest(24, spacing_mm=(1.25, 0.8, 0.8), axes=tilted)
-    screening, study, *_ = screened(tmp_path / "in", volume=volume, nodules=NODULES[:2])
-    exported = export_results(screening, study, None, tmp_path / "dicom")
+    screening, study, _, pictures = screened(tmp_path / "in", volume=volume, nodules=NODULES[:2])
+    exported = export_results(screening, study, pictures, tmp_path / "dicom")
     groups = srread(exported.paths[0]).content.get_planar_roi_measurement_groups()
     np.testing.assert_allclose(groups[0].roi.value[0], [30.5, 20.5], atol=1e-3)
     direction = segread(exported.paths[1]).get_volume().direction  # its columns run along the array axes
     np.testing.assert_allclose(direction[:, 1:], tilted[1:].T, atol=1e-6)
     np.testing.assert_allclose(np.abs(direction[:, 0] @ tilted[0]), 1, atol=1e-6)
+    towards = [list(pydicom.dcmread(path).PatientOrientation) for path in exported.paths[2:]]
+    assert towards == [
+        ["L", "PF"],
+        ["L", "FA"],
+        ["PF", "FA"],
+    ]  # the lesser direction of 20 degrees comes second
 
 
 def test_a_multi_frame_file_is_referred_to_frame_by_frame(tmp_path):
@@ -275,6 +281,21 @@ def test_a_multi_frame_file_is_referred_to_frame_by_frame(tmp_path):
         volume.sop_instance_uids[0], numbers, assert_missing_frames_are_empty=True
     )[..., 0]
     np.testing.assert_array_equal(mask, expected)
+
+
+def test_a_capture_of_a_multi_frame_file_names_the_frames_of_its_slab(tmp_path):
+    (tmp_path / "in").mkdir()
+    enhanced(tmp_path / "in", order=range(11, -1, -1))
+    screening, study, volume, pictures = screened(
+        tmp_path / "in", writes=False, nodules=(((2.0, 20.0, 30.0), 14.0),)
+    )
+    exported = export_results(screening, study, pictures, tmp_path / "dicom")
+    (item,) = pydicom.dcmread(exported.paths[2]).SourceImageSequence
+    slab = pictures.slabs[pictures.first_looks[0]]
+    heights = volume.origin_mm[2] + volume.spacing_mm[0] * np.arange(12)
+    planes = np.flatnonzero(np.abs(heights - slab.centre_mm[2]) <= slab.thickness_mm / 2)
+    assert len(planes) < 12
+    assert list(item.ReferencedFrameNumber) == sorted((12 - planes).tolist())
 
 
 def test_values_no_archive_would_take_are_left_out(tmp_path):
