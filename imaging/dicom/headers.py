@@ -166,6 +166,11 @@ def _damage(source: Source, parsed: Parsed, image: PixelFormat, size: int) -> st
         return f"{source.name} ends before its pixel data"
     if parsed.pixels_tag != PIXEL_DATA:
         return ""
+    if not image.rows or not image.columns:
+        return f"{source.name} says that its image has {image.rows} x {image.columns} pixels"
+    described = _described(parsed)
+    if described is not None and described < image.frames:
+        return f"{source.name} says that it holds {image.frames:,} frames, and describes {described:,}"
     found = max(size - parsed.pixels_at, 0)
     expected = image.frames * image.frame_bytes
     if parsed.pixels_length == UNDEFINED_LENGTH:
@@ -179,6 +184,13 @@ def _damage(source: Source, parsed: Parsed, image: PixelFormat, size: int) -> st
             f"{image.rows} x {image.columns} pixels: {expected:,} bytes"
         )
     return ""
+
+
+def _described(parsed: Parsed) -> int | None:
+    """Return how many frames a multi-frame file describes, None for any other file."""
+    if text_of(parsed.raw, "SOPClassUID") not in MULTI_FRAME:
+        return None
+    return len(parsed.dataset.get("PerFrameFunctionalGroupsSequence") or ()) if parsed.dataset else 0
 
 
 def _frames(source: Source, parsed: Parsed, image: PixelFormat) -> tuple[Frame, ...]:

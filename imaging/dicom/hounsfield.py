@@ -30,7 +30,9 @@ def rescale_fault(frames: Sequence[Frame]) -> str:
     """Return why stored values of `frames` cannot become Hounsfield units, "" if they can."""
     for frame in frames:
         if frame.rescale is None:
-            return "Rescale Slope or Intercept is absent: the pixel values are not Hounsfield units"
+            return (
+                "Rescale Slope or Intercept is absent or no number: the pixel values are not Hounsfield units"
+            )
         # Absent means HU for a CT image (PS3.3 C.8.2.1.1.4).
         if frame.rescale.type not in {"", "HU"}:
             return f"Rescale Type is '{frame.rescale.type[:16]}', HU is expected"

@@ -9,8 +9,9 @@ from imaging.dicom.files import Frame, PixelFormat, Reconstruction
 __all__ = ["is_ct", "why_no_slice"]
 
 NOT_ANATOMY = frozenset(
-    "LOCALIZER MIP MINIP MPR CPR MAX_IP MIN_IP REFORMATTED PROJECTION RENDERED VOLREN VRT SSD "
-    "SCREEN DOSE_INFO DOSE VOLUME_RENDER SURFACE_RENDER FUSION".split()
+    "LOCALIZER MIP MINIP MPR CPR MAX_IP MIN_IP MAXIMUM_IP MINIMUM_IP REFORMATTED PROJECTION RENDERED VOLREN "
+    "VRT SSD SCREEN DOSE_INFO DOSE VOLUME_RENDER SURFACE_RENDER FUSION "
+    "MAXIMUM MINIMUM SUBTRACTION DIVISION MULTIPLICATION STD_DEVIATION".split()  # PS3.3 C.8.16.2.1.4
 )
 
 
@@ -29,7 +30,8 @@ def _why(made: Reconstruction, image: PixelFormat) -> str:
     if made.sop_class_uid not in CT_CLASSES:
         return "holds no CT image"
     if image.samples != 1 or image.bits_allocated != 16 or not image.photometric.startswith("MONOCHROME"):
-        return f"holds pixels of {image.bits_allocated} bits {image.photometric}, 16 bits grey are expected"
+        kind = image.photometric or "without Photometric Interpretation"
+        return f"holds pixels of {image.bits_allocated} bits {kind}, 16 bits MONOCHROME are expected"
     types = set(made.image_type)
     words = {word for part in types for word in re.split(r"[ _\\/]+", part)} | types
     shown = sorted(words & NOT_ANATOMY)

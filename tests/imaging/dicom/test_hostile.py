@@ -92,6 +92,10 @@ def no_rescale(paths):
     edit(paths, setting(RescaleIntercept=None, RescaleSlope=None, RescaleType=None))
 
 
+def no_rows(paths):
+    edit(paths, setting(Rows=0))
+
+
 def pixels_without_distance(paths):
     edit(paths, setting(PixelSpacing=None))
 
@@ -123,6 +127,7 @@ FAULTS = [
     (short_pixel_data, Reason.UNREADABLE_PIXELS),
     (no_rescale, Reason.NOT_HU),
     (tilted, Reason.GANTRY_TILT),
+    (no_rows, Reason.UNREADABLE_PIXELS),
     (pixels_without_distance, Reason.MIXED_GEOMETRY),
     (pixels_of_no_size, Reason.MIXED_GEOMETRY),
     (pixels_of_negative_size, Reason.MIXED_GEOMETRY),

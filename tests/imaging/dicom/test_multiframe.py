@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
 from imaging.dicom import choose_series, derive_uid, read_volume
-from records.errors import GeometryError, Reason
+from records.errors import GeometryError, Reason, ScreeningError
 from tests.imaging.dicom.making import chest, export, only_series, only_study
 
 
@@ -86,6 +86,21 @@ def test_enhanced_ct_cut_off_in_its_pixels(tmp_path):
     path.write_bytes(path.read_bytes()[:-5000])
     (damage,) = only_series(tmp_path).damaged
     assert "enhanced.dcm is cut off: 55,296 bytes of pixel data expected, 50,296 found" in damage.sentence
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+def test_more_frames_than_are_described(tmp_path, syntax):
+    """A header that claims a hundred million frames takes no memory for them."""
+    enhanced(tmp_path)
+    image = pydicom.dcmread(tmp_path / "enhanced.dcm")
+    if syntax.is_encapsulated:
+        image.compress(syntax, generate_instance_uid=False)
+    image.NumberOfFrames = 100_000_000
+    image.save_as(tmp_path / "enhanced.dcm")
+    with pytest.raises(ScreeningError) as caught:
+        choose_series(only_study(tmp_path))
+    assert caught.value.reason is Reason.UNREADABLE_PIXELS
+    assert "says that it holds 100,000,000 frames, and describes 12" in caught.value.sentence
 
 
 def test_a_frame_without_a_place_is_missing(tmp_path):

@@ -119,6 +119,8 @@ def test_of_equals_the_earlier_is_taken_in_any_order_of_files(tmp_path):
         pytest.param(("DERIVED", "SECONDARY", "REFORMATTED", "AVERAGE"), "", id="reformat"),
         pytest.param(("DERIVED", "SECONDARY", "AXIAL"), "", id="derived"),
         pytest.param(("DERIVED", "SECONDARY", "SCREEN SAVE"), "", id="screenshot"),
+        pytest.param(("DERIVED", "PRIMARY", "AXIAL", "MAXIMUM_IP"), "", id="maximum"),
+        pytest.param(("DERIVED", "PRIMARY", "VOLUME", "MINIMUM"), "", id="minimum-of-enhanced-ct"),
         pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "AX_MIP8", id="mip-by-name"),
         pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Topogram 0.6", id="topogram-by-name"),
         pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Dose report", id="dose-by-name"),
