@@ -326,7 +326,7 @@ def _frame(script_name: str, made: Provenance) -> dict[str, object]:
         "script": Markup(script),
         "script_hash": _policy_hash(script),
         "verdict_words": VERDICT_WORDS,
-        "reason_words": {reason.value: words for reason, words in REASONS.items()},
+        "reason_words": {reason.value: words[0].upper() + words[1:] for reason, words in REASONS.items()},
     }
 
 

@@ -152,6 +152,19 @@ def test_the_policy_alone_would_stop_a_script_that_was_not_escaped(page, report,
     assert any("Content Security Policy" in complaint for complaint in page.complaints)
 
 
+def test_a_reason_is_told_as_its_words_are_spelled(tmp_path):
+    write_report(
+        tmp_path,
+        [not_evaluable_screening("1.2.1", Reason.NO_CT), not_evaluable_screening("1.2.2", Reason.NOT_HU)],
+    )
+    pages = [tmp_path / "report.html", study_page(tmp_path, "1.2.1"), study_page(tmp_path, "1.2.2")]
+    cohort_page, no_ct, not_hu = (path.read_text("utf-8") for path in pages)
+    assert "No CT images" in cohort_page
+    assert "No CT images" in no_ct
+    assert "No Hounsfield units" in cohort_page
+    assert "No Hounsfield units" in not_hu
+
+
 def test_a_page_holds_all_it_shows(report):
     for path in (report / "report.html", study_page(report)):
         text = path.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
