@@ -127,7 +127,7 @@ def _deidentify_series(series: SeriesFiles, patient_id: str, out: Path, key: Key
         except broken():
             done.refused.append(f"{where}, file {number}: cannot be read")
             continue
-        fault = _why_not(original, frames[0])
+        fault = _why_not(original, frames[0]) or _whose_else(original, patient_id)
         if fault:
             done.refused.append(f"{where}, file {number}: {fault}")
             continue
@@ -166,6 +166,12 @@ def _why_not(original: Dataset, frame: Frame) -> str:
     if frame.format.samples != 1 or frame.format.bits_allocated != 16:
         return "is a picture, not a CT"
     return ""
+
+
+def _whose_else(original: Dataset, patient_id: str) -> str:
+    """Return why an image may not leave under the pseudonym of its study, "" if it may."""
+    named = str(original.get("PatientID", "") or "").strip()
+    return "names another patient than its study" if named and named != patient_id else ""
 
 
 def _burned_in(original: Dataset) -> str:

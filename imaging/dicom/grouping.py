@@ -61,10 +61,22 @@ def _series(study_uid: str, headers: Sequence[Header]) -> SeriesFiles:
         frame_of_reference_uid=first.frame_of_reference_uid,
         exposure_mas=first.exposure_mas,
         frames=tuple(frames),
-        damaged=tuple(Damage(header.source, header.damage) for header in members if header.damage),
+        damaged=(
+            *(Damage(header.source, header.damage) for header in members if header.damage),
+            *_mixed_up(members),
+        ),
         copies=len(headers) - len(kept),
         other_objects=sum(not header.frames and not header.damage for header in members),
     )
+
+
+def _mixed_up(headers: Sequence[Header]) -> list[Damage]:
+    """Return what is wrong if the images of one series name several patients: they may be of several."""
+    patients = {header.study.patient_id for header in headers if header.frames}
+    if len(patients) < 2:
+        return []
+    sentence = f"its images name {len(patients)} patient IDs: whose they are has to be put right first"
+    return [Damage(headers[0].source, sentence)]
 
 
 def _damage_problems(headers: Iterable[Header]) -> list[Problem]:

@@ -261,8 +261,28 @@ def _one_per_place(frames: Iterable[Frame], across: FloatArray) -> tuple[list[Fr
         else:
             groups.append([frame])
     rank = {id(frame): position for position, frame in enumerate(by_choice)}
-    kept = [min(group, key=lambda frame: rank[id(frame)]) for group in groups]
-    return kept, len(frames) - len(kept)
+    for group in groups:
+        group.sort(key=lambda frame: rank[id(frame)])
+    _check_belonging(groups)
+    return [group[0] for group in groups], len(frames) - len(groups)
+
+
+def _check_belonging(groups: Sequence[Sequence[Frame]]) -> None:
+    """Refuse two scans in one that nothing tells apart: an image of each, by turns, is no scan."""
+    in_file = Counter(frame.sop_instance_uid for group in groups for frame in group)
+    alike = sum(
+        len(group) > 1
+        and in_file[group[0].sop_instance_uid] == 1  # of a multi-frame file all frames are taken, or none
+        and group[0].reconstruction == group[1].reconstruction
+        and group[0].instance_number == group[1].instance_number
+        for group in groups
+    )
+    if alike * 3 > len(groups):
+        raise GeometryError(
+            Reason.MIXED_GEOMETRY,
+            f"at {alike} of {len(groups)} places lie two images of one acquisition and Instance Number: "
+            "these are two scans, and nothing says which images belong together",
+        )
 
 
 def _steps(heights_mm: FloatArray) -> NDArray[np.int64]:

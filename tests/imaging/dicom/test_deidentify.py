@@ -304,6 +304,15 @@ def test_what_may_show_a_name_is_refused_and_reported(tmp_path, change, sentence
     assert sentence in refused
 
 
+def test_an_image_of_another_patient_does_not_leave_under_the_name_of_its_study(tmp_path):
+    paths = export(tmp_path / "in", chest(4))
+    edit(paths[2], setting(PatientID="P2"))
+    result = deidentify([tmp_path / "in"], tmp_path / "out", key_path=tmp_path / "key.json")
+    assert len(result.written) == 3
+    assert sum("names another patient than its study" in sentence for sentence in result.refused) == 1
+    assert set(open_key(tmp_path / "key.json").patients.values()) == {"P1"}
+
+
 def test_a_second_file_of_one_identifier_is_told(tmp_path):
     paths = export(tmp_path / "in", chest(3))
     shutil.copy(paths[1], tmp_path / "in" / "again.dcm")

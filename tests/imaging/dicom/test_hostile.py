@@ -92,6 +92,18 @@ def no_rescale(paths):
     edit(paths, setting(RescaleIntercept=None, RescaleSlope=None, RescaleType=None))
 
 
+def two_patients(paths):
+    edit(paths[12:], setting(PatientID="P1"))
+    edit(paths[:12], setting(PatientID="P0"))
+
+
+def two_scans(paths):
+    for path in paths:
+        again = path.with_name(f"again-{path.name}")
+        shutil.copy(path, again)
+        edit(again, setting(SOPInstanceUID=derive_uid("again", path.name)))
+
+
 def no_rows(paths):
     edit(paths, setting(Rows=0))
 
@@ -127,6 +139,8 @@ FAULTS = [
     (short_pixel_data, Reason.UNREADABLE_PIXELS),
     (no_rescale, Reason.NOT_HU),
     (tilted, Reason.GANTRY_TILT),
+    (two_patients, Reason.UNREADABLE_PIXELS),
+    (two_scans, Reason.MIXED_GEOMETRY),
     (no_rows, Reason.UNREADABLE_PIXELS),
     (pixels_without_distance, Reason.MIXED_GEOMETRY),
     (pixels_of_no_size, Reason.MIXED_GEOMETRY),

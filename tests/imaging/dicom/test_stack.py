@@ -176,6 +176,20 @@ def test_two_acquisitions_that_lie_between_each_other_are_not_mixed():
     assert "2 acquisitions or reconstructions; one with 40 of 80" in stack.notes[0]
 
 
+def test_two_scans_that_nothing_tells_apart_are_refused():
+    """At each place the identifier would decide, and take an image of the one or of the other by chance."""
+    first = row_of(*np.arange(40) * 2.5)
+    second = [
+        dataclasses.replace(one, sop_instance_uid=f"{place % 2 * 5}.{place}")
+        for place, one in enumerate(first)
+    ]
+    reason, sentence = refusal([*first, *second])
+    assert reason is Reason.MIXED_GEOMETRY
+    assert "at 40 of 40 places lie two images" in sentence
+    counted_on = [dataclasses.replace(one, instance_number=one.instance_number + 100) for one in second]
+    assert build_stack([*counted_on, *first]).frames == tuple(first)
+
+
 def test_acquisitions_that_follow_each_other_are_one_stack():
     """Step and shoot: the scanner counts each stop of the table as an acquisition."""
     frames = [
