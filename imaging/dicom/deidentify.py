@@ -158,7 +158,7 @@ def _read(source: Source) -> Dataset:
 def _why_not(original: Dataset, frame: Frame) -> str:
     """Return why an image may not leave, "" if it may."""
     if original.get("SOPClassUID") not in CLASSES:
-        return "is no CT image; only those are written, since others often show names"
+        return "is no CT or Enhanced CT image; only those are written, since others often show names"
     if _burned_in(original) == "YES":
         return "has text burned into its pixels"
     if set(frame.reconstruction.image_type) & PICTURES:
