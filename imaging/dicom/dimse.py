@@ -11,9 +11,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     JPEG2000,
-    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
-    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
@@ -25,7 +23,6 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
-    LegacyConvertedEnhancedCTImageStorage,
     RLELossless,
 )
 from pynetdicom import AE, build_role, evt
@@ -38,13 +35,13 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from imaging.dicom.classes import CT_CLASSES
 from imaging.dicom.nodes import DimseNode, Ourselves, PacsError, Retrieve
 from imaging.dicom.query import Keep, Query, SeriesMatch, StudyMatch
 from imaging.dicom.values import iso_date
 
 __all__ = ["DimseArchive"]
 
-CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 NATIVE = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 PACKED = [
     JPEGLSLossless, JPEG2000Lossless, JPEGLosslessSV1, RLELossless, JPEGLossless, HTJ2KLossless, JPEG2000,
@@ -200,11 +197,11 @@ class DimseArchive:
         ae = self._entity()
         model = StudyRootQueryRetrieveInformationModelGet
         ae.add_requested_context(model)
-        for sop_class in CT_CLASSES:
+        for sop_class in sorted(CT_CLASSES):
             ae.add_requested_context(sop_class, NATIVE)
             for syntax in PACKED:  # each a context of its own, so that it can come as it is stored
                 ae.add_requested_context(sop_class, syntax)
-        roles = [build_role(sop_class, scp_role=True) for sop_class in CT_CLASSES]
+        roles = [build_role(sop_class, scp_role=True) for sop_class in sorted(CT_CLASSES)]
         handlers = [(evt.EVT_C_STORE, receiver.receive)]
         with self._associated(ae, ext_neg=roles, evt_handlers=handlers) as association:
             if not any(context.abstract_syntax == model for context in association.accepted_contexts):
@@ -215,7 +212,7 @@ class DimseArchive:
         ae = self._entity()
         model = StudyRootQueryRetrieveInformationModelMove
         ae.add_requested_context(model)
-        for sop_class in CT_CLASSES:
+        for sop_class in sorted(CT_CLASSES):
             ae.add_supported_context(sop_class, [*NATIVE, *PACKED])
         ae.add_supported_context(Verification)
         ae.require_called_aet = True
