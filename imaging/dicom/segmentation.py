@@ -132,7 +132,7 @@ def _frames(evidence: Evidence, mask: NDArray[np.uint8]) -> dict[str, object]:
         # From the stack itself, not from what headers may repeat wrongly.
         "pixel_measures": PixelMeasuresSequence(
             pixel_spacing=stack.spacing_mm[1:],
-            slice_thickness=first.reconstruction.slice_thickness_mm or stack.spacing_mm[0],
+            slice_thickness=stack.slice_thickness_mm or stack.spacing_mm[0],
             spacing_between_slices=stack.spacing_mm[0],
         ),
         "plane_orientation": PlaneOrientationSequence("PATIENT", first.orientation),

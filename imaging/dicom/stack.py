@@ -107,8 +107,7 @@ def _stack_of_slices(frames: Sequence[Frame]) -> Stack:
         return alone
     if len(parts) > 1:
         alone = _largest_alone(parts, len(frames))
-        # Over the same length with fewer planes: the others lie in between, of another breath or kernel.
-        if alone and len(alone.frames) < len(whole.frames) and _spans(alone, whole):
+        if alone and _lie_between(whole, alone):
             return alone
     return whole
 
@@ -130,8 +129,10 @@ def _largest_alone(parts: Mapping[object, list[Frame]], images: int) -> Stack | 
     return None
 
 
-def _spans(part: Stack, whole: Stack) -> bool:
-    return part.extent_mm >= whole.extent_mm - part.spacing_mm[0]
+def _lie_between(whole: Stack, alone: Stack) -> bool:
+    """Whether the others lie between the planes of one that is as long: another breath, or another kernel."""
+    is_wider = alone.spacing_mm[0] > 1.5 * whole.spacing_mm[0]
+    return is_wider and alone.extent_mm >= whole.extent_mm - alone.spacing_mm[0]
 
 
 def _stack_of(frames: Sequence[Frame]) -> Stack:

@@ -290,7 +290,9 @@ def test_the_key_does_not_travel_with_the_images(tmp_path):
             setting(ImageType=["DERIVED", "SECONDARY", "SCREEN SAVE"]), "may show names", id="screenshot"
         ),
         pytest.param(
-            setting(SOPClassUID=SecondaryCaptureImageStorage), "is no CT or Enhanced CT", id="secondary-capture"
+            setting(SOPClassUID=SecondaryCaptureImageStorage),
+            "is no CT or Enhanced CT",
+            id="secondary-capture",
         ),
         pytest.param(lambda image: image.__delattr__("PixelData"), "truncated", id="no-pixels"),
     ],

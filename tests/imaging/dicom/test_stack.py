@@ -192,11 +192,12 @@ def test_two_scans_that_nothing_tells_apart_are_refused():
 
 def test_acquisitions_that_follow_each_other_are_one_stack():
     """Step and shoot: the scanner counts each stop of the table as an acquisition."""
-    frames = [
-        frame(2.5 * place, place, reconstruction=dataclasses.replace(MADE, acquisition=place // 20))
-        for place in range(40)
-    ]
-    assert build_stack(frames).frames == tuple(frames)
+    for stop in (20, 39):
+        frames = [
+            frame(2.5 * place, place, reconstruction=dataclasses.replace(MADE, acquisition=place // stop))
+            for place in range(40)
+        ]
+        assert build_stack(frames).frames == tuple(frames)
 
 
 def test_directions_on_the_verge_of_a_rounding_are_one_direction():
