@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imaging.console import Display
+from imaging.dicom.meta import is_dicom
 from imaging.dicom.nodes import Nodes
 from imaging.dicom.pacs import open_archive, push
 from imaging.dicom.pull import Pulled, find, pull, write_missing
@@ -153,7 +154,15 @@ def _shown(display: Display) -> Callable[[str, int, int], None]:
 
 
 def _files(place: Path) -> list[Path]:
-    return sorted(path for path in place.rglob("*.dcm") if path.is_file()) if place.is_dir() else [place]
+    """Return `place`, or the DICOM files in that folder, whatever they are called."""
+    return sorted(path for path in place.rglob("*") if _is_sent(path)) if place.is_dir() else [place]
+
+
+def _is_sent(path: Path) -> bool:
+    """Whether a file in a folder is to be sent: all DICOM but the table of contents."""
+    if not path.is_file() or path.name == "DICOMDIR":
+        return False
+    return path.suffix == ".dcm" or is_dicom(path)
 
 
 def _table(found: Sequence[StudyMatch]) -> Table:

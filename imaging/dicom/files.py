@@ -65,7 +65,9 @@ class PixelFormat:
     @property
     def frame_bytes(self) -> int:
         """Bytes of one frame that is not compressed."""
-        return self.rows * self.columns * self.samples * self.bits_allocated // 8
+        # In YBR_FULL_422 two pixels share their colour (PS3.3 C.7.6.3.1.2).
+        samples = 2 if self.photometric == "YBR_FULL_422" else self.samples
+        return self.rows * self.columns * samples * self.bits_allocated // 8
 
 
 @dataclass(frozen=True, slots=True)

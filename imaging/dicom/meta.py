@@ -2,10 +2,11 @@
 
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 from imaging.dicom.classes import DEFLATED_EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE
 
-__all__ = ["META_BYTES", "Meta", "read_meta"]
+__all__ = ["META_BYTES", "Meta", "is_dicom", "read_meta"]
 
 META_BYTES = 2**12  # more than any meta information without private data takes
 PREAMBLE_BYTES = 128
@@ -35,6 +36,15 @@ class Meta:
     def is_little_endian(self) -> bool:
         """Whether the least significant byte comes first."""
         return self.transfer_syntax != EXPLICIT_BIG
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell whether a file has the prefix of DICOM; one that may not be opened has none."""
+    try:
+        with path.open("rb") as file:
+            return file.read(PREAMBLE_BYTES + 4)[PREAMBLE_BYTES:] == b"DICM"
+    except OSError:
+        return False
 
 
 def read_meta(head: bytes) -> Meta | None:

@@ -64,9 +64,9 @@ def push(
         except HeaderError as error:
             refused.append((path, error.sentence))
             continue
-        lacking = _lacking(path)
-        if lacking:
-            refused.append((path, f"{path.name} lacks what no archive does without: {', '.join(lacking)}"))
+        fault = header.damage or _lacking(path)
+        if fault:
+            refused.append((path, fault))
             continue
         place = header.study.uid, header.series.uid
         if place not in there:
@@ -82,17 +82,16 @@ def push(
     return refused
 
 
-def _lacking(path: Path) -> list[str]:
-    """Return which attributes a file lacks that tell an archive what it is sent."""
+def _lacking(path: Path) -> str:
+    """Return which attributes a file lacks that tell an archive what it is sent, "" if none."""
     from pydicom import dcmread
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             file = dcmread(path, specific_tags=list(NEEDED), stop_before_pixels=True)
-            syntax = file.file_meta.get("TransferSyntaxUID")
-            return [keyword for keyword in NEEDED if not file.get(keyword)] + ["TransferSyntaxUID"] * (
-                not syntax
-            )
+            lacking = [keyword for keyword in NEEDED if not file.get(keyword)]
+            lacking += ["TransferSyntaxUID"] * (not file.file_meta.get("TransferSyntaxUID"))
         except broken():  # no preamble, no meta information
-            return ["file meta information"]
+            lacking = ["file meta information"]
+    return f"{path.name} lacks what no archive does without: {', '.join(lacking)}" if lacking else ""

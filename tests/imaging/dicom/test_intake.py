@@ -17,7 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
 
 from imaging.dicom import ProblemCode, choose_series, find_studies, read_volume
 from imaging.dicom.classes import MEDIA_DIRECTORY
@@ -396,6 +400,17 @@ def test_sequences_nested_beyond_reason_do_not_stop_it(tmp_path):
     opened = b"\x08\x00\x10\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     path.write_bytes(data[:at] + opened * 5000 + data[at:])
     assert problems(tmp_path) == {path.name: ProblemCode.DAMAGED}
+
+
+def test_a_picture_with_shared_colours_is_not_cut_off(tmp_path):
+    def colour(image):
+        image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+        image.SamplesPerPixel, image.PhotometricInterpretation = 3, "YBR_FULL_422"
+        image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+        image.PixelData = bytes(48 * 48 * 2)
+
+    edit(export(tmp_path, chest(1)), colour)
+    assert find_studies([tmp_path]).problems == ()
 
 
 def test_a_structure_set_is_a_study_without_ct(tmp_path):

@@ -1,13 +1,16 @@
 """`mipc pacs` and `mipc screen pacs:NODE` against a real Orthanc, as a user types them."""
 
+import contextlib
 import csv
 import json
+import shutil
 
 import pydicom
 import pytest
 from typer.testing import CliRunner
 
 import mipc
+from imaging import archives
 from imaging.dicom import derive_uid
 from records.model import Study
 from tests.imaging.dicom.making import chest, export
@@ -44,6 +47,19 @@ def run(folder, *arguments):
     """Run a command in this process, which is in the archive's network."""
     done = CliRunner().invoke(mipc.app, [*map(str, arguments), "--nodes", str(folder / "nodes.toml")])
     return done.exit_code, done.stdout, done.stderr
+
+
+def test_all_dicom_of_a_folder_is_sent_whatever_it_is_called(tmp_path, monkeypatch, capsys):
+    first, second, *_ = export(tmp_path / "in" / "deep", chest(2))
+    second.rename(second.with_name("IM000002"))
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
+    shutil.copy(first, tmp_path / "in" / "DICOMDIR")
+    sent = []
+    monkeypatch.setattr(archives, "open_archive", lambda nodes, name: contextlib.nullcontext())
+    monkeypatch.setattr(archives, "push", lambda archive, paths, progress: sent.extend(paths) or [])
+    assert archives.push_command(None, "web", [tmp_path / "in"]) == 0
+    assert [path.name for path in sent] == [first.name, "IM000002"]
+    assert capsys.readouterr().out == "web has 2 of 2 files.\n"
 
 
 @pytest.fixture(scope="module")

@@ -171,14 +171,16 @@ class Shelf:
 
 
 def test_a_file_that_no_archive_can_be_sent_does_not_hold_up_the_others(tmp_path):
-    good, bare, nameless, kindless = export(tmp_path, chest(4))
+    good, bare, nameless, kindless, cut = export(tmp_path, chest(5))
+    cut.write_bytes(cut.read_bytes()[:-1000])
     image = pydicom.dcmread(good)
     elements = Dataset({element.tag: element for element in image})
     elements.save_as(bare, implicit_vr=False, little_endian=True, enforce_file_format=False)
     edit(nameless, setting(SOPInstanceUID=None))
     edit(kindless, setting(SOPClassUID=None))
-    refused = dict(push(Shelf(), [good, bare, nameless, kindless]))
-    assert set(refused) == {bare, nameless, kindless}
+    refused = dict(push(Shelf(), [good, bare, nameless, kindless, cut]))
+    assert set(refused) == {bare, nameless, kindless, cut}
+    assert "is cut off" in refused[cut]
     assert refused[bare] == f"{bare.name} lacks what no archive does without: file meta information"
     assert refused[nameless].endswith(": SOPInstanceUID")
     assert refused[kindless].endswith(": SOPClassUID")
