@@ -25,7 +25,7 @@ from imaging.dicom.intake import find_studies
 from imaging.dicom.pixels import read_stored
 from imaging.dicom.profile import DATES, KEPT, SEQUENCES, UIDS
 from imaging.dicom.relink import Key, open_key, save_key
-from imaging.dicom.sources import Source, open_source
+from imaging.dicom.sources import Source, open_stored
 from imaging.dicom.values import iso_date
 from imaging.dicom.write import IMPLEMENTATION_UID
 from records.errors import ScreeningError
@@ -149,10 +149,8 @@ def _deidentify_series(series: SeriesFiles, patient_id: str, out: Path, key: Key
 
 
 def _read(source: Source) -> Dataset:
-    if source.member:
-        with open_source(source) as file:
-            return dcmread(file, stop_before_pixels=True)
-    return dcmread(source.path, stop_before_pixels=True)
+    with open_stored(source) as file:
+        return dcmread(file, stop_before_pixels=True)
 
 
 def _why_not(original: Dataset, frame: Frame) -> str:

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from imaging.dicom.files import Frame, SeriesFiles
-from imaging.dicom.sources import open_source
+from imaging.dicom.sources import open_stored
 from imaging.dicom.stack import Stack, build_stack
 from imaging.dicom.uids import derive_uid
 from imaging.dicom.write import IMPLEMENTATION_UID
@@ -107,7 +107,7 @@ def _check_identifiers(original: Dataset, series: SeriesFiles, frame: Frame) -> 
 
 
 def _read_header(frame: Frame) -> FileDataset:
-    with open_source(frame.source) as file:
+    with open_stored(frame.source) as file:
         return dcmread(file, stop_before_pixels=True, force=True)
 
 

@@ -17,7 +17,16 @@ from typing import BinaryIO
 
 from imaging.dicom.meta import META_BYTES, read_meta
 
-__all__ = ["HEAD_BYTES", "ZIP", "BombError", "Source", "archive_kind", "check_archive", "open_source"]
+__all__ = [
+    "HEAD_BYTES",
+    "ZIP",
+    "BombError",
+    "Source",
+    "archive_kind",
+    "check_archive",
+    "open_source",
+    "open_stored",
+]
 
 HEAD_BYTES = 264  # of a file: enough to tell what it is
 ZIP = "zip"
@@ -76,19 +85,32 @@ def open_source(source: Source) -> Iterator[BinaryIO]:
     OSError, zipfile.BadZipFile, zlib.error
         If the bytes cannot be read.
     """
-    if source.member:
-        archive = _archive(source.path, os.stat(source.path).st_mtime_ns, os.getpid())
-        with archive.open(source.member) as member:
-            yield io.BytesIO(_inflated(member.read()))
-        return
-    with open(source.path, "rb") as file:
+    with open_stored(source) as file:
         head = file.read(META_BYTES)
         meta = read_meta(head)
         if meta and meta.is_deflated:
-            yield io.BytesIO(_inflated(head + file.read()))
+            yield io.BytesIO(_inflated(head + file.read(), meta.dataset_at))
         else:
             file.seek(0)
             yield file
+
+
+@contextmanager
+def open_stored(source: Source) -> Iterator[BinaryIO]:
+    """Open `source` as it is stored, for pydicom, which inflates by itself.
+
+    Raises
+    ------
+    OSError, zipfile.BadZipFile, zlib.error
+        If the bytes cannot be read.
+    """
+    if not source.member:
+        with open(source.path, "rb") as file:
+            yield file
+        return
+    archive = _archive(source.path, os.stat(source.path).st_mtime_ns, os.getpid())
+    with archive.open(source.member) as member:
+        yield io.BytesIO(member.read())
 
 
 def check_archive(path: Path) -> list[Source]:
@@ -130,12 +152,9 @@ def _archive(path: str, mtime_ns: int, process: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _inflated(data: bytes) -> bytes:
-    """Return a DICOM file with its dataset inflated, if its transfer syntax is deflated (PS3.5 A.5)."""
-    meta = read_meta(data[:META_BYTES])
-    if meta is None or not meta.is_deflated:
-        return data
-    packed = data[meta.dataset_at :]
+def _inflated(data: bytes, dataset_at: int) -> bytes:
+    """Return a DICOM file with its deflated dataset inflated (PS3.5 A.5)."""
+    packed = data[dataset_at:]
     limit = max(HARMLESS_BYTES, MAX_EXPANSION * len(packed))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     dataset = inflater.decompress(packed, limit)
@@ -144,4 +163,4 @@ def _inflated(data: bytes) -> bytes:
             f"{len(packed):,} deflated bytes would expand to more than {limit:,}; "
             f"at most {MAX_EXPANSION}-fold is accepted"
         )
-    return data[: meta.dataset_at] + dataset
+    return data[:dataset_at] + dataset

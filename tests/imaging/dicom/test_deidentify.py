@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,11 @@ import pytest
 from pydicom.config import disable_value_validation
 from pydicom.datadict import DicomDictionary, RepeatersDictionary, keyword_for_tag
 from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedCTImageStorage, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from imaging.dicom import choose_series, derive_uid, find_studies, read_volume
 from imaging.dicom.deidentify import deidentify
@@ -205,6 +210,15 @@ def test_the_volume_is_the_same(tmp_path):
     assert volume.kernel == "STANDARD"
     assert study.study.patient_id.startswith("MIPC-")
     assert study.study.uid != STUDY.uid
+
+
+def test_deflated_images_in_an_archive_leave_too(tmp_path):
+    paths = export(tmp_path / "loose", chest(3), transfer_syntax=DeflatedExplicitVRLittleEndian)
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for path in paths:
+            archive.write(path, path.name)
+    result = deidentify([tmp_path / "in.zip"], tmp_path / "out", key_path=tmp_path / "key.json")
+    assert (len(result.written), result.refused) == (3, ())
 
 
 def test_bits_above_the_image_stay_behind(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from highdicom.seg import segread
 from highdicom.sr import srread
 from PIL import Image
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from imaging.dicom.capture import mark
 from imaging.dicom.codes import DIAMETER, MM
@@ -20,7 +21,7 @@ from imaging.dicom.stack import build_stack
 from imaging.pictures import Plane
 from records.errors import Reason
 from records.model import Verdict, VerdictLabel
-from tests.imaging.dicom.making import UPRIGHT, chest, edit, setting
+from tests.imaging.dicom.making import UPRIGHT, chest, edit, export, setting
 from tests.imaging.dicom.results import NODULES, screened
 from tests.imaging.dicom.test_multiframe import enhanced
 from tests.records import examples
@@ -296,6 +297,14 @@ def test_a_capture_of_a_multi_frame_file_names_the_frames_of_its_slab(tmp_path):
     planes = np.flatnonzero(np.abs(heights - slab.centre_mm[2]) <= slab.thickness_mm / 2)
     assert len(planes) < 12
     assert list(item.ReferencedFrameNumber) == sorted((12 - planes).tolist())
+
+
+def test_deflated_images_have_results_too(tmp_path):
+    volume = chest(24, spacing_mm=(1.25, 0.8, 0.8))
+    export(tmp_path / "in", volume, transfer_syntax=DeflatedExplicitVRLittleEndian)
+    screening, study, _, pictures = screened(tmp_path / "in", writes=False)
+    exported = export_results(screening, study, pictures, tmp_path / "dicom")
+    assert str(pydicom.dcmread(exported.paths[0]).PatientName) == "Doe^Jane"
 
 
 def test_values_no_archive_would_take_are_left_out(tmp_path):
