@@ -34,8 +34,11 @@ def group_studies(headers: Iterable[Header]) -> tuple[tuple[StudyFiles, ...], li
 
 
 def _spokesman(headers: Sequence[Header]) -> Header:
-    """Return the header whose word counts: an image before a report, then by identifier, never by path."""
-    return min(headers, key=lambda header: (not header.frames, header.sop_instance_uid, header.source))
+    """Return the header whose word counts: an image that names a patient first, then by identifier."""
+    return min(
+        headers,
+        key=lambda one: (not one.frames, not one.study.patient_id, one.sop_instance_uid, one.source),
+    )
 
 
 def _series(study_uid: str, headers: Sequence[Header]) -> SeriesFiles:
@@ -70,9 +73,14 @@ def _series(study_uid: str, headers: Sequence[Header]) -> SeriesFiles:
     )
 
 
+def _patients(headers: Iterable[Header]) -> set[str]:
+    """Return the patient IDs that are named; a file that names none names no other patient."""
+    return {header.study.patient_id for header in headers} - {""}
+
+
 def _mixed_up(headers: Sequence[Header]) -> list[Damage]:
     """Return what is wrong if the images of one series name several patients: they may be of several."""
-    patients = {header.study.patient_id for header in headers if header.frames}
+    patients = _patients(header for header in headers if header.frames)
     if len(patients) < 2:
         return []
     sentence = f"its images name {len(patients)} patient IDs: whose they are has to be put right first"
@@ -89,7 +97,7 @@ def _damage_problems(headers: Iterable[Header]) -> list[Problem]:
 
 def _patient_problems(headers: Sequence[Header]) -> list[Problem]:
     """Say so where one study names two patients: a mix-up that nobody downstream could see."""
-    patients = {header.study.patient_id for header in headers}
+    patients = _patients(headers)
     if len(patients) < 2:
         return []
     return [

@@ -204,6 +204,14 @@ def test_two_patients_in_one_study_are_told(tmp_path):
     assert "names 2 patient IDs" in problem.sentence
 
 
+def test_an_image_that_names_no_patient_names_no_other(tmp_path):
+    paths = export(tmp_path, chest(12))
+    edit(paths[1:], setting(PatientID=""))
+    assert find_studies([tmp_path]).problems == ()
+    assert only_study(tmp_path).study.patient_id == "P1"
+    assert choose_series(only_study(tmp_path)).series.number == 2
+
+
 # ---- archives
 
 
