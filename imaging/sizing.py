@@ -109,6 +109,16 @@ def _blurred_ball(distance, radius, sigma, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def _seen_ball(distance, radius, sigma, kernel, ring, out):  # type: ignore[no-untyped-def]
+    """Write what `_blurred_ball` does, of a kernel (overshoot, its ring's blur over the core's)."""
+    _blurred_ball(distance, radius, sigma, out)
+    if kernel[0] > 0.0:
+        _blurred_ball(distance, radius, kernel[1] * sigma, ring)
+        for n in range(3):
+            out[n] += kernel[0] * (out[n] - ring[n])
+
+
+@njit(nogil=True, cache=True)
 def _window(shape, place_mm, reach_mm, spacing_mm, axis):  # type: ignore[no-untyped-def]
     """Return the first voxel along an axis within reach of a place, and the one after the last."""
     first = max(0, int(np.ceil((place_mm[axis] - reach_mm) / spacing_mm[axis])))
@@ -117,7 +127,7 @@ def _window(shape, place_mm, reach_mm, spacing_mm, axis):  # type: ignore[no-unt
 
 @njit(nogil=True, cache=True)
 def _normal_equations(  # type: ignore[no-untyped-def]
-    image, x, reach_mm, start, spacing_mm, thickness, spread, matrix, vector
+    image, x, reach_mm, start, spacing_mm, kernel, thickness, spread, matrix, vector
 ):
     """Accumulate the weighted normal equations of one Gauss-Newton step.
 
@@ -127,7 +137,7 @@ def _normal_equations(  # type: ignore[no-untyped-def]
     vector[:] = 0.0
     radius, sigma = exp(x[3]), exp(x[6])
     slope = np.empty(PARAMETERS)
-    ball = np.empty(3)
+    ball, ring = np.empty(3), np.empty(3)
     cost, squares, total = 0.0, 0.0, 0.0
     for i in range(*_window(image.shape, start, reach_mm, spacing_mm, 0)):
         for j in range(*_window(image.shape, start, reach_mm, spacing_mm, 1)):
@@ -144,7 +154,7 @@ def _normal_equations(  # type: ignore[no-untyped-def]
                     ar = j * spacing_mm[1] - x[1]
                     ac = k * spacing_mm[2] - x[2]
                     distance = max(sqrt(up * up + ar * ar + ac * ac), 1e-3)
-                    _blurred_ball(distance, radius, sigma, ball)
+                    _seen_ball(distance, radius, sigma, kernel, ring, ball)
                     value += ball[0] / SUBSLICES
                     slope[0] -= ball[1] * up / distance / SUBSLICES
                     slope[1] -= ball[1] * ar / distance / SUBSLICES
@@ -192,7 +202,9 @@ def _assumed(prior_spread, stray):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _fit(image, start, x, spacing_mm, sigma, thickness, noise_hu, prior_hu, prior_spread, stray, result):  # type: ignore[no-untyped-def]
+def _fit(  # type: ignore[no-untyped-def]
+    image, start, x, spacing_mm, sigma, kernel, thickness, noise_hu, prior_hu, prior_spread, stray, result
+):
     """Fit one ball by damped Gauss-Newton steps; write the standard error of log radius and the misfit."""
     matrix, vector = np.empty((PARAMETERS, PARAMETERS)), np.empty(PARAMETERS)
     spread = max(noise_hu, 0.04 * abs(x[4]))
@@ -204,7 +216,7 @@ def _fit(image, start, x, spacing_mm, sigma, thickness, noise_hu, prior_hu, prio
     lowest, mean_square = np.inf, 0.0
     for _ in range(ITERATIONS):
         cost, squares, total = _normal_equations(
-            image, x, reach, start, spacing_mm, thickness, spread, matrix, vector
+            image, x, reach, start, spacing_mm, kernel, thickness, spread, matrix, vector
         )
         drawn = prior @ (x - expected)
         cost += 0.5 * (drawn * (x - expected)).sum()
@@ -265,12 +277,12 @@ def _share_at(image, x, plane_mm, row_mm, column_mm, spacing_mm):  # type: ignor
 
 
 @njit(nogil=True, cache=True)
-def _beyond_ball(image, x, spacing_mm, thickness):  # type: ignore[no-untyped-def]
+def _beyond_ball(image, x, spacing_mm, kernel, thickness):  # type: ignore[no-untyped-def]
     """Return what is brighter than the fitted ball near its surface, less what is darker, mm3 of the ball."""
     radius, sigma = exp(x[3]), exp(x[6])
     rim = RIM * radius + sigma
     reach = radius + rim
-    ball = np.empty(3)
+    ball, ring = np.empty(3), np.empty(3)
     total = 0.0
     for i in range(*_window(image.shape, x, reach, spacing_mm, 0)):
         for j in range(*_window(image.shape, x, reach, spacing_mm, 1)):
@@ -286,7 +298,8 @@ def _beyond_ball(image, x, spacing_mm, thickness):  # type: ignore[no-untyped-de
                 value = 0.0
                 for s in range(SUBSLICES):
                     up = dp + ((s + 0.5) / SUBSLICES - 0.5) * thickness
-                    _blurred_ball(max(sqrt(up * up + dr * dr + dc * dc), 1e-3), radius, sigma, ball)
+                    away_mm = max(sqrt(up * up + dr * dr + dc * dc), 1e-3)
+                    _seen_ball(away_mm, radius, sigma, kernel, ring, ball)
                     value += ball[0] / SUBSLICES
                 share = (image[i, j, k] - x[5]) / x[4] - value
                 total += min(max(share, -1.0), 1.0)
@@ -294,9 +307,9 @@ def _beyond_ball(image, x, spacing_mm, thickness):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True, cache=True)
-def _fit_all(image, places, radii, spacing_mm, sigma, thickness, noise_hu, out, begin, end):  # type: ignore[no-untyped-def]
+def _fit_all(image, places, radii, spacing_mm, sigma, kernel, thickness, noise_hu, out, begin, end):  # type: ignore[no-untyped-def]
     result = np.empty(2)
-    scan = (spacing_mm, sigma, thickness, noise_hu)
+    scan = (spacing_mm, sigma, kernel, thickness, noise_hu)
     for n in range(begin, end):
         start = places[n] * spacing_mm
         x = np.empty(PARAMETERS)
@@ -315,7 +328,7 @@ def _fit_all(image, places, radii, spacing_mm, sigma, thickness, noise_hu, out, 
                 _fit(image, start, x, *scan, SOLID_HU, FREE_SPREAD_HU, stray, result)
             if not _on_something_else(image, x, start, spacing_mm):
                 break
-        share = _beyond_ball(image, x, spacing_mm, thickness) / (4.0 / 3.0 * pi * exp(3.0 * x[3]))
+        share = _beyond_ball(image, x, spacing_mm, kernel, thickness) / (4.0 / 3.0 * pi * exp(3.0 * x[3]))
         longer = np.log(1.0 + min(max(share, -MOST_BEYOND), MOST_BEYOND)) / 3.0
         shaped = min(max((exp(x[3]) - SHAPED_MM[0]) / (SHAPED_MM[1] - SHAPED_MM[0]), 0.0), 1.0)
         x[3] += shaped * longer
@@ -323,6 +336,18 @@ def _fit_all(image, places, radii, spacing_mm, sigma, thickness, noise_hu, out, 
         result[0] = sqrt(result[0] ** 2 + (unsure * longer) ** 2)
         out[n, :PARAMETERS] = x
         out[n, PARAMETERS:] = result
+
+
+def _kernel(resolution: Resolution) -> tuple[float, tuple[float, float]]:
+    """Return the blur of a ball, mm, and what `_seen_ball` wants of the kernel.
+
+    The ring lies in the plane alone: of a ball blurred alike in all directions it takes the mean variance.
+    """
+    if resolution.overshoot == 0.0:
+        return resolution.in_plane_sigma_mm, (0.0, 1.0)
+    core_mm, ring_mm = resolution.core_sigma_mm, resolution.ring_sigma_mm
+    alike_mm = sqrt((2.0 * ring_mm**2 + core_mm**2) / 3.0)
+    return core_mm, (resolution.overshoot, alike_mm / core_mm)
 
 
 def fit_balls(
@@ -355,6 +380,7 @@ def fit_balls(
     Fits
     """
     out = np.empty((len(index), PARAMETERS + 2))
+    sigma_mm, kernel = _kernel(resolution)
     spacing = np.asarray(spacing_mm)
     radii = np.clip(radius_mm, 2 * MIN_RADIUS_MM, MAX_RADIUS_MM - 1)
     if len(index):
@@ -364,7 +390,8 @@ def fit_balls(
                 index,
                 radii,
                 spacing,
-                resolution.in_plane_sigma_mm,
+                sigma_mm,
+                np.array(kernel),
                 resolution.slice_thickness_mm,
                 noise_hu,
                 out,

@@ -16,7 +16,7 @@ def imaged(body, spacing_mm, sigma_mm, half_mm):
     shape = [max(9, int(np.ceil(2 * half_mm / step)) | 1) for step in spacing_mm]
     axes = [(np.arange(n * k) + 0.5) * fine - n * k * fine / 2 for n, k in zip(shape, counts, strict=True)]
     inside = body(*np.meshgrid(*axes, indexing="ij", sparse=True))
-    seen = ndimage.gaussian_filter(inside.astype(np.float32), sigma_mm / fine)
+    seen = ndimage.gaussian_filter(inside.astype(np.float32), np.divide(sigma_mm, fine))
     blocks = seen.reshape(*(x for n, k in zip(shape, counts, strict=True) for x in (n, k)))
     share = blocks.mean(axis=1)[:, :, counts[1] // 2, :, counts[2] // 2]
     return share, np.array([[n // 2 for n in shape]], float)
@@ -42,6 +42,26 @@ def test_a_clean_solid_ball_has_its_diameter(diameter_mm, spacing_mm):
     fit = fit_balls(image, centre, np.array([2.0]), spacing_mm, Resolution(0.6, spacing_mm[0]), 10.0)
     # What is left is the assumption on attenuation and three sub-slices for a slice.
     assert 2 * fit.radius_mm[0] == pytest.approx(diameter_mm, abs=0.15)
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.25, 0.75, 0.75), (2.5, 0.75, 0.75)], ids=["thin", "thick"])
+@pytest.mark.parametrize("diameter_mm", [2.0, 2.5, 3.0, 4.0, 6.0])
+def test_a_ball_that_a_sharp_kernel_shows_has_its_diameter(diameter_mm, spacing_mm):
+    share, detail_mm, core_mm = 1.5, 0.7, 0.6
+    ring_mm = float(np.hypot(core_mm, detail_mm))
+    images = []
+    for fine_mm in (core_mm, ring_mm):
+        image, centre = drawn(diameter_mm, -20.0, spacing_mm, (core_mm, fine_mm, fine_mm))
+        images.append(image)
+    image = (1 + share) * images[0] - share * images[1]
+    sharp = Resolution(0.45, spacing_mm[0], share, core_mm, ring_mm)
+    told, mistaken = (
+        2 * fit_balls(image, centre, np.array([1.5]), spacing_mm, kernel, 15.0).radius_mm[0]
+        for kernel in (sharp, Resolution(0.45, spacing_mm[0]))
+    )
+    assert told == pytest.approx(diameter_mm, abs=0.08)
+    if diameter_mm < 2.5:
+        assert mistaken > diameter_mm + 0.1
 
 
 def test_a_ground_glass_ball_is_told_from_a_smaller_solid_one():
