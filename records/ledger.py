@@ -202,11 +202,7 @@ def verify_ledger(path: Path, *, known: tuple[Head, ...] = ()) -> Check:
             notes.append(fault)
         elif fault:
             problems.append(f"{path.name}: {fault}")
-    problems += [
-        f"{path.name}: entry {head.count} is not the one that was collected before; history was rewritten"
-        for head in known
-        if head.count and (len(entries) < head.count or entries[head.count - 1].hash != head.hash)
-    ]
+    problems += (f"{path.name}: {said}" for head in known if (said := _against_head(entries, head)))
     return Check(tuple(entries), tuple(problems), tuple(notes))
 
 
@@ -226,6 +222,18 @@ def _against_seal(entries: list[Entry], seal: Head | None) -> str:
     if len(entries) > seal.count + 1:
         return f"the seal counts {seal.count} entries, {len(entries)} are there: some were added by hand"
     return UNSEALED if len(entries) == seal.count + 1 else ""
+
+
+def _against_head(entries: list[Entry], head: Head) -> str:
+    """Return what a head that was seen before has against `entries`, or nothing."""
+    if len(entries) < head.count:
+        return (
+            f"{head.count} entries were collected before, {len(entries)} are there: "
+            "an older copy, or history was rewritten"
+        )
+    if head.count and entries[head.count - 1].hash != head.hash:
+        return f"entry {head.count} is not the one that was collected before; history was rewritten"
+    return ""
 
 
 def _read_entry(line: bytes, last: Entry | None) -> tuple[Entry | None, str]:

@@ -14,22 +14,40 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cattrs
-
 from records.files import replace_file
 from records.ledger import Entry, Head, Ledger, LedgerError, verify_ledger
 from viewer.lesions import follow_up_form, problems_of_lesions
-from viewer.pack import BlindedCase, Pack, PackError, TimePoint, digest_of_images, load_pack
+from viewer.pack import (
+    PACK_FILE,
+    BlindedCase,
+    Pack,
+    PackError,
+    TimePoint,
+    digest_of_description,
+    digest_of_images,
+    load_pack,
+)
 from viewer.passphrase import new_key, secret_of
 from viewer.reading import Form, Problem, can_sign, form_from_json, form_to_json, problems_of_answers
 from viewer.signature import sign
-from viewer.signing import AMEND, OPEN, PASSPHRASE, REFUSED, SECOND_LOOK, SHOW_MARKS, SIGN, message
+from viewer.signing import (
+    AMEND,
+    OPEN,
+    PASSPHRASE,
+    REFUSED,
+    SECOND_LOOK,
+    SHOW_MARKS,
+    SIGN,
+    message,
+    problems_of_reads,
+)
 
 __all__ = [
     "LEDGER_FILE",
     "Desk",
     "Item",
     "State",
+    "fault_of_description",
     "fault_of_images",
     "signed_forms",
 ]
@@ -94,7 +112,7 @@ class Desk:
     Raises
     ------
     PackError
-        If it is no pack, or its reads do not verify.
+        If it is no pack, is not as it was handed out, or its reads do not verify.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -111,6 +129,11 @@ class Desk:
         if not entries or entries[0].action != OPEN or entries[0].subject != self.pack.pack_id:
             raise PackError(f"{folder / LEDGER_FILE} does not belong to this pack; ask for the pack again")
         self._opening = entries[0]
+        fault = fault_of_description(folder, self._opening)
+        if fault:
+            raise PackError(f"{fault}; ask for the pack again")
+        for said in problems_of_reads(self.pack, entries):
+            raise PackError(f"the reads of this pack were changed outside the reading room: {said}")
         self._signed = signed_forms(entries)
         self._second = {
             entry.subject: form_from_json(entry.after["form"])
@@ -418,6 +441,13 @@ class Desk:
         return self.folder / "drafts" / f"{item.case.code}-{item.time_point.number}{DRAFTS[action]}.json"
 
 
+def fault_of_description(folder: Path, opening: Entry) -> str:
+    """Say that what is asked, of which scans, is not what was handed out; nothing if it is."""
+    handed_out = opening.after if isinstance(opening.after, dict) else {}
+    is_own = digest_of_description(folder) == handed_out.get(PACK_FILE)
+    return "" if is_own else f"{PACK_FILE} is not the one that was handed out"
+
+
 def fault_of_images(folder: Path, opening: Entry, code: str, number: int) -> str:
     """Say what is wrong with the images of a time point; nothing if they are those that were handed out.
 
@@ -460,7 +490,7 @@ def _signed_values(form: Form) -> dict[str, Any]:
 def _read_draft(path: Path) -> Form:
     try:
         return form_from_json(json.loads(path.read_bytes()))
-    except (ValueError, cattrs.BaseValidationError) as error:
+    except (ValueError, RecursionError) as error:
         raise PackError(
             f"the draft {path} was changed outside the reading room; remove it to start anew"
         ) from error

@@ -185,6 +185,10 @@ def test_a_history_cut_with_its_seal_is_seen_by_who_collected_it(ledger):
     ledger.path.write_bytes(b"".join(kept))
     seal(ledger).write_text(json.dumps({"count": 3, "hash": json.loads(kept[-1])["hash"]}))
     assert verify_ledger(ledger.path).problems == ()  # nothing in the folder tells
+    assert (
+        "5 entries were collected before, 3 are there"
+        in verify_ledger(ledger.path, known=(head,)).problems[0]
+    )
     ledger.append(who="A", action="sign", subject="case 4", after={"label": "not_mipc"})
     ledger.append(who="A", action="sign", subject="case 5", after={"label": "not_mipc"})
     assert "history was rewritten" in verify_ledger(ledger.path, known=(head,)).problems[0]

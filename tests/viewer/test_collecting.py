@@ -6,12 +6,14 @@ import shutil
 from decimal import Decimal
 
 import pytest
+from typer.testing import CliRunner
 
 from analysis.reader_agreement import judge_agreement
 from analysis.reader_responses import reader_responses
 from analysis.recist.checks import find_problems
 from analysis.respond import find_inputs, respond
 from analysis.response import follow
+from mipc import app
 from records.reads import LesionKind, LesionRole, Measurement, NonTargetStatus, Seen, reads_from_json
 from tests.viewer.packs_by_hand import clear_form, miliary_form
 from tests.viewer.study import leaks, make_study, patient_id, secrets, sign_all
@@ -65,6 +67,14 @@ def read_pack(folder, key, reader, is_miliary, size_mm: int = 15) -> None:
         return form.with_answer("comment", TYPED_BY_B) if reader == "B" else form
 
     sign_all(desk, form_of)
+
+
+def unread(folder) -> None:
+    """Take all reads out of a pack, as it was when it was handed out."""
+    opening = (folder / "reads.jsonl").read_bytes().splitlines(keepends=True)[0]
+    (folder / "reads.jsonl").write_bytes(opening)
+    seal = {"count": 1, "hash": json.loads(opening)["hash"]}
+    (folder / "reads.jsonl.seal").write_text(json.dumps(seal))
 
 
 def responses_of(collection):
@@ -181,6 +191,47 @@ def test_a_pack_that_came_back_elsewhere_is_taken_from_there(packs, tmp_path):
     assert collect(packs, [back]).missing == {"A": 0, "B": 0}
 
 
+def test_reads_that_came_back_elsewhere_go_on_to_agreement_and_adjudication(packs, tmp_path):
+    """The pack at the coordinator's stays unread, or was moved to the reader: both are taken from there."""
+    back = tmp_path / "from reader A"
+    shutil.copytree(packs / "A", back)
+    unread(packs / "A")
+    reading = ["review", "collect", str(packs), "--out", str(tmp_path / "out"), "--pack", str(back)]
+    assert CliRunner().invoke(app, reading).exit_code == 0
+    found = CliRunner().invoke(app, ["review", "agreement", str(packs), "--pack", str(back)])
+    assert "label (5 cases)" in found.stdout
+    shutil.rmtree(packs / "A")
+    found = CliRunner().invoke(app, ["review", "adjudicate", str(packs), "--pack", str(back)])
+    assert (found.stderr, found.exit_code) == ("", 0)
+    assert [case.patient_id for case in load_key(packs).packs[-1].cases] == [patient_id(2)]
+
+
+def test_a_pack_read_in_two_places_is_refused(packs, tmp_path):
+    copies = [tmp_path / "ward", tmp_path / "home"]
+    for copy in copies:
+        shutil.copytree(packs / "A", copy)
+    with pytest.raises(PackError, match=r"ward and .*home are both the pack of reader A"):
+        collect(packs, copies)
+
+
+def test_packs_that_changed_places_are_said(packs):
+    (packs / "A").rename(packs / "aside")
+    (packs / "B").rename(packs / "A")
+    (packs / "aside").rename(packs / "B")
+    with pytest.raises(PackError, match="A is not the pack of reader A"):
+        collect(packs)
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._0001.dcm"])
+def test_what_a_system_leaves_beside_images_is_none(packs, name):
+    """File managers of macOS and Windows write into a folder that somebody only looked at."""
+    (images_of(packs / "A", load_pack(packs / "A").cases[0].code, 1) / name).write_bytes(b"of the system")
+    assert verify_pack(packs / "A").problems == ()
+    image = next(images_of(packs / "B", load_pack(packs / "B").cases[0].code, 1).iterdir())
+    shutil.copy(image, image.with_name("9999.dcm"))
+    assert verify_pack(packs / "B").problems
+
+
 def test_a_foreign_pack_is_refused(packs, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(packs / "A", other)
@@ -286,11 +337,14 @@ def test_responses_wait_for_all_reads(tmp_path):
 
 
 def test_an_adjudication_waits_for_all_reads(packs):
+    unread(packs / "B")
+    with pytest.raises(PackError, match="still to be signed: 8 of reader B"):
+        send_to_c(packs)
+
+
+def test_a_ledger_that_is_gone_is_a_change_and_no_unread_pack(packs):
     for name in ("reads.jsonl", "reads.jsonl.seal"):
-        path = packs / "B" / name
-        path.unlink()
-    opening = (packs / "A" / "reads.jsonl").read_bytes()
-    assert opening  # B's ledger is gone: that is a change, not an unread pack
+        (packs / "B" / name).unlink()
     with pytest.raises(PackError, match="reader B does not verify"):
         collect(packs)
 

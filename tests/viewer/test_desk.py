@@ -20,7 +20,7 @@ from viewer.lesions import add_lesion
 from viewer.pack import PackError, ReadingProtocol
 from viewer.passphrase import _scrypt, new_key, secret_of
 from viewer.questions import FOLLOW_UP
-from viewer.reading import Form
+from viewer.reading import Form, form_to_json
 from viewer.signature import public_key_of, sign
 from viewer.signing import AMEND, PASSPHRASE, REFUSED, SECOND_LOOK, SHOW_MARKS, SIGN
 
@@ -330,7 +330,13 @@ def test_the_reads_of_another_pack_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "damaged"), ("[]", "damaged"), ('{"format": 99}', "format 99"), ('{"format": 1}', "damaged")],
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ("[" * 100_000, "damaged"),
+        ('{"format": 99}', "format 99"),
+        ('{"format": 1}', "damaged"),
+    ],
 )
 def test_a_spoiled_pack_is_one_sentence(tmp_path, text, said):
     (tmp_path / "pack.json").write_text(text)
@@ -343,11 +349,59 @@ def test_a_folder_that_is_no_pack_is_said(tmp_path):
         Desk(tmp_path)
 
 
-def test_a_spoiled_draft_is_said(tmp_path):
+def test_a_pack_that_asks_something_else_does_not_open(tmp_path):
+    """All that is read with it would be refused when it is collected."""
+    make_desk(tmp_path, protocol=ReadingProtocol(asks_passphrase=True))
+    path = tmp_path / "pack.json"
+    path.write_text(path.read_text().replace('"asks_passphrase": true', '"asks_passphrase": false'))
+    with pytest.raises(PackError, match="not the one that was handed out; ask for the pack again"):
+        Desk(tmp_path)
+
+
+FORM = {"form": form_to_json(clear_form())}
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        pytest.param([(SIGN, "A-009/1", FORM)], "entry 2 is no read of this pack", id="of-another-case"),
+        pytest.param([(SIGN, ["A-001/1"], FORM)], "entry 2 is no read of this pack", id="of-no-text"),
+        pytest.param([(SHOW_MARKS, "B-001/1", None)], "entry 2 is no read", id="marks-of-another-case"),
+        pytest.param([(SIGN, "A-001/1", None)], "entry 2 holds no read", id="nothing"),
+        pytest.param([(SIGN, "A-001/1", {"form": []})], "entry 2 holds no read", id="a-list"),
+        pytest.param([(SIGN, "A-001/1", {"form": {"label": "mipc"}})], "holds no read", id="unknown-words"),
+        pytest.param([(SIGN, "A-001/1", FORM)] * 2, "entry 3 signs A-001/1 a second time", id="twice"),
+        pytest.param([(AMEND, "A-001/1", FORM)], "which was not signed", id="amended-unsigned"),
+        pytest.param(
+            [(SIGN, "A-001/1", FORM), (SHOW_MARKS, "A-001/1", None), (AMEND, "A-001/1", FORM)],
+            "entry 4 amends A-001/1 after its marks were shown",
+            id="amended-with-the-marks-in-sight",
+        ),
+    ],
+)
+def test_entries_that_the_room_does_not_write_are_found(tmp_path, entries, said):
+    """Who writes entries by hand can make their hashes and the seal; without a passphrase that is all."""
+    make_desk(tmp_path)
+    for action, subject, after in entries:
+        Ledger(tmp_path / LEDGER_FILE).append(who="A", action=action, subject=subject, after=after)
+    assert any(said in problem for problem in verify_pack(tmp_path).problems)
+    with pytest.raises(PackError, match=said):
+        Desk(tmp_path)
+
+
+def test_a_read_signed_by_somebody_else_is_found(tmp_path):
+    make_desk(tmp_path)
+    Ledger(tmp_path / LEDGER_FILE).append(who="B", action=SIGN, subject="A-001/1", after=FORM)
+    with pytest.raises(PackError, match="entry 2 is no read of this pack"):
+        Desk(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"answers": 3}', "{", "[]", "null", "5", "[" * 100_000])
+def test_a_spoiled_draft_is_said(tmp_path, text):
     desk = make_desk(tmp_path)
     desk.save_draft(desk.items[0], miliary_form())
     (draft,) = (tmp_path / "drafts").iterdir()
-    draft.write_text(json.dumps({"answers": 3}))
+    draft.write_text(text)
     with pytest.raises(PackError, match="draft"):
         desk.form(desk.items[0])
 

@@ -19,7 +19,7 @@ from viewer.layers import Display, display
 from viewer.linking import link_by_alignment
 from viewer.measure import Ruler, ruler_of
 from viewer.occupancy import Occupancy
-from viewer.pack import PackError, images_of
+from viewer.pack import PackError, image_files, images_of
 from viewer.reading import Fault, Form, Mark, can_sign
 from viewer.session import Mode, Session
 from viewer.window.aligning import Aligner
@@ -494,6 +494,6 @@ def _read(desk: Desk, item: Item) -> Display:
     from imaging.dicom import choose_series, find_studies, read_volume
 
     desk.check_images(item)
-    folder = images_of(desk.folder, item.case.code, item.time_point.number)
-    (study,) = find_studies([folder]).studies
+    files = image_files(desk.folder, item.case.code, item.time_point.number)
+    (study,) = find_studies(files).studies
     return display(read_volume(choose_series(study).series))
