@@ -10,7 +10,7 @@ from records.ledger import Check, Entry, Head, Ledger, LedgerError, verify_ledge
 from records.model import VerdictLabel
 from records.reads import Evaluator, Read
 from viewer.desk import LEDGER_FILE, fault_of_description, fault_of_images
-from viewer.lesions import recist_read
+from viewer.lesions import is_on_baseline, recist_read
 from viewer.pack import Pack, PackError, load_pack
 from viewer.reading import Form, differences, form_from_json
 from viewer.signing import AMEND, SECOND_LOOK, SHOW_MARKS, SIGN, problems_of_reads
@@ -248,7 +248,10 @@ def _known_heads(entries: Sequence[Entry], reader: str) -> tuple[Head, ...]:
 
 
 def _signed_reads(pack: PackKey, entries: Sequence[Entry]) -> Iterator[SignedRead]:
-    """Yield the latest version of each signed read of a pack."""
+    """Yield the latest version of each signed read of a pack.
+
+    A follow-up whose baseline was amended since, and names other lesions now, is still to be signed.
+    """
     cases = {case.code: case for case in pack.cases}
     versions: dict[str, list[Entry]] = {}
     second: dict[str, Form] = {}
@@ -264,6 +267,9 @@ def _signed_reads(pack: PackKey, entries: Sequence[Entry]) -> Iterator[SignedRea
         code, number = subject.split("/")
         case = cases[code]
         read = _signed_read(pack, case, int(number), signed)
+        baseline = versions.get(f"{code}/1", signed)[-1]
+        if not is_on_baseline(read.form, form_from_json(baseline.after["form"])):
+            continue
         saw_marks = shown.get(case.patient_id, signed[0].number) < signed[0].number
         yield replace(read, second=second.get(subject), saw_marks=saw_marks)
 

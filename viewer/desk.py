@@ -16,7 +16,7 @@ from typing import Any
 
 from records.files import replace_file
 from records.ledger import Entry, Head, Ledger, LedgerError, verify_ledger
-from viewer.lesions import follow_up_form, problems_of_lesions
+from viewer.lesions import follow_up_form, is_on_baseline, on_baseline, problems_of_lesions
 from viewer.pack import (
     PACK_FILE,
     BlindedCase,
@@ -157,8 +157,8 @@ class Desk:
 
     @property
     def done(self) -> int:
-        """How many reads are signed."""
-        return len(self._signed)
+        """How many reads are signed, and not outdated."""
+        return len(self._signed) - sum(map(self.is_outdated, self.items))
 
     @property
     def to_sign(self) -> int:
@@ -166,10 +166,10 @@ class Desk:
         return len(self.pack.asked)
 
     def next_open(self, after: Item | None = None) -> Item | None:
-        """Return the next item that can be read and is not signed, or None when all are."""
+        """Return the next item that can be read and is not signed or outdated; None if there is none."""
         start = 0 if after is None else self.items.index(after) + 1
         for item in (*self.items[start:], *self.items[:start]):
-            if self.state(item) in (State.UNREAD, State.DRAFT):
+            if self.state(item) in (State.UNREAD, State.DRAFT) or self.is_outdated(item):
                 return item
         return None
 
@@ -179,6 +179,14 @@ class Desk:
         return next(
             (one for one in self.items if one.case == item.case and one.time_point.number == number - 1), None
         )
+
+    def is_outdated(self, item: Item) -> bool:
+        """Whether a signed read has to be amended, because its baseline was and names other lesions now."""
+        signed, baseline = (self._signed.get(one.subject) for one in (item, self._baseline(item)))
+        return signed is not None and baseline is not None and not is_on_baseline(signed, baseline)
+
+    def _baseline(self, item: Item) -> Item:
+        return next(one for one in self.items if one.case == item.case)
 
     def check_images(self, item: Item) -> None:
         """Make sure that the images of an item are those that were handed out.
@@ -198,14 +206,18 @@ class Desk:
             return self._signed[item.subject]
         draft = self._draft_path(item)
         if draft.exists():
-            return _read_draft(draft)
+            return self._on_baseline(item, _read_draft(draft))
         if item.case.is_choice(item.time_point.number):
             return Form(is_baseline=False, is_choice=True)
         previous = self.previous(item)
         if previous is None:
             return Form()
-        baseline = next(one for one in self.items if one.case == item.case)
-        return follow_up_form(self.form(baseline), self.form(previous))
+        return follow_up_form(self.form(self._baseline(item)), self.form(previous))
+
+    def _on_baseline(self, item: Item, form: Form) -> Form:
+        """Return a form that was begun with the lesions that its baseline names now."""
+        baseline = self._signed.get(self._baseline(item).subject)
+        return form if baseline is None or form.is_baseline else on_baseline(form, baseline)
 
     def problems(self, item: Item, form: Form) -> tuple[Problem, ...]:
         """Return what is missing or at odds in a form."""
@@ -235,6 +247,10 @@ class Desk:
         """Return an amendment or a second look that was begun and not signed."""
         path = self._draft_path(item, action)
         return _read_draft(path) if path.exists() else None
+
+    def to_amend(self, item: Item) -> Form:
+        """Return the form with which the amendment of a signed read goes on."""
+        return self._on_baseline(item, self.begun(item, AMEND) or self._signed[item.subject])
 
     def has_begun(self, item: Item, action: str) -> bool:
         """Whether an amendment or a second look was begun and not signed."""
@@ -370,6 +386,9 @@ class Desk:
             raise PackError(
                 f"marks are shown when every scan of the case is signed; {waiting[0].title} is not"
             )
+        for one in self.items:
+            if one.case == item.case and self.is_outdated(one):
+                raise PackError(f"{one.title} is to be amended first: its baseline names other lesions now")
 
     def second_look(self, item: Item, form: Form, *, passphrase: str = "") -> Entry:
         """Sign what the reader says once the machine's marks were shown; the first read stays.

@@ -30,6 +30,8 @@ __all__ = [
     "add_lesion",
     "add_new_lesion",
     "follow_up_form",
+    "is_on_baseline",
+    "on_baseline",
     "parse_axes",
     "problems_of_lesions",
     "recist_read",
@@ -122,6 +124,25 @@ def follow_up_form(baseline: Form, previous: Form) -> Form:
     were new at the `previous` time point, to be confirmed or taken back.
     """
     return Form(is_baseline=False, lesions=baseline.lesions, new_lesions=previous.new_lesions)
+
+
+def is_on_baseline(form: Form, baseline: Form) -> bool:
+    """Whether a later time point was read with the lesions that its baseline names: that may be amended."""
+    return form.lesions == baseline.lesions
+
+
+def on_baseline(form: Form, baseline: Form) -> Form:
+    """Return a later time point with the lesions that its baseline names now, and what was found of those."""
+    if is_on_baseline(form, baseline):
+        return form
+    gone = {one.lesion_id for one in form.lesions if one not in baseline.lesions}
+    return replace(
+        form,
+        lesions=baseline.lesions,
+        measurements=tuple(one for one in form.measurements if one.lesion_id not in gone),
+        non_targets=tuple(one for one in form.non_targets if one.lesion_id not in gone),
+        marks=tuple(one for one in form.marks if one.name not in gone),
+    )
 
 
 def problems_of_lesions(form: Form, slice_thickness_mm: Decimal | None) -> Iterator[Problem]:

@@ -123,7 +123,7 @@ class Session:
         if self.mode is not Mode.LOCKED:
             raise PackError("only a signed read is amended")
         self.desk.check_amendable(self.item)
-        self.form = self.desk.begun(self.item, AMEND) or self.form
+        self.form = self.desk.to_amend(self.item)
         self.mode = Mode.AMEND
 
     @property

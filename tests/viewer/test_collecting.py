@@ -21,7 +21,7 @@ from viewer.adjudication import adjudicate
 from viewer.collecting import collect, verify_pack
 from viewer.desk import Desk, State
 from viewer.export import write_collection
-from viewer.lesions import add_lesion, follow_up_form, with_measurement, with_status
+from viewer.lesions import add_lesion, follow_up_form, remove_lesion, with_measurement, with_status
 from viewer.outcomes import final_responses
 from viewer.pack import PackError, ReadingProtocol, images_of, load_pack
 from viewer.packs import prepare
@@ -399,6 +399,41 @@ def test_amendments_count_and_the_last_version_stands(packs):
     collection = collect(packs)
     read = next(one for one in collection.reads if one.reader == "B" and one.code == item.case.code)
     assert (read.version, read.label) == (2, "mipc")
+
+
+def test_a_follow_up_is_amended_after_its_baseline_names_other_lesions(packs):
+    """Until then it is not signed: with a lesion more it would be NE, with one less no read at all."""
+    desk, key = Desk(packs / "A"), load_key(packs)
+    follow_up = next(one for one in desk.items if one.time_point.number == 2)
+    first = desk.previous(follow_up)
+    assert key.case("A", first.case.code).patient_id == patient_id(0)
+    before = desk.form(first)
+    liver = add_lesion(before, LesionRole.TARGET, organ="liver", kind=LesionKind.SOFT_TISSUE)
+    measured = with_measurement(liver, Measurement("T2", Seen.MEASURED, Decimal(20), Decimal(12)))
+    for form, said in ((measured, "T2: not measured"), (remove_lesion(before, "T1"), "")):
+        desk.amend(first, form, "looked again")
+        assert (desk.is_outdated(follow_up), desk.next_open(), desk.done) == (
+            True,
+            follow_up,
+            desk.to_sign - 1,
+        )
+        collection = collect(packs)
+        assert collection.missing["A"] == 1
+        (final,) = final_responses(collection, responses_of(collection))
+        assert final.basis == "incomplete"
+        begun = desk.to_amend(follow_up)
+        assert begun.lesions == form.lesions
+        if said:
+            with pytest.raises(PackError, match=said):
+                desk.amend(follow_up, begun, "the liver too", passphrase="")
+            begun = with_measurement(begun, Measurement("T2", Seen.MEASURED, Decimal(10), Decimal(6)))
+        desk.amend(follow_up, begun, "as the baseline", passphrase="")
+        assert (desk.is_outdated(follow_up), desk.next_open()) == (False, None)
+        collection = collect(packs)
+        assert collection.missing["A"] == 0
+        (final,) = final_responses(collection, responses_of(collection))
+        # 50 to 25 mm (30 and 20 to 15 and 10) is PR; miliary disease alone, still there, non-CR/non-PD.
+        assert final.responses[0].best == ("PR" if said else "NON-CR/NON-PD")
 
 
 def test_marks_change_a_mind_in_a_read_apart(tmp_path):

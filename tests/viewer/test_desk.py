@@ -8,19 +8,20 @@ import sys
 import time
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
 import pytest
 
 from records.ledger import Entry, Ledger, verify_ledger
-from records.reads import LesionKind, LesionRole
+from records.reads import LesionKind, LesionRole, Measurement, Seen
 from tests.viewer.packs_by_hand import clear_form, make_desk, miliary_form
 from viewer.collecting import verify_pack
 from viewer.desk import LEDGER_FILE, Desk, State
-from viewer.lesions import add_lesion
+from viewer.lesions import add_lesion, remove_lesion, with_measurement
 from viewer.pack import PackError, ReadingProtocol
 from viewer.passphrase import _scrypt, new_key, secret_of
 from viewer.questions import FOLLOW_UP
-from viewer.reading import Form, form_to_json
+from viewer.reading import Form, Mark, form_to_json
 from viewer.signature import public_key_of, sign
 from viewer.signing import AMEND, PASSPHRASE, REFUSED, SECOND_LOOK, SHOW_MARKS, SIGN
 
@@ -168,6 +169,28 @@ def test_a_follow_up_waits_for_its_baseline(tmp_path):
     assert [desk.state(item) for item in desk.items] == [State.SIGNED, State.UNREAD, State.WAITING]
     assert desk.next_open() == desk.items[1]
     assert not desk.form(desk.items[1]).is_baseline
+
+
+def test_a_follow_up_that_was_begun_takes_the_lesions_of_its_amended_baseline(tmp_path):
+    desk = make_desk(tmp_path, cases=1, time_points=2, protocol=ReadingProtocol(shows_marks=True))
+    first, second = desk.items
+    names = ("lung", "liver")
+    form = clear_form()
+    for name in names:
+        form = add_lesion(form, LesionRole.TARGET, organ=name, kind=LesionKind.SOFT_TISSUE)
+    for number in (1, 2):
+        form = with_measurement(form, Measurement(f"T{number}", Seen.MEASURED, Decimal(20 * number)))
+    desk.sign(first, form)
+    begun = desk.form(second)
+    for number in (1, 2):
+        begun = with_measurement(begun, Measurement(f"T{number}", Seen.MEASURED, Decimal(11 * number)))
+        begun = replace(begun, marks=(*begun.marks, Mark(f"T{number}", ((0.0,) * 3, (11.0, 0.0, 0.0)))))
+    desk.save_draft(second, begun)
+    desk.amend(first, remove_lesion(form, "T1"), "that was a vessel")
+    now = Desk(tmp_path).form(second)
+    assert [one.lesion_id for one in now.lesions] == ["T2"]
+    assert now.measurements == (Measurement("T2", Seen.MEASURED, Decimal(22)),)
+    assert [one.name for one in now.marks] == ["T2"]
 
 
 def test_the_second_look_is_a_read_apart(tmp_path):
