@@ -39,6 +39,24 @@ def test_the_ruler_is_drawn_by_keys_alone(room, hands, target):
     assert room.images.rulers == []
 
 
+def test_a_click_with_the_ruler_measures_nothing(room, hands, target):
+    """Nor does the next line become the short axis of a long one that has no length."""
+    view = room.images.views[0]
+    p, r, c = target
+    here, there = view.to_pixels((p, r, c - 20)), view.to_pixels((p, r, c + 20))
+    hands.key("R")
+    hands.drag(view, here, here)
+    hands.keys("Return", "Return")
+    assert room.images.rulers == []
+    assert room.session.form.marks == ()
+    hands.drag(view, here, there)
+    hands.drag(view, here, here)  # a click is no short axis,
+    hands.drag(view, here, there)  # nor is a line along the long one
+    (ruler,) = room.images.rulers
+    assert (len(ruler.points_mm), len(room.session.form.marks)) == (2, 1)
+    assert abs(ruler.long_axis_mm - Decimal(40)) < 1
+
+
 def test_the_ruler_goes_into_the_field_and_its_place_is_kept(room, hands, target):
     hands.keys("Tab", "Y", "Ctrl+T")
     assert room.form.current == "T1 organ"
@@ -76,6 +94,7 @@ def test_the_ruler_reads_millimetres_in_the_other_planes(room, hands, target, pl
     pixel_mm = 1 / view.model.scene.camera.zoom
     assert float(ruler.long_axis_mm) == pytest.approx(lengths[axes[0]], abs=pixel_mm)
     assert float(ruler.short_axis_mm) == pytest.approx(lengths[axes[1]], abs=pixel_mm)
+    assert [mark.slice_uid for mark in room.session.form.marks] == [""]  # no image was scanned there
 
 
 def test_the_millimetres_are_live(room, hands, target):

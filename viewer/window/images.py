@@ -291,6 +291,8 @@ class Images(QObject):
         place = place_mm or view.place_mm
         if self._is_open:
             self.rulers[-1] = self.rulers[-1].with_last(place)
+            if self.rulers[-1].is_click:
+                self._drop_open_line()
             self._is_open = False
             self._show_rulers()
             self.ruler_done.emit()

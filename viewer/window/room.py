@@ -296,9 +296,9 @@ class Room(ImageActions):
             self.say("This case has no other scan to show.")
             return
         try:
-            shown = self._scan(other)
+            shown, marks = self._scan(other), self.session.desk.form(other).marks
         except (ScreeningError, PackError) as error:
-            self.say(f"The images of the other scan cannot be shown: {error}")
+            self.say(f"The other scan cannot be shown: {error}")
             return
         half = (self.images.views[0].canvas.width() + self._docks[2].width() - PLANES_PX) // 2
         self._docks[1].setVisible(True)
@@ -306,7 +306,6 @@ class Room(ImageActions):
             [self._docks[1], self._docks[2]], [half, PLANES_PX], Qt.Orientation.Horizontal
         )
         days = other.time_point.day - self.session.item.time_point.day
-        marks = self.session.desk.form(other).marks
         title = f"{other.time_point.name}, {days:+d} days"
         self.images.show_beside(shown, title, [ruler_of(mark, shown) for mark in marks])
         self.images.beside.fit()
@@ -474,6 +473,9 @@ class Room(ImageActions):
             marks = self.session.start_second_look()
         except PackError as error:
             self.say(str(error))
+            return
+        except OSError as error:
+            self.say(f"The marks cannot be shown, since that cannot be noted: {error.strerror}.")
             return
         self.images.show_marks(marks)
         self.form.build()
