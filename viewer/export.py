@@ -10,7 +10,7 @@ from records.reads import reads_to_json
 from records.responses import ReaderResponse
 from viewer.collecting import Collection, SignedRead, evaluator_of
 from viewer.outcomes import adjudicated, final_responses, standing
-from viewer.questions import BASELINE
+from viewer.questions import BASELINE, CHOICE
 
 __all__ = ["write_collection"]
 
@@ -51,7 +51,7 @@ def write_collection(collection: Collection, out: Path, responses: Iterable[Read
             for read in one.reads
         ),
     )  # fmt: skip
-    questions = tuple(question.name for question in BASELINE)
+    questions = tuple(question.name for question in (*BASELINE, *CHOICE))
     _write_csv(
         out / "reads.csv",
         (*READS, *questions),

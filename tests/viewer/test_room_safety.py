@@ -163,6 +163,21 @@ def test_a_pack_is_open_in_one_window_only(opened, pack):
         Room(pack)
 
 
+def test_a_signature_asked_for_one_read_is_not_given_to_another(opened, pack):
+    """Its words name the case; a click on the worklist while they are read leads to another."""
+    room, hands = opened
+    desk, (first, _, other) = room.session.desk, room.session.desk.items
+    desk.save_draft(other, baseline(is_miliary=False))
+    room.open(first)
+    room._change(baseline(is_miliary=True), "")
+    hands.key("Ctrl+Return")
+    assert first.title in room.panel.words.text()
+    room.worklist._list.itemClicked.emit(room.worklist._list.item(2))
+    assert not room.panel.isVisible()
+    hands.key("Return")
+    assert [desk.state(item) for item in (first, other)] == ["draft", "draft"]
+
+
 def test_a_read_signed_elsewhere_meanwhile_is_not_signed_again(opened, pack):
     room, _hands = opened
     room.open(room.session.desk.items[2])

@@ -130,7 +130,8 @@ class Room(ImageActions):
     # Cases.
 
     def open(self, item: Item) -> None:
-        """Put a read and its scan on the screen."""
+        """Put a read and its scan on the screen; a signature that was asked for was for the read before."""
+        self.panel.hide()
         try:
             self.session.open(item)
         except PackError as error:  # its draft is damaged; the read before stays on the screen
@@ -448,6 +449,7 @@ class Room(ImageActions):
         except PackError as error:
             self.say(str(error))
             return
+        self.say("")
         self.form.build()
         self._show_rulers()
 
