@@ -160,6 +160,41 @@ def test_no_ruler_is_lost_by_going_away(room, hands, target):
     assert room.session.form.marks == ()
 
 
+def test_a_ruler_stays_on_the_slice_where_it_was_begun(room, hands, target):
+    """RECIST measures within a plane; slices are 2.5 mm apart, so three of them would make 21.4 mm of 20."""
+    view = room.images.views[0]
+    hands.keys("R", "Return", "Down", "Down", "Down", *["Ctrl+Shift+Right"] * 2, "Return", "Home")
+    hands.keys("R")
+    p, r, c = room.images.place_mm
+    start, end = view.to_pixels((p, r, c)), view.to_pixels((p, r, c + 20))
+    hands.mouse(view, "press", start)
+    hands.wheel(view, -3)
+    hands.mouse(view, "move", end)
+    hands.mouse(view, "release", end)
+    assert room.images.place_mm[0] > p  # the wheel turned
+    for ruler in room.images.rulers:
+        assert {place[0] for place in ruler.points_mm} == {ruler.points_mm[0][0]}
+        assert float(ruler.long_axis_mm) == pytest.approx(20, abs=0.8)
+    assert len(room.images.rulers) == 2
+
+
+def test_what_was_typed_over_a_ruler_stands_when_another_is_removed(room, hands, target):
+    view = room.images.views[0]
+    p, r, c = target
+    hands.keys("Tab", "Y", "Ctrl+T", "Esc", "R")
+    hands.drag(view, view.to_pixels((p, r, c - 20)), view.to_pixels((p, r, c + 20)))
+    hands.key("V")
+    size = room.form.lesions.field("T1")
+    size.setFocus()
+    hands.app.focusWidget().selectAll()
+    hands.type("28")
+    hands.keys("Esc", "R")
+    hands.drag(view, view.to_pixels((p, r - 10, c)), view.to_pixels((p, r - 10, c + 5)))
+    hands.key("Del")
+    (found,) = room.session.form.measurements
+    assert (found.long_axis_mm, size.value()) == (Decimal(28), "28")
+
+
 def test_the_short_axis_drawn_later_goes_into_the_field_too(room, hands, target):
     view = room.images.views[0]
     p, r, c = target

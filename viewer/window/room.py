@@ -199,7 +199,9 @@ class Room(ImageActions):
             return
         form = replace(session.form, marks=tuple(ruler.mark(shown) for ruler in self.images.rulers))
         last = self.images.rulers[-1] if self.images.rulers else None
-        if last is not None and last.name:  # its short axis was drawn after it was taken into the field
+        kept = session.form.mark(last.name) if last is not None else None
+        if last is not None and kept is not None and len(kept.points_mm) < len(last.points_mm):
+            # Its short axis was drawn after it was taken into the field.
             form = self._with_value(form, last.name, last) or form
         self._change(form, "")
 
