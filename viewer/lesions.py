@@ -106,12 +106,14 @@ def parse_axes(text: str) -> tuple[Decimal | None, Decimal | None] | None:
 
     >>> parse_axes("32.5 x 18")
     (Decimal('32.5'), Decimal('18'))
+    >>> parse_axes("32.5X18")
+    (Decimal('32.5'), Decimal('18'))
     >>> parse_axes("12,4")
     (Decimal('12.4'), None)
     >>> parse_axes("big") is None
     True
     """
-    lengths = re.split(r"\s*[x×*/ ]\s*", text.strip().replace(",", "."))
+    lengths = re.split(r"\s*[xX×*/ ]\s*", text.strip().replace(",", "."))
     if not 1 <= len(lengths) <= 2 or not all(re.fullmatch(r"\d{1,3}(\.\d+)?", length) for length in lengths):
         return None
     return Decimal(lengths[0]), Decimal(lengths[1]) if len(lengths) == 2 else None

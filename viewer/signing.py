@@ -6,6 +6,7 @@ from typing import Any
 
 from records.ledger import Entry
 from viewer.pack import Pack
+from viewer.passphrase import is_kept
 from viewer.reading import form_from_json
 from viewer.signature import is_signature
 
@@ -41,6 +42,8 @@ def _problems_of_order(pack: Pack, entries: Sequence[Entry]) -> Iterator[str]:
     signed: set[str] = set()
     shown: set[str] = set()  # codes of the cases whose marks were shown
     for entry in entries:
+        if entry.action == PASSPHRASE and not _holds_a_key(entry):
+            yield f"entry {entry.number} sets no passphrase"
         if entry.action not in (SIGN, AMEND, SECOND_LOOK, SHOW_MARKS):
             continue
         number, subject = entry.number, str(entry.subject)
@@ -66,6 +69,13 @@ def _holds_a_form(entry: Entry) -> bool:
     except (ValueError, TypeError, KeyError):
         return False
     return True
+
+
+def _holds_a_key(entry: Entry) -> bool:
+    try:
+        return is_kept(entry.after["key"])
+    except (TypeError, KeyError):
+        return False
 
 
 def _problems_of_signatures(pack: Pack, entries: Sequence[Entry]) -> Iterator[str]:

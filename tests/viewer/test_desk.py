@@ -18,6 +18,7 @@ from tests.viewer.packs_by_hand import clear_form, make_desk, miliary_form
 from viewer.collecting import verify_pack
 from viewer.desk import LEDGER_FILE, Desk, State
 from viewer.lesions import add_lesion, remove_lesion, with_measurement
+from viewer.occupancy import Occupancy
 from viewer.pack import PackError, ReadingProtocol
 from viewer.passphrase import _scrypt, new_key, secret_of
 from viewer.questions import FOLLOW_UP
@@ -313,9 +314,21 @@ def _second_passphrase(entries):
     return [*entries, replace(entries[1], number=9)]
 
 
+def _without_key(entries):
+    return [entries[0], replace(entries[1], after=None), *entries[2:]]
+
+
+def _key_without_end(entries):
+    """Make the next signature take all memory."""
+    after = {"key": {**entries[1].after["key"], "n": 2**60}}
+    return [entries[0], replace(entries[1], after=after), *entries[2:]]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        pytest.param(_without_key, "entry 2 sets no passphrase", id="no-key"),
+        pytest.param(_key_without_end, "entry 2 sets no passphrase", id="a-key-that-takes-all-memory"),
         pytest.param(_edit, "entry 4 is not signed", id="edited"),
         pytest.param(_reorder, "entry 3 is not signed", id="reordered"),
         pytest.param(_remove, "entry 3 is not signed", id="removed"),
@@ -370,6 +383,13 @@ def test_a_spoiled_pack_is_one_sentence(tmp_path, text, said):
 def test_a_folder_that_is_no_pack_is_said(tmp_path):
     with pytest.raises(PackError, match="no pack"):
         Desk(tmp_path)
+
+
+def test_a_pack_that_cannot_be_written_to_is_said(tmp_path):
+    make_desk(tmp_path)
+    (tmp_path / ".open").mkdir()  # as a disk that is read-only refuses to make the file
+    with pytest.raises(PackError, match="nothing can be saved in the pack"):
+        Occupancy(tmp_path)
 
 
 def test_a_pack_that_asks_something_else_does_not_open(tmp_path):
