@@ -230,6 +230,8 @@ def write_pack(
     for number, planned in enumerate(cases, start=1):
         own = scans[planned.patient.patient_id]
         points = _write_case(out, reader, planned.code, own)
+        if protocol.shows_marks:
+            _keep_marks(out, reader, planned.code, own)
         blinded.append(finish(BlindedCase(planned.code, points), planned))
         keys.append(_key_case(planned, own, points))
         for point in points:
@@ -278,8 +280,6 @@ def _write_case(out: Path, reader: str, code: str, scans: Sequence[Scan]) -> tup
                 shutil.move(path, place / f"{image:04d}.dcm")
         days = (date.fromisoformat(scan.study_date) - first_day).days
         points.append(_time_point(number, days, place, scan.series))
-        if scan.marks_mm:
-            _keep_marks(out, reader, f"{code}-{number}", scan)
     return tuple(points)
 
 
@@ -304,11 +304,15 @@ def _millimetres(value: float) -> Decimal:
     return Decimal(str(round(value, 3)))
 
 
-def _keep_marks(out: Path, reader: str, name: str, scan: Scan) -> None:
-    """Keep the machine's marks with the coordinator, who hands them out after the reads are in."""
+def _keep_marks(out: Path, reader: str, code: str, scans: Sequence[Scan]) -> None:
+    """Keep the machine's marks with the coordinator, who hands them out after the reads are in.
+
+    A scan without marks has a file too: so one that is not there was not handed out.
+    """
     folder = out / COORDINATOR / "marks" / reader
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(scan.marks_mm), encoding="ascii")
+    for number, scan in enumerate(scans, start=1):
+        (folder / f"{code}-{number}.json").write_text(json.dumps(scan.marks_mm), encoding="ascii")
 
 
 @contextmanager
