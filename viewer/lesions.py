@@ -157,7 +157,7 @@ def problems_of_lesions(form: Form, slice_thickness_mm: Decimal | None) -> Itera
         measurement = found.get(lesion.lesion_id)
         yield from _of_target(lesion, measurement, form.is_baseline, slice_thickness_mm)
         if measurement is not None and measurement.seen is Seen.MERGED:
-            yield from _of_merger(measurement, targets)
+            yield from _of_merger(measurement, targets, found.get(measurement.merged_into))
     judged = {one.lesion_id: one for one in form.non_targets}
     for lesion in form.lesions:
         if lesion.role is LesionRole.NON_TARGET:
@@ -222,13 +222,16 @@ def _of_target(
         yield from _of_lengths(lesion, found, is_baseline, slice_thickness_mm)
 
 
-def _of_merger(found: Measurement, targets: list[Lesion]) -> Iterator[Problem]:
-    """Yield what is wrong with the name of the lesion that stands for both."""
+def _of_merger(found: Measurement, targets: list[Lesion], whole: Measurement | None) -> Iterator[Problem]:
+    """Yield what is wrong with the lesion that stands for both: it is another target, and has their size."""
     others = [lesion.lesion_id for lesion in targets if lesion.lesion_id != found.lesion_id]
     if not found.merged_into:
         yield Problem(found.lesion_id, Fault.MISSING, "the lesion it grew together with is named")
     elif found.merged_into not in others:
         sentence = f"{found.merged_into} is no other target; there is {', '.join(others) or 'none'}"
+        yield Problem(found.lesion_id, Fault.INVALID, sentence)
+    elif whole is not None and whole.seen in (Seen.MERGED, Seen.ABSENT):
+        sentence = f"{found.merged_into} is {whole.seen.lower()}: one lesion has the size of both"
         yield Problem(found.lesion_id, Fault.INVALID, sentence)
 
 

@@ -392,6 +392,31 @@ def test_the_follow_up_asks_for_the_lesions_of_the_baseline(room, signed):
     signed.key("Ctrl+Z")
 
 
+def test_why_a_non_target_was_not_assessed_is_never_a_size(room, signed):
+    """A reason typed first, be it a number, is kept as one; what the field shows is what is kept."""
+    room.open(room.session.desk.items[1])
+    signed.keys("Tab", "Y")
+    reason = room.form.lesions.field("N1 size")
+    reason.setFocus()
+    signed.type("3 motion")
+    (judged,) = room.session.form.non_targets
+    assert (judged.status, judged.reason) == ("NOT ASSESSED", "3 motion")
+    assert room.session.form.measurements == ()
+    room.form.lesions.field("N1 status").setFocus()
+    signed.type("p")
+    (judged,) = room.session.form.non_targets
+    assert (judged.status, judged.reason, reason.value()) == ("PRESENT", "", "")
+    size = room.form.lesions.field("T1 size")
+    size.setFocus()
+    signed.type("motion")
+    assert size.value() == "motion"
+    room.form.lesions.field("T1 seen").setFocus()
+    signed.type("n")
+    (found,) = room.session.form.measurements
+    assert (found.seen, found.reason, size.value()) == ("NOT ASSESSED", "", "")
+    room.session.desk._draft_path(room.session.item).unlink()
+
+
 def test_a_signed_read_is_locked_until_it_is_amended(room, signed):
     hands, item = signed, room.session.desk.items[0]
     room.open(item)
