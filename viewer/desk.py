@@ -7,7 +7,6 @@ in sight.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -49,7 +48,6 @@ __all__ = [
     "State",
     "fault_of_description",
     "fault_of_images",
-    "signed_forms",
 ]
 
 LEDGER_FILE = "reads.jsonl"
@@ -134,12 +132,8 @@ class Desk:
             raise PackError(f"{fault}; ask for the pack again")
         for said in problems_of_reads(self.pack, entries):
             raise PackError(f"the reads of this pack were changed outside the reading room: {said}")
-        self._signed = signed_forms(entries)
-        self._second = {
-            entry.subject: form_from_json(entry.after["form"])
-            for entry in entries
-            if entry.action == SECOND_LOOK
-        }
+        self._signed = _latest_forms(entries, SIGN, AMEND)
+        self._second = _latest_forms(entries, SECOND_LOOK)
         self._saw_marks = {entry.subject for entry in entries if entry.action == SHOW_MARKS}
         self._head = Head(len(entries), entries[-1].hash)
         self._passphrase = next((one for one in reversed(entries) if one.action == PASSPHRASE), None)
@@ -490,15 +484,9 @@ def fault_of_images(folder: Path, opening: Entry, code: str, number: int) -> str
     return "" if found == handed_out.get(name) else f"the images of {name} are not those that were handed out"
 
 
-def signed_forms(entries: tuple[Entry, ...]) -> dict[str, Form]:
-    """Return the latest signed form of each subject of a ledger."""
-    return {subject: form for subject, form, _ in _versions(entries)}
-
-
-def _versions(entries: tuple[Entry, ...]) -> Iterator[tuple[str, Form, Entry]]:
-    for entry in entries:
-        if entry.action in (SIGN, AMEND):
-            yield entry.subject, form_from_json(entry.after["form"]), entry
+def _latest_forms(entries: tuple[Entry, ...], *actions: str) -> dict[str, Form]:
+    """Return what was signed last of each subject by these actions."""
+    return {one.subject: form_from_json(one.after["form"]) for one in entries if one.action in actions}
 
 
 def _signed_values(form: Form) -> dict[str, Any]:

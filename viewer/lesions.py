@@ -27,6 +27,7 @@ from records.reads import (
 from viewer.reading import LARGEST_MM, Fault, Form, Problem
 
 __all__ = [
+    "MEASURABLE_KINDS",
     "add_lesion",
     "add_new_lesion",
     "follow_up_form",

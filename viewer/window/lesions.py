@@ -18,6 +18,7 @@ from records.reads import (
     Seen,
 )
 from viewer.lesions import (
+    MEASURABLE_KINDS,
     add_lesion,
     add_new_lesion,
     parse_axes,
@@ -35,14 +36,8 @@ ORGANS = (
     "lung", "mediastinum", "hilum", "neck", "axilla", "pleura", "pericardium", "chest wall", "breast",
     "liver", "adrenal", "kidney", "spleen", "pancreas", "abdomen", "bone", "brain", "skin", "other",
 )  # fmt: skip
-TARGET_KINDS = (
-    LesionKind.SOFT_TISSUE,
-    LesionKind.LYMPH_NODE,
-    LesionKind.BONE_SOFT_TISSUE,
-    LesionKind.CYSTIC_METASTASIS,
-)
 NON_TARGET_KINDS = (LesionKind.MILIARY, *(kind for kind in LesionKind if kind is not LesionKind.MILIARY))
-NEW_KINDS = (*TARGET_KINDS, *(kind for kind in NON_TARGET_KINDS if kind not in TARGET_KINDS))
+NEW_KINDS = (*MEASURABLE_KINDS, *(kind for kind in NON_TARGET_KINDS if kind not in MEASURABLE_KINDS))
 
 
 class LesionPanel(QWidget):
@@ -154,7 +149,7 @@ class LesionPanel(QWidget):
     def _fields_of(self, lesion: Lesion, is_baseline: bool) -> Iterator[QWidget]:
         name, is_target = lesion.lesion_id, lesion.role is LesionRole.TARGET
         if is_baseline:
-            kinds = TARGET_KINDS if is_target else NON_TARGET_KINDS
+            kinds = MEASURABLE_KINDS if is_target else NON_TARGET_KINDS
             yield self._add(CycleField(f"{name} organ", ORGANS), self._set_organ)
             yield self._add(CycleField(f"{name} kind", kinds), self._set_kind)
             if is_target:
