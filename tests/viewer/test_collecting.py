@@ -404,6 +404,15 @@ def test_amendments_count_and_the_last_version_stands(packs):
     assert (read.version, read.label) == (2, "mipc")
 
 
+def test_half_a_character_in_a_comment_stops_no_collection(packs, tmp_path):
+    desk = Desk(packs / "A")
+    form = desk.form(desk.items[0])
+    desk.amend(desk.items[0], form.with_answer("comment", "half \ud83d of a smile"), "a remark")
+    collection = collect(packs)
+    write_collection(collection, tmp_path, responses_of(collection))
+    assert "half \\ud83d of a smile" in (tmp_path / "reads.csv").read_text()
+
+
 def test_a_follow_up_is_amended_after_its_baseline_names_other_lesions(packs):
     """Until then it is not signed: with a lesion more it would be NE, with one less no read at all."""
     desk, key = Desk(packs / "A"), load_key(packs)
