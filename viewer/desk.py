@@ -7,6 +7,7 @@ in sight.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -428,7 +429,8 @@ class Desk:
         entry = self._write(**values)
         kept = self._second if action == SECOND_LOOK else self._signed
         kept[item.subject] = form
-        self._draft_path(item, action).unlink(missing_ok=True)
+        with suppress(OSError):  # it is signed, whether or not the draft goes
+            self._draft_path(item, action).unlink(missing_ok=True)
         return entry
 
     def _write(self, **values: Any) -> Entry:

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +89,21 @@ def test_signing_states_its_meaning_and_locks(tmp_path):
         again.save_draft(item, clear_form())
     with pytest.raises(PackError, match="is signed"):
         again.sign(item, clear_form())
+
+
+def test_a_read_is_signed_though_its_draft_cannot_be_removed(tmp_path, monkeypatch):
+    """A virus scanner holds the draft for a moment."""
+
+    def is_held(path, missing_ok=False):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    desk = make_desk(tmp_path)
+    item = desk.items[0]
+    desk.save_draft(item, clear_form())
+    monkeypatch.setattr(Path, "unlink", is_held)
+    desk.sign(item, miliary_form())
+    again = Desk(tmp_path)
+    assert (again.state(item), again.form(item)) == (State.SIGNED, miliary_form())
 
 
 def test_a_passphrase_signs_and_a_wrong_one_is_kept_on_record(tmp_path):

@@ -117,6 +117,11 @@ def test_a_picture_of_another_case_is_never_left_on_the_screen(opened, pack, tmp
         hands.keys("Ctrl+PgUp", "Ctrl+PgUp")
     hands.keys("Ctrl+PgDown", "Ctrl+PgDown")
     hands.keys("Up", "S", "R", "Return", "P", "F", "Z", "Ctrl+Right", "Space", "V", "J")  # nothing breaks
+    room._change(baseline(is_miliary=True), "")
+    hands.key("Ctrl+Return")  # nor is it signed what nobody could see
+    assert "signed with its images on the screen" in room.message.text()
+    assert not room.panel.isVisible()
+    hands.key("Ctrl+Z")
     for path in hidden.iterdir():
         path.unlink()
     hidden.rmdir()

@@ -411,6 +411,9 @@ class Room(ImageActions):
         session = self.session
         if not session.can_change:
             return
+        if self.images.shown is None:
+            self.say("A read is signed with its images on the screen, and these cannot be shown.")
+            return
         problems = session.problems
         if not can_sign(session.form, problems):
             odd = " or a comment" if all(one.fault == "inconsistent" for one in problems) else ""
