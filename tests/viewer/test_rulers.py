@@ -39,6 +39,23 @@ def test_the_ruler_is_drawn_by_keys_alone(room, hands, target):
     assert room.images.rulers == []
 
 
+def test_a_case_opens_whole_while_a_ruler_is_being_drawn(room, hands, target):
+    """By keys or with the button down: the form is that of the case on the screen."""
+    from qtpy.QtWidgets import QLabel
+
+    view = room.images.views[0]
+    hands.keys("R", "Return", "Ctrl+PgDown", "Ctrl+PgDown")
+    assert "A-002" in room.form.findChild(QLabel).text()
+    assert (room.images.rulers, room.images.is_drawing) == ([], False)
+    hands.key("R")
+    hands.mouse(view, "press", (300, 300))
+    hands.mouse(view, "move", (340, 300))
+    hands.keys("Ctrl+PgUp", "Ctrl+PgUp")
+    hands.mouse(view, "release", (340, 300))
+    assert "A-001" in room.form.findChild(QLabel).text()
+    assert (room.images.rulers, room.session.form.marks) == ([], ())
+
+
 def test_a_click_with_the_ruler_measures_nothing(room, hands, target):
     """Nor does the next line become the short axis of a long one that has no length."""
     view = room.images.views[0]

@@ -84,7 +84,7 @@ class Images(QObject):
         self._cine.stop()
         self.hide_beside()
         self.shown, self.window = shown, WINDOWS["lung"]
-        self.rulers, self.others = [], ()
+        self._forget_rulers()
         self.views[0].title = title
         for view in self.views:
             view.slab_mm = SLABS_MM[0]
@@ -98,11 +98,16 @@ class Images(QObject):
         """Take the scan away: what is on the screen is never that of another case."""
         self._cine.stop()
         self.hide_beside()
-        self.shown, self.rulers, self.others = None, [], ()
+        self.shown = None
+        self._forget_rulers()
         for view in self.views:
             view.hide_marks()
             view.rulers = ()
             view.clear()
+
+    def _forget_rulers(self) -> None:
+        """Begin without any, also if one is being drawn."""
+        self.rulers, self.others, self._is_open = [], (), False
 
     def show_rulers(self, rulers: Sequence[Ruler], others: Sequence[Ruler] = ()) -> None:
         """Show these rulers in place of those that are there.
