@@ -137,6 +137,8 @@ def run_verify(folder: Path) -> tuple[str, bool]:
         problems = list(check.problems)
         if is_study and not reader:
             problems.append("it is not a pack of this study")
+        elif one.name in set(readers.values()) - {reader}:
+            problems.append(f"it is the pack of reader {reader}")
         if reader in here:
             problems.append(f"the pack of reader {reader} is here twice")
         here.add(reader)

@@ -91,6 +91,9 @@ def test_every_pack_of_a_study_has_to_be_there_under_any_name(tmp_path):
     assert run("verify", tmp_path).exit_code == 0
     (tmp_path / "A").rename(tmp_path / "A returned")
     assert run("verify", tmp_path).exit_code == 0
+    (tmp_path / "B").rename(tmp_path / "A")
+    assert "A: it is the pack of reader B" in run("verify", tmp_path).stdout
+    (tmp_path / "A").rename(tmp_path / "B")
     make_desk(tmp_path / "other", cases=0, reader="X")
     assert "other: it is not a pack of this study" in run("verify", tmp_path).stdout
     shutil.rmtree(tmp_path / "other")
