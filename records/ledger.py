@@ -8,6 +8,7 @@ a ledger keeps that `Head` too, and then a history written anew from some point 
 seal and all, is seen as well.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ from records.files import replace_file
 __all__ = ["Check", "Entry", "Head", "Ledger", "LedgerError", "verify_ledger"]
 
 START = "0" * 64  # what the first entry follows
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # what such a folder answers
 
 
 class LedgerError(Exception):
@@ -147,6 +149,8 @@ class Ledger:
         ------
         LedgerError
             If what is there does not verify: nothing is added to a broken ledger.
+        OSError
+            If it cannot be written: then the ledger is what it was before.
         """
         with _sole_writer(self.path) as file:
             earlier = self.entries()
@@ -154,13 +158,14 @@ class Ledger:
             previous = earlier[-1].hash if earlier else START
             entry = Entry(len(earlier) + 1, moment, who, action, subject, before, after, why, previous)
             entry = replace(entry, hash=entry.true_hash)
-            os.ftruncate(
-                file, sum(len(old.line) for old in earlier)
-            )  # drops a line cut off by a power failure
-            os.lseek(file, 0, os.SEEK_END)
-            os.write(file, entry.line)
-            os.fsync(file)
-            replace_file(_seal_path(self.path), _canonical(asdict(Head(entry.number, entry.hash))))
+            end = sum(len(old.line) for old in earlier)
+            os.ftruncate(file, end)  # drops a line cut off by a power failure
+            try:
+                _write_whole(file, end, entry.line)
+                replace_file(_seal_path(self.path), _canonical(asdict(Head(entry.number, entry.hash))))
+            except OSError:  # whoever is told that it was not written may trust that it was not
+                os.ftruncate(file, end)
+                raise
         return entry
 
 
@@ -197,11 +202,7 @@ def verify_ledger(path: Path, *, known: tuple[Head, ...] = ()) -> Check:
             notes.append(fault)
         elif fault:
             problems.append(f"{path.name}: {fault}")
-    problems += [
-        f"{path.name}: entry {head.count} is not the one that was collected before; history was rewritten"
-        for head in known
-        if head.count and (len(entries) < head.count or entries[head.count - 1].hash != head.hash)
-    ]
+    problems += (f"{path.name}: {said}" for head in known if (said := _against_head(entries, head)))
     return Check(tuple(entries), tuple(problems), tuple(notes))
 
 
@@ -223,14 +224,27 @@ def _against_seal(entries: list[Entry], seal: Head | None) -> str:
     return UNSEALED if len(entries) == seal.count + 1 else ""
 
 
+def _against_head(entries: list[Entry], head: Head) -> str:
+    """Return what a head that was seen before has against `entries`, or nothing."""
+    if len(entries) < head.count:
+        return (
+            f"{head.count} entries were collected before, {len(entries)} are there: "
+            "an older copy, or history was rewritten"
+        )
+    if head.count and entries[head.count - 1].hash != head.hash:
+        return f"entry {head.count} is not the one that was collected before; history was rewritten"
+    return ""
+
+
 def _read_entry(line: bytes, last: Entry | None) -> tuple[Entry | None, str]:
     """Return the entry of a line, and what is wrong with it."""
     try:
         values = json.loads(line)
         entry = Entry(**values) if isinstance(values, dict) else None
-    except (ValueError, TypeError):
-        entry = None
-    if entry is None or entry.line != line + b"\n":
+        is_own = entry is not None and entry.line == line + b"\n"  # a NaN is a ValueError
+    except (ValueError, TypeError, RecursionError):
+        entry, is_own = None, False
+    if entry is None or not is_own:
         return None, f"it is no entry of a ledger ({len(fields(Entry))} values in their order)"
     if entry.hash != entry.true_hash:
         return None, "the entry was changed after it was written"
@@ -246,9 +260,10 @@ def _read_entry(line: bytes, last: Entry | None) -> tuple[Entry | None, str]:
 def _read_seal(path: Path) -> Head | None:
     try:
         values = json.loads(path.read_bytes())
-        return Head(int(values["count"]), str(values["hash"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        head = Head(int(values["count"]), str(values["hash"]))
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
+    return head if head.count >= 0 else None
 
 
 def _seal_path(path: Path) -> Path:
@@ -263,14 +278,26 @@ def _canonical(values: Any) -> bytes:
 
 @contextmanager
 def _sole_writer(path: Path) -> Iterator[int]:
-    """Open the file for one writer at a time; others wait."""
+    """Open the file for one writer at a time; others wait, except on a network folder that has no locks."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)  # Windows would add CR
     try:
         if sys.platform != "win32":
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
         yield file
     finally:
         os.close(file)
+
+
+def _write_whole(file: int, at: int, content: bytes) -> None:
+    """Write at a place of the file and bring it to the disk; a disk that takes only a part is full."""
+    os.lseek(file, at, os.SEEK_SET)
+    if os.write(file, content) < len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(file)

@@ -43,7 +43,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from records.errors import Reason, StoreError
 from records.model import Provenance, Screening, VerdictLabel
-from records.stored import StoredStudy, unpack
+from records.stored import UNREADABLE, StoredStudy, unpack
 
 __all__ = ["SCHEMA_VERSION", "Store", "StoredStudy", "open_store"]
 
@@ -296,13 +296,18 @@ def _upsert(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
 
 def _stored_study(study_uid: str, row: Row[Any]) -> StoredStudy:
     made = Provenance(row.program_version, row.model_version, row.protocol_name, row.protocol_sha256)
+    try:
+        verdict = VerdictLabel(row.verdict)
+        reason = Reason(row.reason) if row.reason is not None else None
+    except ValueError as error:
+        raise StoreError(UNREADABLE) from error
     return StoredStudy(
         study_uid=study_uid,
         fingerprint=row.fingerprint,
         provenance=made,
-        verdict=VerdictLabel(row.verdict),
+        verdict=verdict,
         probability=row.probability,
-        reason=Reason(row.reason) if row.reason is not None else None,
+        reason=reason,
         seconds=row.seconds,
         result=row.result,
         pictures=None,

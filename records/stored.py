@@ -10,7 +10,11 @@ from records.codec import screening_from_json, screening_to_json
 from records.errors import Reason, StoreError
 from records.model import Provenance, Screening, VerdictLabel
 
-__all__ = ["StoredStudy", "unpack"]
+__all__ = ["UNREADABLE", "StoredStudy", "unpack"]
+
+UNREADABLE = (
+    "a result in the store was kept by another version of mipc, or is damaged: screen again with --no-resume"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,9 @@ def unpack(result: bytes) -> Screening:
     Raises
     ------
     StoreError
-        If another version packed it.
+        If another version packed it, or it is damaged.
     """
     try:
         return screening_from_json(zlib.decompress(result).decode("ascii"))
-    except (BaseValidationError, KeyError) as error:
-        sentence = "a result in the store was kept by another version of mipc: screen again with --no-resume"
-        raise StoreError(sentence) from error
+    except (BaseValidationError, KeyError, ValueError, zlib.error) as error:
+        raise StoreError(UNREADABLE) from error

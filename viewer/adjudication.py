@@ -15,8 +15,8 @@ from records.reads import LesionRole, Seen
 from records.responses import ReaderResponse
 from viewer.collecting import Basis, Collection, SignedRead
 from viewer.outcomes import final_responses
-from viewer.pack import BlindedCase, Decision, PackError, ShownRead, images_of, load_pack
-from viewer.packs import Scan, write_pack
+from viewer.pack import BlindedCase, Decision, PackError, ShownRead, image_files, load_pack
+from viewer.packs import Scan, are_labels, write_pack
 from viewer.planning import Candidate, PlannedCase
 from viewer.reading import Form
 from viewer.studykey import COORDINATOR, KeyCase, PackKey, save_key
@@ -52,7 +52,7 @@ def adjudicate(
         If reads are still missing, nothing is discordant, or the label is taken.
     """
     key = collection.key
-    if not reader.isalnum() or reader in {pack.reader for pack in key.packs} or reader == COORDINATOR:
+    if not are_labels([*(pack.reader for pack in key.packs), reader]):
         raise PackError(f"the adjudicator needs a label of his own, letters and digits, not {reader!r}")
     waiting = {
         pack.reader: collection.missing[pack.reader]
@@ -73,10 +73,9 @@ def adjudicate(
         patient: draw.sample([pack.reader for pack in key.readers], len(key.readers)) for patient in patients
     }
     source = key.readers[0]
+    folder = collection.folders[source.reader]
     cases = {case.patient_id: case for case in source.cases if not case.repeat_of}
-    scans = {
-        patient: _scans(packs, source.reader, cases[patient], decisions[patient]) for patient in patients
-    }
+    scans = {patient: _scans(folder, cases[patient], decisions[patient]) for patient in patients}
     planned = [
         PlannedCase(f"{reader}-{number:03d}", Candidate(patient, (), is_flagged=True))
         for number, patient in enumerate(patients, start=1)
@@ -87,7 +86,7 @@ def adjudicate(
         earlier = tuple(_without_names(collection, patient, shown[patient], len(case.time_points)))
         return replace(case, earlier_reads=earlier, decides=decisions[patient])
 
-    protocol = replace(load_pack(packs / source.reader).protocol, asks_recist=False, shows_marks=False)
+    protocol = replace(load_pack(folder).protocol, asks_recist=False, shows_marks=False)
     pack = write_pack(packs, reader, planned, scans, protocol, progress=progress, finish=finish)
     named = tuple(replace(case, shown=tuple(shown[case.patient_id])) for case in pack.cases)
     pack = replace(pack, cases=named, is_adjudication=True)
@@ -154,7 +153,7 @@ def _plain(word: str) -> str:
     return word.replace("_", " ").lower()
 
 
-def _scans(packs: Path, reader: str, case: KeyCase, decisions: Sequence[Decision]) -> tuple[Scan, ...]:
+def _scans(folder: Path, case: KeyCase, decisions: Sequence[Decision]) -> tuple[Scan, ...]:
     """Return the scans that are needed, as they lie in a reader's pack, by their true names."""
     from imaging.dicom import find_studies
 
@@ -162,8 +161,7 @@ def _scans(packs: Path, reader: str, case: KeyCase, decisions: Sequence[Decision
     scans = []
     for point in points:
         ((series,),) = (
-            study.series
-            for study in find_studies([images_of(packs / reader, case.code, point.number)]).studies
+            study.series for study in find_studies(image_files(folder, case.code, point.number)).studies
         )
         scans.append(Scan(point.study_uid, case.patient_id, point.study_date, True, series, ()))
     return tuple(scans)

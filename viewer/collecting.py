@@ -1,8 +1,7 @@
 """Signed reads in: every pack checked, merged, and given its true names back."""
 
-import hashlib
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -10,11 +9,11 @@ from pathlib import Path
 from records.ledger import Check, Entry, Head, Ledger, LedgerError, verify_ledger
 from records.model import VerdictLabel
 from records.reads import Evaluator, Read
-from viewer.desk import LEDGER_FILE, fault_of_images
-from viewer.lesions import recist_read
+from viewer.desk import LEDGER_FILE, fault_of_description, fault_of_images
+from viewer.lesions import is_on_baseline, recist_read
 from viewer.pack import Pack, PackError, load_pack
 from viewer.reading import Form, differences, form_from_json
-from viewer.signing import AMEND, SECOND_LOOK, SHOW_MARKS, SIGN, problems_of_signatures
+from viewer.signing import AMEND, SECOND_LOOK, SHOW_MARKS, SIGN, problems_of_reads
 from viewer.studykey import COORDINATOR, KeyCase, PackKey, StudyKey, load_key
 
 __all__ = [
@@ -103,12 +102,13 @@ class FinalLabel:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """All signed reads of a study, and what is still to come."""
+    """All signed reads of a study, what is still to come, and where each reader's pack lies."""
 
     key: StudyKey
     reads: tuple[SignedRead, ...]
     missing: dict[str, int]  # reads not signed yet, by reader
     asks_recist: bool
+    folders: Mapping[str, Path] = field(default_factory=dict)  # by reader
 
     def labels(self) -> tuple[FinalLabel, ...]:
         """Return the label of each patient's baseline: agreed or adjudicated, never averaged."""
@@ -149,16 +149,15 @@ def verify_pack(folder: Path, known: tuple[Head, ...] = ()) -> Check:
         problems.append(f"{LEDGER_FILE} does not begin with the opening of this pack")
     else:
         problems += _against_opening(folder, pack, check.entries[0])
-        problems += (f"{LEDGER_FILE}: {said}" for said in problems_of_signatures(pack, check.entries))
+        problems += (f"{LEDGER_FILE}: {said}" for said in problems_of_reads(pack, check.entries))
     return Check(check.entries, tuple(problems), check.notes)
 
 
 def _against_opening(folder: Path, pack: Pack, opening: Entry) -> Iterator[str]:
     """Yield what differs from what was handed out."""
-    handed_out = opening.after if isinstance(opening.after, dict) else {}
-    found = hashlib.sha256((folder / "pack.json").read_bytes()).hexdigest()
-    if found != handed_out.get("pack.json"):
-        yield "pack.json is not the one that was handed out"
+    fault = fault_of_description(folder, opening)
+    if fault:
+        yield fault
     for case in pack.cases:
         for point in case.time_points:
             fault = fault_of_images(folder, opening, case.code, point.number)
@@ -179,20 +178,18 @@ def collect(packs: Path, returned: Sequence[Path] = ()) -> Collection:
     Raises
     ------
     PackError
-        If a pack is foreign, was changed, or its history was rewritten since it was last collected.
+        If a pack is foreign, came back twice, was changed, or its history was rewritten since it was last
+        collected.
     """
     key = load_key(packs)
     known = heads_collected(packs)
-    came_back = {load_pack(folder).pack_id: folder for folder in returned}
-    foreign = set(came_back) - {pack.pack_id for pack in key.packs}
-    if foreign:
-        raise PackError(f"{came_back[min(foreign)]} is not a pack of this study")
+    folders = _folders(key, packs, returned)
     reads: list[SignedRead] = []
     missing: dict[str, int] = {}
     heads = {}
     asks_recist = False
     for pack in key.packs:
-        folder = came_back.get(pack.pack_id, packs / pack.reader)
+        folder = folders[pack.reader]
         check = verify_pack(folder, known[pack.reader])
         if check.problems:
             raise PackError(f"the pack of reader {pack.reader} does not verify: {check.problems[0]}")
@@ -203,7 +200,28 @@ def collect(packs: Path, returned: Sequence[Path] = ()) -> Collection:
         missing[pack.reader] = len(blinded.asked) - len(own)
         asks_recist = asks_recist or blinded.protocol.asks_recist
     Ledger(packs / COORDINATOR / "ledger.jsonl").append(who="coordinator", action=COLLECT, after=heads)
-    return Collection(key, tuple(reads), missing, asks_recist)
+    return Collection(key, tuple(reads), missing, asks_recist, folders)
+
+
+def _folders(key: StudyKey, packs: Path, returned: Sequence[Path]) -> dict[str, Path]:
+    """Return where the pack of each reader lies."""
+    readers = {pack.pack_id: pack.reader for pack in key.packs}
+    came_back: dict[str, Path] = {}
+    for folder in returned:
+        reader = readers.get(load_pack(folder).pack_id)
+        if reader is None:
+            raise PackError(f"{folder} is not a pack of this study")
+        if reader in came_back:
+            raise PackError(
+                f"{came_back[reader]} and {folder} are both the pack of reader {reader}; "
+                "a pack is read in one place, so find out which of them stands"
+            )
+        came_back[reader] = folder
+    folders = {reader: came_back.get(reader, packs / reader) for reader in readers.values()}
+    for reader, folder in folders.items():
+        if readers.get(load_pack(folder).pack_id) != reader:
+            raise PackError(f"{folder} is not the pack of reader {reader}, but another one")
+    return folders
 
 
 def heads_collected(packs: Path) -> dict[str, tuple[Head, ...]]:
@@ -230,7 +248,10 @@ def _known_heads(entries: Sequence[Entry], reader: str) -> tuple[Head, ...]:
 
 
 def _signed_reads(pack: PackKey, entries: Sequence[Entry]) -> Iterator[SignedRead]:
-    """Yield the latest version of each signed read of a pack."""
+    """Yield the latest version of each signed read of a pack.
+
+    A follow-up whose baseline was amended since, and names other lesions now, is still to be signed.
+    """
     cases = {case.code: case for case in pack.cases}
     versions: dict[str, list[Entry]] = {}
     second: dict[str, Form] = {}
@@ -246,6 +267,9 @@ def _signed_reads(pack: PackKey, entries: Sequence[Entry]) -> Iterator[SignedRea
         code, number = subject.split("/")
         case = cases[code]
         read = _signed_read(pack, case, int(number), signed)
+        baseline = versions.get(f"{code}/1", signed)[-1]
+        if not is_on_baseline(read.form, form_from_json(baseline.after["form"])):
+            continue
         saw_marks = shown.get(case.patient_id, signed[0].number) < signed[0].number
         yield replace(read, second=second.get(subject), saw_marks=saw_marks)
 

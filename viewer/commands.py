@@ -27,6 +27,11 @@ PacksFolder = Annotated[
     Path, typer.Argument(metavar="PACKS", help="The folder that prepare wrote.", exists=True, file_okay=False)
 ]
 
+Returned = Annotated[
+    list[Path] | None,
+    typer.Option("--pack", show_default=False, help="A pack that came back to another place.", exists=True),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
@@ -46,14 +51,16 @@ class Analysis:
 
 @contextmanager
 def foreseen_errors() -> Iterator[None]:
-    """Turn what is wrong with a pack or a store into one sentence and exit status 1."""
+    """Turn what is wrong with a pack, a store or a disk into one sentence and exit status 1."""
     from records.errors import StoreError
     from viewer.pack import PackError
 
     try:
         yield
-    except (PackError, StoreError) as error:
-        typer.echo(f"mipc: {error}", err=True)
+    except (PackError, StoreError, OSError) as error:
+        where = getattr(error, "filename", None)
+        said = f"{where}: {error.strerror}" if isinstance(error, OSError) and where else str(error)
+        typer.echo(f"mipc: {said}", err=True)
         raise typer.Exit(NOTHING_USABLE) from error
 
 
@@ -105,9 +112,7 @@ def collect(
     context: typer.Context,
     packs: PacksFolder,
     out: Annotated[Path, typer.Option(help="Folder for labels, reads and their history.")],
-    returned: Annotated[
-        list[Path] | None, typer.Option("--pack", help="A pack that came back to another place.", exists=True)
-    ] = None,
+    returned: Returned = None,
 ) -> None:
     """Check and merge signed packs."""
     from viewer.front import run_collect
@@ -120,13 +125,14 @@ def collect(
 def agreement(
     context: typer.Context,
     packs: PacksFolder,
+    returned: Returned = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures for a program.")] = False,
 ) -> None:
     """Report how far the readers agree with each other and with themselves."""
     from viewer.front import run_agreement
 
     with foreseen_errors():
-        pairs = run_agreement(packs, context.obj.respond)
+        pairs = run_agreement(packs, returned or [], context.obj.respond)
     typer.echo(context.obj.judge(pairs, json))
 
 
@@ -136,12 +142,13 @@ def adjudicate(
     packs: PacksFolder,
     reader: Annotated[str, typer.Option(help="Label of the third reader.")] = "C",
     seed: Annotated[int, typer.Option(help="Draws the order.")] = 0,
+    returned: Returned = None,
 ) -> None:
     """Make a third reader's pack of the discordant cases."""
     from viewer.front import run_adjudicate
 
     with foreseen_errors():
-        typer.echo(run_adjudicate(packs, reader, seed, context.obj.respond))
+        typer.echo(run_adjudicate(packs, returned or [], reader, seed, context.obj.respond))
 
 
 @review.command("verify")

@@ -7,31 +7,48 @@ in sight.
 """
 
 import json
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cattrs
-
 from records.files import replace_file
 from records.ledger import Entry, Head, Ledger, LedgerError, verify_ledger
-from viewer.lesions import follow_up_form, problems_of_lesions
-from viewer.pack import BlindedCase, Pack, PackError, TimePoint, digest_of_images, load_pack
+from viewer.lesions import follow_up_form, is_on_baseline, on_baseline, problems_of_lesions
+from viewer.pack import (
+    PACK_FILE,
+    BlindedCase,
+    Pack,
+    PackError,
+    TimePoint,
+    digest_of_description,
+    digest_of_images,
+    load_pack,
+)
 from viewer.passphrase import new_key, secret_of
 from viewer.reading import Form, Problem, can_sign, form_from_json, form_to_json, problems_of_answers
 from viewer.signature import sign
-from viewer.signing import AMEND, OPEN, PASSPHRASE, REFUSED, SECOND_LOOK, SHOW_MARKS, SIGN, message
+from viewer.signing import (
+    AMEND,
+    OPEN,
+    PASSPHRASE,
+    REFUSED,
+    SECOND_LOOK,
+    SHOW_MARKS,
+    SIGN,
+    message,
+    problems_of_reads,
+)
 
 __all__ = [
     "LEDGER_FILE",
     "Desk",
     "Item",
     "State",
+    "fault_of_description",
     "fault_of_images",
-    "signed_forms",
 ]
 
 LEDGER_FILE = "reads.jsonl"
@@ -94,7 +111,7 @@ class Desk:
     Raises
     ------
     PackError
-        If it is no pack, or its reads do not verify.
+        If it is no pack, is not as it was handed out, or its reads do not verify.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -111,12 +128,13 @@ class Desk:
         if not entries or entries[0].action != OPEN or entries[0].subject != self.pack.pack_id:
             raise PackError(f"{folder / LEDGER_FILE} does not belong to this pack; ask for the pack again")
         self._opening = entries[0]
-        self._signed = signed_forms(entries)
-        self._second = {
-            entry.subject: form_from_json(entry.after["form"])
-            for entry in entries
-            if entry.action == SECOND_LOOK
-        }
+        fault = fault_of_description(folder, self._opening)
+        if fault:
+            raise PackError(f"{fault}; ask for the pack again")
+        for said in problems_of_reads(self.pack, entries):
+            raise PackError(f"the reads of this pack were changed outside the reading room: {said}")
+        self._signed = _latest_forms(entries, SIGN, AMEND)
+        self._second = _latest_forms(entries, SECOND_LOOK)
         self._saw_marks = {entry.subject for entry in entries if entry.action == SHOW_MARKS}
         self._head = Head(len(entries), entries[-1].hash)
         self._passphrase = next((one for one in reversed(entries) if one.action == PASSPHRASE), None)
@@ -134,8 +152,8 @@ class Desk:
 
     @property
     def done(self) -> int:
-        """How many reads are signed."""
-        return len(self._signed)
+        """How many reads are signed, and not outdated."""
+        return len(self._signed) - sum(map(self.is_outdated, self.items))
 
     @property
     def to_sign(self) -> int:
@@ -143,10 +161,10 @@ class Desk:
         return len(self.pack.asked)
 
     def next_open(self, after: Item | None = None) -> Item | None:
-        """Return the next item that can be read and is not signed, or None when all are."""
+        """Return the next item that can be read and is not signed or outdated; None if there is none."""
         start = 0 if after is None else self.items.index(after) + 1
         for item in (*self.items[start:], *self.items[:start]):
-            if self.state(item) in (State.UNREAD, State.DRAFT):
+            if self.state(item) in (State.UNREAD, State.DRAFT) or self.is_outdated(item):
                 return item
         return None
 
@@ -156,6 +174,14 @@ class Desk:
         return next(
             (one for one in self.items if one.case == item.case and one.time_point.number == number - 1), None
         )
+
+    def is_outdated(self, item: Item) -> bool:
+        """Whether a signed read has to be amended, because its baseline was and names other lesions now."""
+        signed, baseline = (self._signed.get(one.subject) for one in (item, self._baseline(item)))
+        return signed is not None and baseline is not None and not is_on_baseline(signed, baseline)
+
+    def _baseline(self, item: Item) -> Item:
+        return next(one for one in self.items if one.case == item.case)
 
     def check_images(self, item: Item) -> None:
         """Make sure that the images of an item are those that were handed out.
@@ -175,14 +201,18 @@ class Desk:
             return self._signed[item.subject]
         draft = self._draft_path(item)
         if draft.exists():
-            return _read_draft(draft)
+            return self._on_baseline(item, _read_draft(draft))
         if item.case.is_choice(item.time_point.number):
             return Form(is_baseline=False, is_choice=True)
         previous = self.previous(item)
         if previous is None:
             return Form()
-        baseline = next(one for one in self.items if one.case == item.case)
-        return follow_up_form(self.form(baseline), self.form(previous))
+        return follow_up_form(self.form(self._baseline(item)), self.form(previous))
+
+    def _on_baseline(self, item: Item, form: Form) -> Form:
+        """Return a form that was begun with the lesions that its baseline names now."""
+        baseline = self._signed.get(self._baseline(item).subject)
+        return form if baseline is None or form.is_baseline else on_baseline(form, baseline)
 
     def problems(self, item: Item, form: Form) -> tuple[Problem, ...]:
         """Return what is missing or at odds in a form."""
@@ -212,6 +242,10 @@ class Desk:
         """Return an amendment or a second look that was begun and not signed."""
         path = self._draft_path(item, action)
         return _read_draft(path) if path.exists() else None
+
+    def to_amend(self, item: Item) -> Form:
+        """Return the form with which the amendment of a signed read goes on."""
+        return self._on_baseline(item, self.begun(item, AMEND) or self._signed[item.subject])
 
     def has_begun(self, item: Item, action: str) -> bool:
         """Whether an amendment or a second look was begun and not signed."""
@@ -347,6 +381,9 @@ class Desk:
             raise PackError(
                 f"marks are shown when every scan of the case is signed; {waiting[0].title} is not"
             )
+        for one in self.items:
+            if one.case == item.case and self.is_outdated(one):
+                raise PackError(f"{one.title} is to be amended first: its baseline names other lesions now")
 
     def second_look(self, item: Item, form: Form, *, passphrase: str = "") -> Entry:
         """Sign what the reader says once the machine's marks were shown; the first read stays.
@@ -392,7 +429,8 @@ class Desk:
         entry = self._write(**values)
         kept = self._second if action == SECOND_LOOK else self._signed
         kept[item.subject] = form
-        self._draft_path(item, action).unlink(missing_ok=True)
+        with suppress(OSError):  # it is signed, whether or not the draft goes
+            self._draft_path(item, action).unlink(missing_ok=True)
         return entry
 
     def _write(self, **values: Any) -> Entry:
@@ -418,6 +456,13 @@ class Desk:
         return self.folder / "drafts" / f"{item.case.code}-{item.time_point.number}{DRAFTS[action]}.json"
 
 
+def fault_of_description(folder: Path, opening: Entry) -> str:
+    """Say that what is asked, of which scans, is not what was handed out; nothing if it is."""
+    handed_out = opening.after if isinstance(opening.after, dict) else {}
+    is_own = digest_of_description(folder) == handed_out.get(PACK_FILE)
+    return "" if is_own else f"{PACK_FILE} is not the one that was handed out"
+
+
 def fault_of_images(folder: Path, opening: Entry, code: str, number: int) -> str:
     """Say what is wrong with the images of a time point; nothing if they are those that were handed out.
 
@@ -441,15 +486,9 @@ def fault_of_images(folder: Path, opening: Entry, code: str, number: int) -> str
     return "" if found == handed_out.get(name) else f"the images of {name} are not those that were handed out"
 
 
-def signed_forms(entries: tuple[Entry, ...]) -> dict[str, Form]:
-    """Return the latest signed form of each subject of a ledger."""
-    return {subject: form for subject, form, _ in _versions(entries)}
-
-
-def _versions(entries: tuple[Entry, ...]) -> Iterator[tuple[str, Form, Entry]]:
-    for entry in entries:
-        if entry.action in (SIGN, AMEND):
-            yield entry.subject, form_from_json(entry.after["form"]), entry
+def _latest_forms(entries: tuple[Entry, ...], *actions: str) -> dict[str, Form]:
+    """Return what was signed last of each subject by these actions."""
+    return {one.subject: form_from_json(one.after["form"]) for one in entries if one.action in actions}
 
 
 def _signed_values(form: Form) -> dict[str, Any]:
@@ -460,7 +499,7 @@ def _signed_values(form: Form) -> dict[str, Any]:
 def _read_draft(path: Path) -> Form:
     try:
         return form_from_json(json.loads(path.read_bytes()))
-    except (ValueError, cattrs.BaseValidationError) as error:
+    except (ValueError, RecursionError) as error:
         raise PackError(
             f"the draft {path} was changed outside the reading room; remove it to start anew"
         ) from error

@@ -10,7 +10,7 @@ from records.reads import reads_to_json
 from records.responses import ReaderResponse
 from viewer.collecting import Collection, SignedRead, evaluator_of
 from viewer.outcomes import adjudicated, final_responses, standing
-from viewer.questions import BASELINE
+from viewer.questions import BASELINE, CHOICE
 
 __all__ = ["write_collection"]
 
@@ -51,7 +51,7 @@ def write_collection(collection: Collection, out: Path, responses: Iterable[Read
             for read in one.reads
         ),
     )  # fmt: skip
-    questions = tuple(question.name for question in BASELINE)
+    questions = tuple(question.name for question in (*BASELINE, *CHOICE))
     _write_csv(
         out / "reads.csv",
         (*READS, *questions),
@@ -63,7 +63,7 @@ def write_collection(collection: Collection, out: Path, responses: Iterable[Read
         ),
     )  # fmt: skip
     reads = collection.recist_reads(standing(finals), adjudicated(finals))
-    replace_file(out / "recist_reads.json", reads_to_json(reads).encode())
+    replace_file(out / "recist_reads.json", _encoded(reads_to_json(reads)))
     _write_csv(
         out / "response_history.csv",
         RESPONSES,
@@ -88,4 +88,9 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[object, .
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    replace_file(path, text.getvalue().encode())
+    replace_file(path, _encoded(text.getvalue()))
+
+
+def _encoded(text: str) -> bytes:
+    """Return text as UTF-8; half a character, which a reader's comment may hold, is spelled out."""
+    return text.encode(errors="backslashreplace")

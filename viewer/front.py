@@ -85,21 +85,21 @@ def _counted(words: Iterable[str]) -> str:
     return ", ".join(f"{count} {word}" for word, count in sorted(Counter(words).items()))
 
 
-def run_agreement(packs: Path, respond: Respond) -> tuple[PairedReads, ...]:
+def run_agreement(packs: Path, returned: Sequence[Path], respond: Respond) -> tuple[PairedReads, ...]:
     """Return readers side by side, and each reader beside himself."""
     from viewer.collecting import collect
     from viewer.pairing import pair_readers, pair_repeats
 
-    collection = collect(packs)
+    collection = collect(packs, returned)
     return (*pair_readers(collection, respond(collection.recist_reads())), *pair_repeats(collection))
 
 
-def run_adjudicate(packs: Path, reader: str, seed: int, respond: Respond) -> str:
+def run_adjudicate(packs: Path, returned: Sequence[Path], reader: str, seed: int, respond: Respond) -> str:
     """Write the adjudicator's pack."""
     from viewer.adjudication import adjudicate
     from viewer.collecting import collect
 
-    collection = collect(packs)
+    collection = collect(packs, returned)
     responses = respond(collection.recist_reads())
     pack = adjudicate(collection, packs, responses=responses, reader=reader, seed=seed)
     return f"{packs / pack.reader}: {len(pack.cases)} discordant cases"
@@ -108,26 +108,44 @@ def run_adjudicate(packs: Path, reader: str, seed: int, respond: Respond) -> str
 def run_verify(folder: Path) -> tuple[str, bool]:
     """Check a pack, or all packs below a folder; return what was found, and whether all is well.
 
-    Where the coordinator's folder lies beside the packs, they are also checked against what it knows.
+    Where the coordinator's folder lies beside the packs, they are also checked against what it knows,
+    and every pack that was handed out has to be there.
     """
     from viewer.collecting import heads_collected, verify_pack
-    from viewer.pack import PACK_FILE
-    from viewer.studykey import COORDINATOR
+    from viewer.pack import PACK_FILE, load_pack
+    from viewer.studykey import COORDINATOR, load_key
 
-    folders = (
-        [folder]
-        if (folder / PACK_FILE).exists()
-        else sorted(path.parent for path in folder.glob(f"*/{PACK_FILE}"))
-    )
+    is_one = (folder / PACK_FILE).exists()
+    folders = [folder] if is_one else sorted(path.parent for path in folder.glob(f"*/{PACK_FILE}"))
     if not folders:
         raise PackError(f"{folder} is no pack and holds none")
     packs = folders[0].parent
-    known = heads_collected(packs) if (packs / COORDINATOR).is_dir() else {}
-    lines, is_well = [], True
+    is_study = (packs / COORDINATOR).is_dir()
+    readers = {pack.pack_id: pack.reader for pack in load_key(packs).packs} if is_study else {}
+    known = heads_collected(packs) if is_study else {}
+    here: set[str] = set()
+    lines: list[str] = []
+    is_well = True
     for one in folders:
-        check = verify_pack(one, known.get(one.name, ()))
-        is_well = is_well and not check.problems
+        try:
+            reader = readers.get(load_pack(one).pack_id, "")
+            check = verify_pack(one, known.get(reader, ()))
+        except PackError as error:
+            lines.append(f"{one}: {error}")
+            is_well = False
+            continue
+        problems = list(check.problems)
+        if is_study and not reader:
+            problems.append("it is not a pack of this study")
+        elif one.name in set(readers.values()) - {reader}:
+            problems.append(f"it is the pack of reader {reader}")
+        if reader in here:
+            problems.append(f"the pack of reader {reader} is here twice")
+        here.add(reader)
+        is_well = is_well and not problems
         head = f"{check.head.count} entries, last {check.head.hash[:16]}"
-        lines.append(f"{one}: " + ("; ".join(check.problems) if check.problems else f"verifies ({head})"))
+        lines.append(f"{one}: " + ("; ".join(problems) if problems else f"verifies ({head})"))
         lines += [f"  note: {note}" for note in check.notes]
-    return "\n".join(lines), is_well
+    away = [] if is_one else sorted(set(readers.values()) - here)
+    lines += [f"{packs}: the pack of reader {reader} is not here" for reader in away]
+    return "\n".join(lines), is_well and not away

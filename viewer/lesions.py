@@ -27,9 +27,12 @@ from records.reads import (
 from viewer.reading import LARGEST_MM, Fault, Form, Problem
 
 __all__ = [
+    "MEASURABLE_KINDS",
     "add_lesion",
     "add_new_lesion",
     "follow_up_form",
+    "is_on_baseline",
+    "on_baseline",
     "parse_axes",
     "problems_of_lesions",
     "recist_read",
@@ -104,12 +107,14 @@ def parse_axes(text: str) -> tuple[Decimal | None, Decimal | None] | None:
 
     >>> parse_axes("32.5 x 18")
     (Decimal('32.5'), Decimal('18'))
+    >>> parse_axes("32.5X18")
+    (Decimal('32.5'), Decimal('18'))
     >>> parse_axes("12,4")
     (Decimal('12.4'), None)
     >>> parse_axes("big") is None
     True
     """
-    lengths = re.split(r"\s*[x×*/ ]\s*", text.strip().replace(",", "."))
+    lengths = re.split(r"\s*[xX×*/ ]\s*", text.strip().replace(",", "."))
     if not 1 <= len(lengths) <= 2 or not all(re.fullmatch(r"\d{1,3}(\.\d+)?", length) for length in lengths):
         return None
     return Decimal(lengths[0]), Decimal(lengths[1]) if len(lengths) == 2 else None
@@ -124,6 +129,25 @@ def follow_up_form(baseline: Form, previous: Form) -> Form:
     return Form(is_baseline=False, lesions=baseline.lesions, new_lesions=previous.new_lesions)
 
 
+def is_on_baseline(form: Form, baseline: Form) -> bool:
+    """Whether a later time point was read with the lesions that its baseline names: that may be amended."""
+    return form.lesions == baseline.lesions
+
+
+def on_baseline(form: Form, baseline: Form) -> Form:
+    """Return a later time point with the lesions that its baseline names now, and what was found of those."""
+    if is_on_baseline(form, baseline):
+        return form
+    gone = {one.lesion_id for one in form.lesions if one not in baseline.lesions}
+    return replace(
+        form,
+        lesions=baseline.lesions,
+        measurements=tuple(one for one in form.measurements if one.lesion_id not in gone),
+        non_targets=tuple(one for one in form.non_targets if one.lesion_id not in gone),
+        marks=tuple(one for one in form.marks if one.name not in gone),
+    )
+
+
 def problems_of_lesions(form: Form, slice_thickness_mm: Decimal | None) -> Iterator[Problem]:
     """Yield what is missing or against RECIST among the lesions of a time point."""
     if form.label is VerdictLabel.NOT_EVALUABLE or form.answer("evaluable") == "no":
@@ -134,7 +158,7 @@ def problems_of_lesions(form: Form, slice_thickness_mm: Decimal | None) -> Itera
         measurement = found.get(lesion.lesion_id)
         yield from _of_target(lesion, measurement, form.is_baseline, slice_thickness_mm)
         if measurement is not None and measurement.seen is Seen.MERGED:
-            yield from _of_merger(measurement, targets)
+            yield from _of_merger(measurement, targets, found.get(measurement.merged_into))
     judged = {one.lesion_id: one for one in form.non_targets}
     for lesion in form.lesions:
         if lesion.role is LesionRole.NON_TARGET:
@@ -199,13 +223,16 @@ def _of_target(
         yield from _of_lengths(lesion, found, is_baseline, slice_thickness_mm)
 
 
-def _of_merger(found: Measurement, targets: list[Lesion]) -> Iterator[Problem]:
-    """Yield what is wrong with the name of the lesion that stands for both."""
+def _of_merger(found: Measurement, targets: list[Lesion], whole: Measurement | None) -> Iterator[Problem]:
+    """Yield what is wrong with the lesion that stands for both: it is another target, and has their size."""
     others = [lesion.lesion_id for lesion in targets if lesion.lesion_id != found.lesion_id]
     if not found.merged_into:
         yield Problem(found.lesion_id, Fault.MISSING, "the lesion it grew together with is named")
     elif found.merged_into not in others:
         sentence = f"{found.merged_into} is no other target; there is {', '.join(others) or 'none'}"
+        yield Problem(found.lesion_id, Fault.INVALID, sentence)
+    elif whole is not None and whole.seen in (Seen.MERGED, Seen.ABSENT):
+        sentence = f"{found.merged_into} is {whole.seen.lower()}: one lesion has the size of both"
         yield Problem(found.lesion_id, Fault.INVALID, sentence)
 
 

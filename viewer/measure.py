@@ -50,6 +50,11 @@ class Ruler:
         return p, r, c
 
     @property
+    def is_click(self) -> bool:
+        """Whether the line drawn last has no length, and so is no measurement."""
+        return _length_mm(self.points_mm[-2:]) == 0
+
+    @property
     def is_complete(self) -> bool:
         """Whether both axes are drawn."""
         return len(self.points_mm) == 4
@@ -70,7 +75,9 @@ class Ruler:
     def mark(self, shown: Display) -> Mark:
         """Return the ruler as a read keeps it: in the patient, whatever way the scan is hung."""
         points_mm = tuple(shown.point_mm(place) for place in self.points_mm)
-        return Mark(self.name, points_mm, shown.slice_uid(self.points_mm[0]), self.plane)
+        is_as_scanned = self.plane.order[0] == shown.slice_axis
+        slice_uid = shown.slice_uid(self.points_mm[0]) if is_as_scanned else ""
+        return Mark(self.name, points_mm, slice_uid, self.plane)
 
 
 def ruler_of(mark: Mark, shown: Display) -> Ruler:

@@ -17,7 +17,7 @@ class Occupancy:
     Raises
     ------
     PackError
-        If another window holds it.
+        If another window holds it, or the pack cannot be written to.
     """
 
     def __init__(self, pack: Path) -> None:
@@ -26,7 +26,10 @@ class Occupancy:
             return
         import fcntl
 
-        self._file = os.open(pack / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._file = os.open(pack / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise PackError(f"nothing can be saved in the pack {pack}: {error.strerror}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -30,7 +30,9 @@ __all__ = [
     "ReadingProtocol",
     "ShownRead",
     "TimePoint",
+    "digest_of_description",
     "digest_of_images",
+    "image_files",
     "images_of",
     "load_pack",
     "save_pack",
@@ -38,6 +40,8 @@ __all__ = [
 
 PACK_FILE = "pack.json"
 FORMAT = 1
+LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # what a system leaves in folders that it shows
+SHADOW = "._"  # begins what macOS writes beside a file on a disk that is not its own
 
 
 class PackError(Exception):
@@ -184,15 +188,34 @@ def load_pack(folder: Path) -> Pack:
         if values["format"] != FORMAT:
             raise PackError(f"the pack {folder} has format {values['format']}, this mipc reads {FORMAT}")
         return _converter().structure(values, Pack)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise PackError(f"{folder} is no pack: it holds no {PACK_FILE}") from error
-    except (ValueError, KeyError, TypeError, cattrs.BaseValidationError) as error:
+    except OSError as error:
+        raise PackError(f"the {PACK_FILE} of {folder} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError, cattrs.BaseValidationError) as error:
         raise PackError(f"the {PACK_FILE} of {folder} is damaged; ask for the pack again") from error
 
 
 def images_of(folder: Path, code: str, number: int) -> Path:
     """Return where the images of a time point lie in a pack."""
     return folder / "images" / code / str(number)
+
+
+def image_files(folder: Path, code: str, number: int) -> list[Path]:
+    """Return the images of a time point, in order of their names, without what the system left beside them.
+
+    Raises
+    ------
+    OSError
+        If they are not there.
+    """
+    found = sorted(images_of(folder, code, number).iterdir())
+    return [path for path in found if path.name not in LITTER and not path.name.startswith(SHADOW)]
+
+
+def digest_of_description(folder: Path) -> str:
+    """Return the SHA-256 of `pack.json`."""
+    return hashlib.sha256((folder / PACK_FILE).read_bytes()).hexdigest()
 
 
 def digest_of_images(folder: Path, code: str, number: int) -> str:
@@ -204,7 +227,7 @@ def digest_of_images(folder: Path, code: str, number: int) -> str:
         If they are not there or can't be read.
     """
     whole = hashlib.sha256()
-    for path in sorted(images_of(folder, code, number).iterdir()):
+    for path in image_files(folder, code, number):
         whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
 

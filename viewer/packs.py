@@ -6,7 +6,6 @@ over from the store. Everything that can tell who is who stays in the
 coordinator's folder beside the packs.
 """
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -27,11 +26,13 @@ from records.model import Screening, VerdictLabel
 from records.store import open_store
 from viewer.desk import LEDGER_FILE
 from viewer.pack import (
+    PACK_FILE,
     BlindedCase,
     Pack,
     PackError,
     ReadingProtocol,
     TimePoint,
+    digest_of_description,
     digest_of_images,
     images_of,
     save_pack,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from imaging.dicom import SeriesFiles
 
-__all__ = ["Prepared", "Scan", "find_scans", "prepare", "write_pack"]
+__all__ = ["Prepared", "Scan", "are_labels", "find_scans", "prepare", "write_pack"]
 
 FLAGGED = (VerdictLabel.MIPC, VerdictLabel.INDETERMINATE)
 Progress = Callable[[str], object]
@@ -83,6 +84,8 @@ def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, .
     """
     from imaging.dicom import choose_series, find_studies
 
+    if "://" not in str(store) and not Path(store).exists():
+        raise PackError(f"there is no store {store}; mipc screen writes one")
     files = {study.study.uid: study for study in find_studies(inputs).studies}
     with open_store(store) as opened:
         screenings = list(opened.screenings(sorted(files)))
@@ -99,13 +102,22 @@ def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, .
         except ScreeningError as error:
             left_out.append(f"study {study.study.uid}: {error.sentence}")
             continue
-        if not study.study.study_date:
-            left_out.append(f"study {study.study.uid} has no date, so its place in time is not known")
+        if not _is_date(study.study.study_date):
+            left_out.append(f"study {study.study.uid} has no valid date, so its place in time is not known")
             continue
         scans.append(
             _scan(screening, study.study.patient_id or study.study.uid, study.study.study_date, series)
         )
     return tuple(scans), tuple(left_out)
+
+
+def _is_date(text: str) -> bool:
+    """Whether there is such a day: headers also name the 31st of February."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _scan(screening: Screening, patient_id: str, study_date: str, series: "SeriesFiles") -> Scan:
@@ -148,10 +160,10 @@ def prepare(
     PackError
         With a sentence on what to change.
     """
-    if len(set(readers)) != len(readers) or not readers:
-        raise PackError("each reader needs a label of his own, such as --readers A,B")
-    if any(not label.isalnum() or label == COORDINATOR for label in readers):
-        raise PackError("a reader's label is letters and digits only, such as A")
+    if not are_labels(readers):
+        raise PackError(
+            "each reader needs a label of his own, of letters and digits only, such as --readers A,B"
+        )
     if out.exists() and any(out.iterdir()):
         raise PackError(f"{out} is not empty; packs are never written over")
     out.mkdir(parents=True, exist_ok=True)
@@ -181,6 +193,18 @@ def prepare(
     return Prepared(key, left_out)
 
 
+def are_labels(readers: Sequence[str]) -> bool:
+    """Whether these can be the labels of so many readers.
+
+    They name folders, and many disks take a and A for one.
+
+    >>> are_labels(["A", "B"]), are_labels(["A", "a"]), are_labels(["A", "Coordinator"])
+    (True, False, False)
+    """
+    names = {label.casefold() for label in (*readers, COORDINATOR)}
+    return all(label.isalnum() for label in readers) and 1 < len(names) == len(readers) + 1
+
+
 def write_pack(
     out: Path,
     reader: str,
@@ -206,13 +230,15 @@ def write_pack(
     for number, planned in enumerate(cases, start=1):
         own = scans[planned.patient.patient_id]
         points = _write_case(out, reader, planned.code, own)
+        if protocol.shows_marks:
+            _keep_marks(out, reader, planned.code, own)
         blinded.append(finish(BlindedCase(planned.code, points), planned))
         keys.append(_key_case(planned, own, points))
         for point in points:
             digests[f"{planned.code}/{point.number}"] = digest_of_images(folder, planned.code, point.number)
         progress(f"pack {reader}: case {number} of {len(cases)}")
     save_pack(Pack(pack_id, reader, protocol, tuple(blinded)), folder)
-    digests["pack.json"] = hashlib.sha256((folder / "pack.json").read_bytes()).hexdigest()
+    digests[PACK_FILE] = digest_of_description(folder)
     opening = Ledger(folder / LEDGER_FILE).append(
         who="coordinator", action=OPEN, subject=pack_id, after=digests, why="handed out to be read"
     )
@@ -245,14 +271,15 @@ def _write_case(out: Path, reader: str, code: str, scans: Sequence[Scan]) -> tup
             done = deidentify(files, Path(scratch), key_path=key_path)
             if len(done.written) != len(files):
                 fault = done.refused[0] if done.refused else "images are missing"
-                raise PackError(f"study {scan.study_uid} cannot be handed out: {fault}")
+                raise PackError(
+                    f"study {scan.study_uid} cannot be handed out: {fault}; "
+                    "leave its images out, and prepare into another folder"
+                )
             place.mkdir(parents=True)
             for image, path in enumerate(sorted(done.written), start=1):
                 shutil.move(path, place / f"{image:04d}.dcm")
         days = (date.fromisoformat(scan.study_date) - first_day).days
         points.append(_time_point(number, days, place, scan.series))
-        if scan.marks_mm:
-            _keep_marks(out, reader, f"{code}-{number}", scan)
     return tuple(points)
 
 
@@ -277,11 +304,15 @@ def _millimetres(value: float) -> Decimal:
     return Decimal(str(round(value, 3)))
 
 
-def _keep_marks(out: Path, reader: str, name: str, scan: Scan) -> None:
-    """Keep the machine's marks with the coordinator, who hands them out after the reads are in."""
+def _keep_marks(out: Path, reader: str, code: str, scans: Sequence[Scan]) -> None:
+    """Keep the machine's marks with the coordinator, who hands them out after the reads are in.
+
+    A scan without marks has a file too: so one that is not there was not handed out.
+    """
     folder = out / COORDINATOR / "marks" / reader
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(scan.marks_mm), encoding="ascii")
+    for number, scan in enumerate(scans, start=1):
+        (folder / f"{code}-{number}.json").write_text(json.dumps(scan.marks_mm), encoding="ascii")
 
 
 @contextmanager

@@ -12,11 +12,12 @@ from typing import Any
 from viewer.pack import PackError
 from viewer.signature import public_key_of
 
-__all__ = ["SHORTEST", "new_key", "secret_of"]
+__all__ = ["SHORTEST", "is_kept", "new_key", "secret_of"]
 
 SHORTEST = 8
 COST = {"n": 2**15, "r": 8, "p": 1}  # scrypt (RFC 7914): 32 MiB and about 0.1 s a guess
-SECRET_BYTES = 32
+MOST_COST = 2**24  # of a kept key, n times r: 2 GiB; more is no key of ours
+SALT_BYTES, SECRET_BYTES = 16, 32
 
 
 def new_key(text: str) -> dict[str, Any]:
@@ -29,9 +30,19 @@ def new_key(text: str) -> dict[str, Any]:
     """
     if len(text.strip()) < SHORTEST:
         raise PackError(f"a passphrase has at least {SHORTEST} characters")
-    salt = secrets.token_bytes(16)
+    salt = secrets.token_bytes(SALT_BYTES)
     public_key = public_key_of(_scrypt(text, salt, **COST))
     return {"salt": salt.hex(), "public_key": public_key.hex(), **COST}
+
+
+def is_kept(kept: Any) -> bool:
+    """Whether this can be what is kept of a passphrase."""
+    try:
+        sizes = [len(bytes.fromhex(kept[name])) for name in ("salt", "public_key")]
+        cost = [int(kept[name]) for name in COST]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+    return sizes == [SALT_BYTES, SECRET_BYTES] and min(cost) > 0 and cost[0] * cost[1] <= MOST_COST
 
 
 def secret_of(text: str, kept: dict[str, Any]) -> bytes | None:

@@ -268,10 +268,15 @@ def form_from_json(values: Any) -> Form:
 
     Raises
     ------
-    cattrs.BaseValidationError
+    ValueError
         If the values are not those of a form.
     """
-    return _converter().structure(values, Form)
+    import cattrs
+
+    try:
+        return _converter().structure(values, Form)
+    except (cattrs.BaseValidationError, TypeError, AttributeError) as error:  # no mapping: the last two
+        raise ValueError("these are not the values of a form") from error
 
 
 @cache

@@ -123,7 +123,7 @@ class Session:
         if self.mode is not Mode.LOCKED:
             raise PackError("only a signed read is amended")
         self.desk.check_amendable(self.item)
-        self.form = self.desk.begun(self.item, AMEND) or self.form
+        self.form = self.desk.to_amend(self.item)
         self.mode = Mode.AMEND
 
     @property
@@ -137,7 +137,7 @@ class Session:
         Raises
         ------
         PackError
-            If the protocol does not allow it, a read of the case is not signed, or no marks were handed
+            If the protocol does not allow it, a read of the case is not signed, or its marks were not handed
             out. That they were shown is noted in the ledger before they are.
         """
         if not self.desk.pack.protocol.shows_marks:
@@ -148,8 +148,13 @@ class Session:
             raise PackError("no marks were handed out yet; open the pack with --marks FOLDER")
         path = self._marks / f"{self.item.case.code}-{self.item.time_point.number}.json"
         try:
-            values: Sequence[Sequence[float]] = json.loads(path.read_bytes()) if path.exists() else []
+            values: Sequence[Sequence[float]] = json.loads(path.read_bytes())
             marks = tuple((float(x), float(y), float(z), float(size)) for x, y, z, size in values)
+        except FileNotFoundError as error:
+            reader = self.desk.pack.reader
+            raise PackError(
+                f"{self._marks} holds no marks of this scan; is it the folder of reader {reader}?"
+            ) from error
         except (ValueError, TypeError) as error:
             raise PackError(f"the marks {path.name} are damaged; ask for them again") from error
         self.desk.show_marks(self.item)

@@ -103,5 +103,5 @@ def load_key(packs: Path) -> StudyKey:
         return cattrs.Converter(forbid_extra_keys=True).structure(json.loads(path.read_bytes()), StudyKey)
     except FileNotFoundError as error:
         raise PackError(f"{packs} holds no coordinator's key ({COORDINATOR}/{KEY_FILE})") from error
-    except (ValueError, cattrs.BaseValidationError) as error:
+    except (ValueError, TypeError, AttributeError, cattrs.BaseValidationError) as error:
         raise PackError(f"the key {path} is damaged; take it from a backup") from error

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -116,6 +117,14 @@ def _respace(kept):
     kept[0] = kept[0].replace(b'":', b'": ')
 
 
+def _not_a_number(kept):
+    kept[0] = kept[0].replace(b'"before":null', b'"before":NaN')
+
+
+def _nest(kept):
+    kept[0] = b"[" * 100_000 + b"\n"
+
+
 def _second_key(kept):
     kept[0] = kept[0].replace(b'"who":"A"', b'"who":"B","who":"A"')
 
@@ -133,6 +142,8 @@ def _second_key(kept):
         pytest.param(_repeat, "line 3: expected entry 3", id="repeated"),
         pytest.param(_respace, "line 1: it is no entry", id="same-values-other-text"),
         pytest.param(_second_key, "line 1: it is no entry", id="a-key-twice"),
+        pytest.param(_not_a_number, "line 1: it is no entry", id="not-a-number"),
+        pytest.param(_nest, "line 1: it is no entry", id="nested-without-end"),
     ],
 )
 def test_tampering_is_seen_and_located(ledger, tamper, said):
@@ -160,12 +171,24 @@ def test_a_lost_seal_is_a_problem(ledger):
     assert "seal" in verify_ledger(ledger.path).problems[0]
 
 
+@pytest.mark.parametrize(
+    "text", ['{"count":-1,"hash":"x"}', '{"count":1e999,"hash":"x"}', "[" * 100_000, "5"]
+)
+def test_a_seal_that_is_none_is_a_problem(ledger, text):
+    seal(ledger).write_text(text)
+    assert "missing or no seal" in verify_ledger(ledger.path).problems[0]
+
+
 def test_a_history_cut_with_its_seal_is_seen_by_who_collected_it(ledger):
     head = verify_ledger(ledger.path).head
     kept = lines(ledger)[:3]
     ledger.path.write_bytes(b"".join(kept))
     seal(ledger).write_text(json.dumps({"count": 3, "hash": json.loads(kept[-1])["hash"]}))
     assert verify_ledger(ledger.path).problems == ()  # nothing in the folder tells
+    assert (
+        "5 entries were collected before, 3 are there"
+        in verify_ledger(ledger.path, known=(head,)).problems[0]
+    )
     ledger.append(who="A", action="sign", subject="case 4", after={"label": "not_mipc"})
     ledger.append(who="A", action="sign", subject="case 5", after={"label": "not_mipc"})
     assert "history was rewritten" in verify_ledger(ledger.path, known=(head,)).problems[0]
@@ -176,6 +199,42 @@ def test_a_grown_ledger_agrees_with_what_was_collected_before(ledger):
     ledger.append(who="A", action="sign")
     assert head.count == 5
     assert verify_ledger(ledger.path, known=(Head(0, ""), head)).problems == ()
+
+
+def no_room(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def half_of_it(file, content, write=os.write):
+    return write(file, content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    ("where", "disk"),
+    [
+        pytest.param("records.ledger.os.write", half_of_it, id="within-the-line"),
+        pytest.param("records.ledger.os.fsync", no_room, id="on-the-way-to-the-disk"),
+        pytest.param("records.ledger.replace_file", no_room, id="at-the-seal"),
+    ],
+)
+def test_what_a_full_disk_refuses_was_not_written(ledger, monkeypatch, where, disk):
+    before = lines(ledger)
+    with monkeypatch.context() as patch:
+        patch.setattr(where, disk)
+        with pytest.raises(OSError, match="No space left"):
+            ledger.append(who="A", action="sign", subject="case 6")
+    assert lines(ledger) == before
+    assert ledger.append(who="A", action="sign", subject="case 6").number == 6
+    assert verify_ledger(ledger.path).notes == ()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no flock there")
+def test_a_network_folder_without_locks_is_written_to(ledger, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    assert ledger.append(who="A", action="sign", subject="case 6").number == 6
 
 
 def test_a_line_cut_off_by_a_power_failure_is_not_tampering(ledger):

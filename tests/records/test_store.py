@@ -150,6 +150,24 @@ def test_a_result_of_another_record_layout_says_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "damage",
+    [
+        "result = substr(result, 1, 50)",
+        "result = x'00'",
+        "verdict = 'perhaps'",
+        "reason = 'none that we know'",
+    ],
+)
+def test_a_damaged_result_says_what_to_do(tmp_path, damage):
+    path = tmp_path / "mipc.db"
+    with open_store(path) as store:
+        store.save(StoredStudy.of(miliary_screening("1.2.3"), "f"))
+    speak(str(path), f"UPDATE mipc_studies SET {damage}")
+    with open_store(path) as store, pytest.raises(StoreError, match="damaged: screen again"):
+        list(store.screenings(["1.2.3"]))
+
+
+@pytest.mark.parametrize(
     ("where", "sentence"),
     [
         ("mysql://host/x", "not mysql://"),

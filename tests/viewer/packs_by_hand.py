@@ -6,7 +6,15 @@ from pathlib import Path
 from records.ledger import Ledger
 from records.model import Zone
 from viewer.desk import LEDGER_FILE, Desk
-from viewer.pack import BlindedCase, Pack, ReadingProtocol, TimePoint, save_pack
+from viewer.pack import (
+    PACK_FILE,
+    BlindedCase,
+    Pack,
+    ReadingProtocol,
+    TimePoint,
+    digest_of_description,
+    save_pack,
+)
 from viewer.questions import CRITERIA, EXCLUSIONS, ZONES, zone_name
 from viewer.reading import Form
 from viewer.signing import OPEN
@@ -36,7 +44,10 @@ def make_desk(
         ),
     )
     save_pack(pack, folder)
-    Ledger(folder / LEDGER_FILE).append(who="coordinator", action=OPEN, subject=pack.pack_id)
+    handed_out = {PACK_FILE: digest_of_description(folder)}
+    Ledger(folder / LEDGER_FILE).append(
+        who="coordinator", action=OPEN, subject=pack.pack_id, after=handed_out
+    )
     return Desk(folder)
 
 

@@ -201,7 +201,10 @@ class Hands:
 
 
 def words_of(room) -> list[str]:
-    """Return every text that the windows of the program show, or would show on hovering, or tell a helper."""
+    """Return every text that the windows of the program show, or would show on hovering, or tell a helper.
+
+    Rooms that were closed before may still be there, out of sight.
+    """
     from qtpy.QtGui import QAction
     from qtpy.QtWidgets import (
         QAbstractButton,
@@ -219,6 +222,8 @@ def words_of(room) -> list[str]:
 
     words = [room.viewer.title, room.viewer.status if isinstance(room.viewer.status, str) else ""]
     for window in QApplication.topLevelWidgets():
+        if window is not room.window and not window.isVisible():
+            continue
         for widget in (window, *window.findChildren(QWidget)):
             words += [widget.windowTitle(), widget.toolTip(), widget.objectName(), widget.statusTip()]
             words += [widget.whatsThis(), widget.accessibleName(), widget.accessibleDescription()]

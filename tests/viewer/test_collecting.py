@@ -6,12 +6,14 @@ import shutil
 from decimal import Decimal
 
 import pytest
+from typer.testing import CliRunner
 
 from analysis.reader_agreement import judge_agreement
 from analysis.reader_responses import reader_responses
 from analysis.recist.checks import find_problems
 from analysis.respond import find_inputs, respond
 from analysis.response import follow
+from mipc import app
 from records.reads import LesionKind, LesionRole, Measurement, NonTargetStatus, Seen, reads_from_json
 from tests.viewer.packs_by_hand import clear_form, miliary_form
 from tests.viewer.study import leaks, make_study, patient_id, secrets, sign_all
@@ -19,7 +21,7 @@ from viewer.adjudication import adjudicate
 from viewer.collecting import collect, verify_pack
 from viewer.desk import Desk, State
 from viewer.export import write_collection
-from viewer.lesions import add_lesion, follow_up_form, with_measurement, with_status
+from viewer.lesions import add_lesion, follow_up_form, remove_lesion, with_measurement, with_status
 from viewer.outcomes import final_responses
 from viewer.pack import PackError, ReadingProtocol, images_of, load_pack
 from viewer.packs import prepare
@@ -65,6 +67,14 @@ def read_pack(folder, key, reader, is_miliary, size_mm: int = 15) -> None:
         return form.with_answer("comment", TYPED_BY_B) if reader == "B" else form
 
     sign_all(desk, form_of)
+
+
+def unread(folder) -> None:
+    """Take all reads out of a pack, as it was when it was handed out."""
+    opening = (folder / "reads.jsonl").read_bytes().splitlines(keepends=True)[0]
+    (folder / "reads.jsonl").write_bytes(opening)
+    seal = {"count": 1, "hash": json.loads(opening)["hash"]}
+    (folder / "reads.jsonl.seal").write_text(json.dumps(seal))
 
 
 def responses_of(collection):
@@ -181,6 +191,47 @@ def test_a_pack_that_came_back_elsewhere_is_taken_from_there(packs, tmp_path):
     assert collect(packs, [back]).missing == {"A": 0, "B": 0}
 
 
+def test_reads_that_came_back_elsewhere_go_on_to_agreement_and_adjudication(packs, tmp_path):
+    """The pack at the coordinator's stays unread, or was moved to the reader: both are taken from there."""
+    back = tmp_path / "from reader A"
+    shutil.copytree(packs / "A", back)
+    unread(packs / "A")
+    reading = ["review", "collect", str(packs), "--out", str(tmp_path / "out"), "--pack", str(back)]
+    assert CliRunner().invoke(app, reading).exit_code == 0
+    found = CliRunner().invoke(app, ["review", "agreement", str(packs), "--pack", str(back)])
+    assert "label (5 cases)" in found.stdout
+    shutil.rmtree(packs / "A")
+    found = CliRunner().invoke(app, ["review", "adjudicate", str(packs), "--pack", str(back)])
+    assert (found.stderr, found.exit_code) == ("", 0)
+    assert [case.patient_id for case in load_key(packs).packs[-1].cases] == [patient_id(2)]
+
+
+def test_a_pack_read_in_two_places_is_refused(packs, tmp_path):
+    copies = [tmp_path / "ward", tmp_path / "home"]
+    for copy in copies:
+        shutil.copytree(packs / "A", copy)
+    with pytest.raises(PackError, match=r"ward and .*home are both the pack of reader A"):
+        collect(packs, copies)
+
+
+def test_packs_that_changed_places_are_said(packs):
+    (packs / "A").rename(packs / "aside")
+    (packs / "B").rename(packs / "A")
+    (packs / "aside").rename(packs / "B")
+    with pytest.raises(PackError, match="A is not the pack of reader A"):
+        collect(packs)
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._0001.dcm"])
+def test_what_a_system_leaves_beside_images_is_none(packs, name):
+    """File managers of macOS and Windows write into a folder that somebody only looked at."""
+    (images_of(packs / "A", load_pack(packs / "A").cases[0].code, 1) / name).write_bytes(b"of the system")
+    assert verify_pack(packs / "A").problems == ()
+    image = next(images_of(packs / "B", load_pack(packs / "B").cases[0].code, 1).iterdir())
+    shutil.copy(image, image.with_name("9999.dcm"))
+    assert verify_pack(packs / "B").problems
+
+
 def test_a_foreign_pack_is_refused(packs, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(packs / "A", other)
@@ -253,6 +304,9 @@ def test_an_adjudicator_chooses_whose_measurements_stand(disputed, disputed_read
     with (tmp_path / "out" / "response_history.csv").open() as file:
         rows = [(row["reader"], row["best_response"], row["stands"]) for row in csv.DictReader(file)]
     assert rows == [("READER A", "PR", "False"), ("READER B", "SD", "True")]
+    with (tmp_path / "out" / "reads.csv").open() as file:
+        (decided,) = (row for row in csv.DictReader(file) if row["reader"] == "C")
+    assert (decided["accepted_reads"], decided["reason"]) == (with_24, "15 mm leaves a part out")
     respond(find_inputs([tmp_path / "out" / "recist_reads.json"]), tmp_path / "responses")
     with (tmp_path / "responses" / "best_response.csv").open() as file:
         best = {
@@ -286,11 +340,14 @@ def test_responses_wait_for_all_reads(tmp_path):
 
 
 def test_an_adjudication_waits_for_all_reads(packs):
+    unread(packs / "B")
+    with pytest.raises(PackError, match="still to be signed: 8 of reader B"):
+        send_to_c(packs)
+
+
+def test_a_ledger_that_is_gone_is_a_change_and_no_unread_pack(packs):
     for name in ("reads.jsonl", "reads.jsonl.seal"):
-        path = packs / "B" / name
-        path.unlink()
-    opening = (packs / "A" / "reads.jsonl").read_bytes()
-    assert opening  # B's ledger is gone: that is a change, not an unread pack
+        (packs / "B" / name).unlink()
     with pytest.raises(PackError, match="reader B does not verify"):
         collect(packs)
 
@@ -345,6 +402,50 @@ def test_amendments_count_and_the_last_version_stands(packs):
     collection = collect(packs)
     read = next(one for one in collection.reads if one.reader == "B" and one.code == item.case.code)
     assert (read.version, read.label) == (2, "mipc")
+
+
+def test_half_a_character_in_a_comment_stops_no_collection(packs, tmp_path):
+    desk = Desk(packs / "A")
+    form = desk.form(desk.items[0])
+    desk.amend(desk.items[0], form.with_answer("comment", "half \ud83d of a smile"), "a remark")
+    collection = collect(packs)
+    write_collection(collection, tmp_path, responses_of(collection))
+    assert "half \\ud83d of a smile" in (tmp_path / "reads.csv").read_text()
+
+
+def test_a_follow_up_is_amended_after_its_baseline_names_other_lesions(packs):
+    """Until then it is not signed: with a lesion more it would be NE, with one less no read at all."""
+    desk, key = Desk(packs / "A"), load_key(packs)
+    follow_up = next(one for one in desk.items if one.time_point.number == 2)
+    first = desk.previous(follow_up)
+    assert key.case("A", first.case.code).patient_id == patient_id(0)
+    before = desk.form(first)
+    liver = add_lesion(before, LesionRole.TARGET, organ="liver", kind=LesionKind.SOFT_TISSUE)
+    measured = with_measurement(liver, Measurement("T2", Seen.MEASURED, Decimal(20), Decimal(12)))
+    for form, said in ((measured, "T2: not measured"), (remove_lesion(before, "T1"), "")):
+        desk.amend(first, form, "looked again")
+        assert (desk.is_outdated(follow_up), desk.next_open(), desk.done) == (
+            True,
+            follow_up,
+            desk.to_sign - 1,
+        )
+        collection = collect(packs)
+        assert collection.missing["A"] == 1
+        (final,) = final_responses(collection, responses_of(collection))
+        assert final.basis == "incomplete"
+        begun = desk.to_amend(follow_up)
+        assert begun.lesions == form.lesions
+        if said:
+            with pytest.raises(PackError, match=said):
+                desk.amend(follow_up, begun, "the liver too", passphrase="")
+            begun = with_measurement(begun, Measurement("T2", Seen.MEASURED, Decimal(10), Decimal(6)))
+        desk.amend(follow_up, begun, "as the baseline", passphrase="")
+        assert (desk.is_outdated(follow_up), desk.next_open()) == (False, None)
+        collection = collect(packs)
+        assert collection.missing["A"] == 0
+        (final,) = final_responses(collection, responses_of(collection))
+        # 50 to 25 mm (30 and 20 to 15 and 10) is PR; miliary disease alone, still there, non-CR/non-PD.
+        assert final.responses[0].best == ("PR" if said else "NON-CR/NON-PD")
 
 
 def test_marks_change_a_mind_in_a_read_apart(tmp_path):

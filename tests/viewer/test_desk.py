@@ -8,19 +8,22 @@ import sys
 import time
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from records.ledger import Entry, Ledger, verify_ledger
-from records.reads import LesionKind, LesionRole
+from records.reads import LesionKind, LesionRole, Measurement, Seen
 from tests.viewer.packs_by_hand import clear_form, make_desk, miliary_form
 from viewer.collecting import verify_pack
 from viewer.desk import LEDGER_FILE, Desk, State
-from viewer.lesions import add_lesion
+from viewer.lesions import add_lesion, remove_lesion, with_measurement
+from viewer.occupancy import Occupancy
 from viewer.pack import PackError, ReadingProtocol
 from viewer.passphrase import _scrypt, new_key, secret_of
 from viewer.questions import FOLLOW_UP
-from viewer.reading import Form
+from viewer.reading import Form, Mark, form_to_json
 from viewer.signature import public_key_of, sign
 from viewer.signing import AMEND, PASSPHRASE, REFUSED, SECOND_LOOK, SHOW_MARKS, SIGN
 
@@ -86,6 +89,21 @@ def test_signing_states_its_meaning_and_locks(tmp_path):
         again.save_draft(item, clear_form())
     with pytest.raises(PackError, match="is signed"):
         again.sign(item, clear_form())
+
+
+def test_a_read_is_signed_though_its_draft_cannot_be_removed(tmp_path, monkeypatch):
+    """A virus scanner holds the draft for a moment."""
+
+    def is_held(path, missing_ok=False):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    desk = make_desk(tmp_path)
+    item = desk.items[0]
+    desk.save_draft(item, clear_form())
+    monkeypatch.setattr(Path, "unlink", is_held)
+    desk.sign(item, miliary_form())
+    again = Desk(tmp_path)
+    assert (again.state(item), again.form(item)) == (State.SIGNED, miliary_form())
 
 
 def test_a_passphrase_signs_and_a_wrong_one_is_kept_on_record(tmp_path):
@@ -168,6 +186,28 @@ def test_a_follow_up_waits_for_its_baseline(tmp_path):
     assert [desk.state(item) for item in desk.items] == [State.SIGNED, State.UNREAD, State.WAITING]
     assert desk.next_open() == desk.items[1]
     assert not desk.form(desk.items[1]).is_baseline
+
+
+def test_a_follow_up_that_was_begun_takes_the_lesions_of_its_amended_baseline(tmp_path):
+    desk = make_desk(tmp_path, cases=1, time_points=2, protocol=ReadingProtocol(shows_marks=True))
+    first, second = desk.items
+    names = ("lung", "liver")
+    form = clear_form()
+    for name in names:
+        form = add_lesion(form, LesionRole.TARGET, organ=name, kind=LesionKind.SOFT_TISSUE)
+    for number in (1, 2):
+        form = with_measurement(form, Measurement(f"T{number}", Seen.MEASURED, Decimal(20 * number)))
+    desk.sign(first, form)
+    begun = desk.form(second)
+    for number in (1, 2):
+        begun = with_measurement(begun, Measurement(f"T{number}", Seen.MEASURED, Decimal(11 * number)))
+        begun = replace(begun, marks=(*begun.marks, Mark(f"T{number}", ((0.0,) * 3, (11.0, 0.0, 0.0)))))
+    desk.save_draft(second, begun)
+    desk.amend(first, remove_lesion(form, "T1"), "that was a vessel")
+    now = Desk(tmp_path).form(second)
+    assert [one.lesion_id for one in now.lesions] == ["T2"]
+    assert now.measurements == (Measurement("T2", Seen.MEASURED, Decimal(22)),)
+    assert [one.name for one in now.marks] == ["T2"]
 
 
 def test_the_second_look_is_a_read_apart(tmp_path):
@@ -290,9 +330,21 @@ def _second_passphrase(entries):
     return [*entries, replace(entries[1], number=9)]
 
 
+def _without_key(entries):
+    return [entries[0], replace(entries[1], after=None), *entries[2:]]
+
+
+def _key_without_end(entries):
+    """Make the next signature take all memory."""
+    after = {"key": {**entries[1].after["key"], "n": 2**60}}
+    return [entries[0], replace(entries[1], after=after), *entries[2:]]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        pytest.param(_without_key, "entry 2 sets no passphrase", id="no-key"),
+        pytest.param(_key_without_end, "entry 2 sets no passphrase", id="a-key-that-takes-all-memory"),
         pytest.param(_edit, "entry 4 is not signed", id="edited"),
         pytest.param(_reorder, "entry 3 is not signed", id="reordered"),
         pytest.param(_remove, "entry 3 is not signed", id="removed"),
@@ -330,7 +382,13 @@ def test_the_reads_of_another_pack_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "damaged"), ("[]", "damaged"), ('{"format": 99}', "format 99"), ('{"format": 1}', "damaged")],
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ("[" * 100_000, "damaged"),
+        ('{"format": 99}', "format 99"),
+        ('{"format": 1}', "damaged"),
+    ],
 )
 def test_a_spoiled_pack_is_one_sentence(tmp_path, text, said):
     (tmp_path / "pack.json").write_text(text)
@@ -343,11 +401,66 @@ def test_a_folder_that_is_no_pack_is_said(tmp_path):
         Desk(tmp_path)
 
 
-def test_a_spoiled_draft_is_said(tmp_path):
+def test_a_pack_that_cannot_be_written_to_is_said(tmp_path):
+    make_desk(tmp_path)
+    (tmp_path / ".open").mkdir()  # as a disk that is read-only refuses to make the file
+    with pytest.raises(PackError, match="nothing can be saved in the pack"):
+        Occupancy(tmp_path)
+
+
+def test_a_pack_that_asks_something_else_does_not_open(tmp_path):
+    """All that is read with it would be refused when it is collected."""
+    make_desk(tmp_path, protocol=ReadingProtocol(asks_passphrase=True))
+    path = tmp_path / "pack.json"
+    path.write_text(path.read_text().replace('"asks_passphrase": true', '"asks_passphrase": false'))
+    with pytest.raises(PackError, match="not the one that was handed out; ask for the pack again"):
+        Desk(tmp_path)
+
+
+FORM = {"form": form_to_json(clear_form())}
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        pytest.param([(SIGN, "A-009/1", FORM)], "entry 2 is no read of this pack", id="of-another-case"),
+        pytest.param([(SIGN, ["A-001/1"], FORM)], "entry 2 is no read of this pack", id="of-no-text"),
+        pytest.param([(SHOW_MARKS, "B-001/1", None)], "entry 2 is no read", id="marks-of-another-case"),
+        pytest.param([(SIGN, "A-001/1", None)], "entry 2 holds no read", id="nothing"),
+        pytest.param([(SIGN, "A-001/1", {"form": []})], "entry 2 holds no read", id="a-list"),
+        pytest.param([(SIGN, "A-001/1", {"form": {"label": "mipc"}})], "holds no read", id="unknown-words"),
+        pytest.param([(SIGN, "A-001/1", FORM)] * 2, "entry 3 signs A-001/1 a second time", id="twice"),
+        pytest.param([(AMEND, "A-001/1", FORM)], "which was not signed", id="amended-unsigned"),
+        pytest.param(
+            [(SIGN, "A-001/1", FORM), (SHOW_MARKS, "A-001/1", None), (AMEND, "A-001/1", FORM)],
+            "entry 4 amends A-001/1 after its marks were shown",
+            id="amended-with-the-marks-in-sight",
+        ),
+    ],
+)
+def test_entries_that_the_room_does_not_write_are_found(tmp_path, entries, said):
+    """Who writes entries by hand can make their hashes and the seal; without a passphrase that is all."""
+    make_desk(tmp_path)
+    for action, subject, after in entries:
+        Ledger(tmp_path / LEDGER_FILE).append(who="A", action=action, subject=subject, after=after)
+    assert any(said in problem for problem in verify_pack(tmp_path).problems)
+    with pytest.raises(PackError, match=said):
+        Desk(tmp_path)
+
+
+def test_a_read_signed_by_somebody_else_is_found(tmp_path):
+    make_desk(tmp_path)
+    Ledger(tmp_path / LEDGER_FILE).append(who="B", action=SIGN, subject="A-001/1", after=FORM)
+    with pytest.raises(PackError, match="entry 2 is no read of this pack"):
+        Desk(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"answers": 3}', "{", "[]", "null", "5", "[" * 100_000])
+def test_a_spoiled_draft_is_said(tmp_path, text):
     desk = make_desk(tmp_path)
     desk.save_draft(desk.items[0], miliary_form())
     (draft,) = (tmp_path / "drafts").iterdir()
-    draft.write_text(json.dumps({"answers": 3}))
+    draft.write_text(text)
     with pytest.raises(PackError, match="draft"):
         desk.form(desk.items[0])
 

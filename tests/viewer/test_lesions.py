@@ -302,6 +302,25 @@ def test_a_lesion_merges_with_another_target(into, said):
     assert problems == [] if said is None else said in problems[0]
 
 
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (Seen.MEASURED, []),
+        (Seen.NOT_ASSESSED, []),
+        (Seen.ABSENT, ["T2 is absent: one lesion has the size of both"]),
+        (Seen.MERGED, ["T2 is merged: one lesion has the size of both"]),
+    ],
+)
+def test_of_lesions_that_merge_one_has_the_size_of_both(seen, said):
+    """The engine refuses the others, and with them the collection of all reads."""
+    form = with_measurement(
+        follow_up_form(baseline(), baseline()), Measurement("T1", Seen.MERGED, merged_into="T2")
+    )
+    whole = Measurement("T2", seen, reason="artefact", merged_into="T1" if seen is Seen.MERGED else "")
+    form = with_measurement(form, whole)
+    assert [one.sentence for one in problems_of_lesions(form, THIN) if one.field == "T1"] == said
+
+
 @pytest.mark.parametrize("size", ["0", "300.1", "999"])
 def test_a_target_has_a_length_a_chest_can_hold(size):
     form = with_measurement(

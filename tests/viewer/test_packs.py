@@ -10,6 +10,7 @@ import SimpleITK
 from imaging.dicom import find_studies, read_volume
 from imaging.dicom.export import export_results
 from records.model import VerdictLabel
+from tests.imaging.dicom.making import edit, setting
 from tests.imaging.dicom.results import screened
 from tests.viewer.study import DATES, leaks, make_study, patient_id, secrets
 from viewer.desk import Desk
@@ -164,7 +165,9 @@ def test_the_key_can_be_read_by_its_owner_only(packs):
 
 
 def test_marks_stay_with_the_coordinator(packs):
-    assert list((packs / COORDINATOR / "marks" / "A").iterdir())
+    """Those of every scan, also where there are none: a file says nothing of who was flagged."""
+    kept = {path.stem for path in (packs / COORDINATOR / "marks" / "A").iterdir()}
+    assert kept == {item.subject.replace("/", "-") for item in Desk(packs / "A").items}
     assert not list((packs / "A").rglob("*mark*"))
 
 
@@ -185,6 +188,8 @@ def test_images_in_an_archive_are_read_where_they_are(study, tmp_path):
         ((), "label of his own"),
         (("../A",), "letters"),
         (("coordinator",), "letters"),
+        (("Coordinator", "B"), "label of his own"),  # many disks take both for one folder
+        (("A", "a"), "label of his own"),
     ],
 )
 def test_bad_labels_are_refused(study, tmp_path, readers, said):
@@ -195,6 +200,21 @@ def test_bad_labels_are_refused(study, tmp_path, readers, said):
 def test_packs_are_never_written_over(study, packs):
     with pytest.raises(PackError, match="not empty"):
         prepare([study[0]], study[1], packs, readers=("A",))
+
+
+def test_a_store_that_is_not_there_is_said_and_not_made(study, tmp_path):
+    with pytest.raises(PackError, match=r"there is no store .*mpic\.db"):
+        prepare([study[0]], tmp_path / "mpic.db", tmp_path / "packs", readers=("A",))
+    assert not (tmp_path / "mpic.db").exists()
+
+
+def test_a_study_of_a_day_that_there_is_not_is_left_out(tmp_path):
+    images, store = make_study(tmp_path, flagged=2, others=0)
+    edit(sorted((images / "CANARYFOLDER1").rglob("*.dcm")), setting(StudyDate="20130230"))
+    done = prepare([images], store, tmp_path / "packs", readers=("A",))
+    (said,) = done.left_out
+    assert "has no valid date" in said
+    assert [case.patient_id for case in done.key.packs[0].cases] == [patient_id(0)]
 
 
 def test_studies_that_were_not_screened_are_named(study, tmp_path):

@@ -117,6 +117,11 @@ def test_a_picture_of_another_case_is_never_left_on_the_screen(opened, pack, tmp
         hands.keys("Ctrl+PgUp", "Ctrl+PgUp")
     hands.keys("Ctrl+PgDown", "Ctrl+PgDown")
     hands.keys("Up", "S", "R", "Return", "P", "F", "Z", "Ctrl+Right", "Space", "V", "J")  # nothing breaks
+    room._change(baseline(is_miliary=True), "")
+    hands.key("Ctrl+Return")  # nor is it signed what nobody could see
+    assert "signed with its images on the screen" in room.message.text()
+    assert not room.panel.isVisible()
+    hands.key("Ctrl+Z")
     for path in hidden.iterdir():
         path.unlink()
     hidden.rmdir()
@@ -161,6 +166,21 @@ def test_a_pack_is_open_in_one_window_only(opened, pack):
 
     with pytest.raises(PackError, match="open in another window"):
         Room(pack)
+
+
+def test_a_signature_asked_for_one_read_is_not_given_to_another(opened, pack):
+    """Its words name the case; a click on the worklist while they are read leads to another."""
+    room, hands = opened
+    desk, (first, _, other) = room.session.desk, room.session.desk.items
+    desk.save_draft(other, baseline(is_miliary=False))
+    room.open(first)
+    room._change(baseline(is_miliary=True), "")
+    hands.key("Ctrl+Return")
+    assert first.title in room.panel.words.text()
+    room.worklist._list.itemClicked.emit(room.worklist._list.item(2))
+    assert not room.panel.isVisible()
+    hands.key("Return")
+    assert [desk.state(item) for item in (first, other)] == ["draft", "draft"]
 
 
 def test_a_read_signed_elsewhere_meanwhile_is_not_signed_again(opened, pack):

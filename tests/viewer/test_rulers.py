@@ -39,6 +39,41 @@ def test_the_ruler_is_drawn_by_keys_alone(room, hands, target):
     assert room.images.rulers == []
 
 
+def test_a_case_opens_whole_while_a_ruler_is_being_drawn(room, hands, target):
+    """By keys or with the button down: the form is that of the case on the screen."""
+    from qtpy.QtWidgets import QLabel
+
+    view = room.images.views[0]
+    hands.keys("R", "Return", "Ctrl+PgDown", "Ctrl+PgDown")
+    assert "A-002" in room.form.findChild(QLabel).text()
+    assert (room.images.rulers, room.images.is_drawing) == ([], False)
+    hands.key("R")
+    hands.mouse(view, "press", (300, 300))
+    hands.mouse(view, "move", (340, 300))
+    hands.keys("Ctrl+PgUp", "Ctrl+PgUp")
+    hands.mouse(view, "release", (340, 300))
+    assert "A-001" in room.form.findChild(QLabel).text()
+    assert (room.images.rulers, room.session.form.marks) == ([], ())
+
+
+def test_a_click_with_the_ruler_measures_nothing(room, hands, target):
+    """Nor does the next line become the short axis of a long one that has no length."""
+    view = room.images.views[0]
+    p, r, c = target
+    here, there = view.to_pixels((p, r, c - 20)), view.to_pixels((p, r, c + 20))
+    hands.key("R")
+    hands.drag(view, here, here)
+    hands.keys("Return", "Return")
+    assert room.images.rulers == []
+    assert room.session.form.marks == ()
+    hands.drag(view, here, there)
+    hands.drag(view, here, here)  # a click is no short axis,
+    hands.drag(view, here, there)  # nor is a line along the long one
+    (ruler,) = room.images.rulers
+    assert (len(ruler.points_mm), len(room.session.form.marks)) == (2, 1)
+    assert abs(ruler.long_axis_mm - Decimal(40)) < 1
+
+
 def test_the_ruler_goes_into_the_field_and_its_place_is_kept(room, hands, target):
     hands.keys("Tab", "Y", "Ctrl+T")
     assert room.form.current == "T1 organ"
@@ -76,6 +111,7 @@ def test_the_ruler_reads_millimetres_in_the_other_planes(room, hands, target, pl
     pixel_mm = 1 / view.model.scene.camera.zoom
     assert float(ruler.long_axis_mm) == pytest.approx(lengths[axes[0]], abs=pixel_mm)
     assert float(ruler.short_axis_mm) == pytest.approx(lengths[axes[1]], abs=pixel_mm)
+    assert [mark.slice_uid for mark in room.session.form.marks] == [""]  # no image was scanned there
 
 
 def test_the_millimetres_are_live(room, hands, target):
@@ -139,6 +175,41 @@ def test_no_ruler_is_lost_by_going_away(room, hands, target):
     assert len(room.images.rulers) == 2
     hands.keys("Del", "Del")
     assert room.session.form.marks == ()
+
+
+def test_a_ruler_stays_on_the_slice_where_it_was_begun(room, hands, target):
+    """RECIST measures within a plane; slices are 2.5 mm apart, so three of them would make 21.4 mm of 20."""
+    view = room.images.views[0]
+    hands.keys("R", "Return", "Down", "Down", "Down", *["Ctrl+Shift+Right"] * 2, "Return", "Home")
+    hands.keys("R")
+    p, r, c = room.images.place_mm
+    start, end = view.to_pixels((p, r, c)), view.to_pixels((p, r, c + 20))
+    hands.mouse(view, "press", start)
+    hands.wheel(view, -3)
+    hands.mouse(view, "move", end)
+    hands.mouse(view, "release", end)
+    assert room.images.place_mm[0] > p  # the wheel turned
+    for ruler in room.images.rulers:
+        assert {place[0] for place in ruler.points_mm} == {ruler.points_mm[0][0]}
+        assert float(ruler.long_axis_mm) == pytest.approx(20, abs=0.8)
+    assert len(room.images.rulers) == 2
+
+
+def test_what_was_typed_over_a_ruler_stands_when_another_is_removed(room, hands, target):
+    view = room.images.views[0]
+    p, r, c = target
+    hands.keys("Tab", "Y", "Ctrl+T", "Esc", "R")
+    hands.drag(view, view.to_pixels((p, r, c - 20)), view.to_pixels((p, r, c + 20)))
+    hands.key("V")
+    size = room.form.lesions.field("T1")
+    size.setFocus()
+    hands.app.focusWidget().selectAll()
+    hands.type("28")
+    hands.keys("Esc", "R")
+    hands.drag(view, view.to_pixels((p, r - 10, c)), view.to_pixels((p, r - 10, c + 5)))
+    hands.key("Del")
+    (found,) = room.session.form.measurements
+    assert (found.long_axis_mm, size.value()) == (Decimal(28), "28")
 
 
 def test_the_short_axis_drawn_later_goes_into_the_field_too(room, hands, target):

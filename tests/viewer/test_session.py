@@ -70,12 +70,18 @@ def test_marks_come_after_the_signature_and_only_where_allowed(tmp_path):
     marks = tmp_path / "marks"
     marks.mkdir()
     (marks / "A-001-1.json").write_text(json.dumps([[1, 2, 3, 4]]))
+    (tmp_path / "of B").mkdir()
     desk = make_desk(tmp_path / "pack", protocol=ReadingProtocol(asks_recist=False, shows_marks=True))
     session = Session(desk, marks)
     with pytest.raises(PackError, match="after the read is signed"):
         session.start_second_look()
     session.change(clear_form())
     session.sign()
+    of_another = Session(Desk(tmp_path / "pack"), tmp_path / "of B")
+    of_another.open(desk.items[0])
+    with pytest.raises(PackError, match="of B holds no marks of this scan; is it the folder of reader A"):
+        of_another.start_second_look()
+    assert not of_another.desk.saw_marks(desk.items[0])
     assert session.start_second_look() == ((1.0, 2.0, 3.0, 4.0),)
     session.change(miliary_form())
     session = Session(Desk(tmp_path / "pack"), marks)  # stopped before the second read was signed

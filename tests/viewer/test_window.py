@@ -1,5 +1,6 @@
 """The room on a screen: real mouse and key events, and pictures that show what they should."""
 
+import errno
 import re
 import time
 from html import escape
@@ -289,7 +290,10 @@ def test_letters_typed_into_a_field_are_text_not_actions(room, hands):
     hands.type("low dose, breathing")
     assert room.session.form.answer("why_not_evaluable") == "low dose, breathing"
     assert room.images.window.name == "lung"
-    hands.key("Esc")
+    hands.keys("Esc", "R", "Tab", "Return")
+    assert room.form.current == "comment"  # Enter goes on, and puts no end of the ruler anywhere
+    assert room.images.rulers == []
+    hands.keys("Esc", "Esc")
     hands.key("M")
     assert room.images.window.name == "mediastinum"
     hands.keys("Ctrl+Z")  # all that was typed is one step
@@ -354,9 +358,22 @@ def test_another_scan_that_is_not_what_was_handed_out_is_not_put_beside(room, si
     signed.key("F")
     said, beside = room.message.text(), room.images.beside.shown
     image.write_bytes(whole)
-    assert said.startswith("The images of the other scan cannot be shown: the images of A-001/1 are not")
+    assert said.startswith("The other scan cannot be shown: the images of A-001/1 are not")
     assert beside is None
     assert room.images.shown is not None
+
+
+def test_another_scan_with_a_damaged_draft_is_not_put_beside(room, signed):
+    baseline, follow_up, _ = room.session.desk.items
+    room.open(baseline)
+    draft = room.session.desk._draft_path(follow_up)
+    draft.parent.mkdir(exist_ok=True)
+    kept = draft.read_bytes() if draft.exists() else None
+    draft.write_text("{")
+    signed.key("F")
+    draft.unlink() if kept is None else draft.write_bytes(kept)
+    assert "the draft" in room.message.text()
+    assert room.images.beside.shown is None
 
 
 def test_the_follow_up_asks_for_the_lesions_of_the_baseline(room, signed):
@@ -375,6 +392,31 @@ def test_the_follow_up_asks_for_the_lesions_of_the_baseline(room, signed):
     signed.key("Ctrl+Z")
 
 
+def test_why_a_non_target_was_not_assessed_is_never_a_size(room, signed):
+    """A reason typed first, be it a number, is kept as one; what the field shows is what is kept."""
+    room.open(room.session.desk.items[1])
+    signed.keys("Tab", "Y")
+    reason = room.form.lesions.field("N1 size")
+    reason.setFocus()
+    signed.type("3 motion")
+    (judged,) = room.session.form.non_targets
+    assert (judged.status, judged.reason) == ("NOT ASSESSED", "3 motion")
+    assert room.session.form.measurements == ()
+    room.form.lesions.field("N1 status").setFocus()
+    signed.type("p")
+    (judged,) = room.session.form.non_targets
+    assert (judged.status, judged.reason, reason.value()) == ("PRESENT", "", "")
+    size = room.form.lesions.field("T1 size")
+    size.setFocus()
+    signed.type("motion")
+    assert size.value() == "motion"
+    room.form.lesions.field("T1 seen").setFocus()
+    signed.type("n")
+    (found,) = room.session.form.measurements
+    assert (found.seen, found.reason, size.value()) == ("NOT ASSESSED", "", "")
+    room.session.desk._draft_path(room.session.item).unlink()
+
+
 def test_a_signed_read_is_locked_until_it_is_amended(room, signed):
     hands, item = signed, room.session.desk.items[0]
     room.open(item)
@@ -387,6 +429,15 @@ def test_a_signed_read_is_locked_until_it_is_amended(room, signed):
     assert not room.panel.isVisible()
     room.open(item)  # leaving without signing changes nothing
     assert room.session.desk.form(item).answer("confidence") == "5"
+
+
+def test_marks_that_cannot_be_noted_are_not_shown(room, signed, monkeypatch):
+    def no_room():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(room.session, "start_second_look", no_room)
+    signed.key("Ctrl+M")
+    assert "cannot be shown, since that cannot be noted: No space left" in room.message.text()
 
 
 def test_marks_are_shown_after_signing_only_and_lie_on_the_target(room, signed):

@@ -254,6 +254,18 @@ class TextField(Field):
 class _Line(QLineEdit):
     came = Signal()
 
+    def event(self, event: QEvent) -> bool:
+        """Keep Enter from the ruler: what was typed is done."""
+        if (
+            event.type() == QEvent.Type.ShortcutOverride
+            and isinstance(event, QKeyEvent)
+            and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+            and event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
+        ):
+            event.accept()
+            return True
+        return super().event(event)
+
     def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802 (Qt's name)
         self.came.emit()
         super().focusInEvent(event)

@@ -33,6 +33,7 @@ MODES = {
     Mode.WAITING: "This scan is read after the one before it is signed.",
     Mode.TO_SEE: "This scan is there to be seen. The decision is made at another one of the case.",
 }
+OUTDATED = "Signed, but the baseline was amended and names other lesions now. Ctrl+E amends this read too."
 BEGUN = "Signed and locked. An amendment was begun and is not signed: Ctrl+E goes on with it."
 
 
@@ -74,7 +75,11 @@ class FormPanel(QScrollArea):
         session = self._session
         head = QLabel(f"<b>{escape(session.item.title)}</b>, day {session.item.time_point.day}")
         layout.addWidget(head)
-        words = BEGUN if session.has_begun_amendment else MODES[session.mode]
+        words = MODES[session.mode]
+        if session.has_begun_amendment:
+            words = BEGUN
+        elif session.mode is Mode.LOCKED and session.desk.is_outdated(session.item):
+            words = OUTDATED
         if words:
             state = QLabel(words)
             state.setWordWrap(True)

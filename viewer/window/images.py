@@ -84,7 +84,7 @@ class Images(QObject):
         self._cine.stop()
         self.hide_beside()
         self.shown, self.window = shown, WINDOWS["lung"]
-        self.rulers, self.others = [], ()
+        self._forget_rulers()
         self.views[0].title = title
         for view in self.views:
             view.slab_mm = SLABS_MM[0]
@@ -98,11 +98,16 @@ class Images(QObject):
         """Take the scan away: what is on the screen is never that of another case."""
         self._cine.stop()
         self.hide_beside()
-        self.shown, self.rulers, self.others = None, [], ()
+        self.shown = None
+        self._forget_rulers()
         for view in self.views:
             view.hide_marks()
             view.rulers = ()
             view.clear()
+
+    def _forget_rulers(self) -> None:
+        """Begin without any, also if one is being drawn."""
+        self.rulers, self.others, self._is_open = [], (), False
 
     def show_rulers(self, rulers: Sequence[Ruler], others: Sequence[Ruler] = ()) -> None:
         """Show these rulers in place of those that are there.
@@ -290,7 +295,9 @@ class Images(QObject):
             return
         place = place_mm or view.place_mm
         if self._is_open:
-            self.rulers[-1] = self.rulers[-1].with_last(place)
+            self._move_open_end(place)
+            if self.rulers[-1].is_click:
+                self._drop_open_line()
             self._is_open = False
             self._show_rulers()
             self.ruler_done.emit()
@@ -313,9 +320,14 @@ class Images(QObject):
         return is_here and not last.is_complete
 
     def _drag_open_end(self) -> None:
-        if self._is_open and self.rulers:
-            self.rulers[-1] = self.rulers[-1].with_last(self.active.place_mm)
+        if self._is_open and self.active is not self.beside:
+            self._move_open_end(self.active.place_mm)
             self._show_rulers()
+
+    def _move_open_end(self, place_mm: Point) -> None:
+        """Move the open end of the ruler on the slice where it was begun: no axis runs through slices."""
+        ruler = self.rulers[-1]
+        self.rulers[-1] = ruler.with_last(_at_depth_of(ruler.points_mm[0], place_mm, ruler.plane))
 
     def remove_ruler(self) -> bool:
         """Take the last ruler away, or the line that is being drawn; return whether there was one."""
@@ -353,7 +365,7 @@ class Images(QObject):
         self.activate(view)
         if self.tool is Tool.RULER and view is not self.beside:
             if not self._is_open:
-                self.place_point(self._on_plane(view, place_mm))
+                self.place_point(_at_depth_of(view.place_mm, place_mm, view.plane))
         else:
             self._go(view, place_mm)
 
@@ -362,13 +374,13 @@ class Images(QObject):
         if self.tool is not Tool.RULER or view is self.beside:
             self._go(view, place_mm)
         elif self._is_open:
-            self.rulers[-1] = self.rulers[-1].with_last(self._on_plane(view, place_mm))
+            self._move_open_end(place_mm)
             self._show_rulers()
 
     def released(self, view: PlaneView, place_mm: Point) -> None:
         """Put the open end of the ruler down."""
         if self.tool is Tool.RULER and self._is_open:
-            self.place_point(self._on_plane(view, place_mm))
+            self.place_point(place_mm)
 
     def windowed(self, right_px: float, down_px: float) -> None:
         """Change the window."""
@@ -377,13 +389,6 @@ class Images(QObject):
     def scrolled(self, view: PlaneView, steps: int) -> None:
         """Go through the slices."""
         self.step(view, -steps)
-
-    def _on_plane(self, view: PlaneView, place_mm: Point) -> Point:
-        """Return a place of the mouse on the slice that is shown: the mouse knows no depth."""
-        place = list(place_mm)
-        across = view.plane.order[0]
-        place[across] = view.place_mm[across]
-        return place[0], place[1], place[2]
 
     # Words in the corners.
 
@@ -409,3 +414,10 @@ class Images(QObject):
             return ""
         read = probe(self.shown, view.plane, self.place_mm)
         return f"{read.hu} HU\n2 mm: {read.mean_hu:.0f} ± {read.deviation_hu:.0f} HU"
+
+
+def _at_depth_of(other_mm: Point, place_mm: Point, plane: Plane) -> Point:
+    """Return a place moved across a plane to where another lies: the mouse knows no depth."""
+    place, across = list(place_mm), plane.order[0]
+    place[across] = other_mm[across]
+    return place[0], place[1], place[2]

@@ -18,6 +18,7 @@ from records.reads import (
     Seen,
 )
 from viewer.lesions import (
+    MEASURABLE_KINDS,
     add_lesion,
     add_new_lesion,
     parse_axes,
@@ -35,14 +36,8 @@ ORGANS = (
     "lung", "mediastinum", "hilum", "neck", "axilla", "pleura", "pericardium", "chest wall", "breast",
     "liver", "adrenal", "kidney", "spleen", "pancreas", "abdomen", "bone", "brain", "skin", "other",
 )  # fmt: skip
-TARGET_KINDS = (
-    LesionKind.SOFT_TISSUE,
-    LesionKind.LYMPH_NODE,
-    LesionKind.BONE_SOFT_TISSUE,
-    LesionKind.CYSTIC_METASTASIS,
-)
 NON_TARGET_KINDS = (LesionKind.MILIARY, *(kind for kind in LesionKind if kind is not LesionKind.MILIARY))
-NEW_KINDS = (*TARGET_KINDS, *(kind for kind in NON_TARGET_KINDS if kind not in TARGET_KINDS))
+NEW_KINDS = (*MEASURABLE_KINDS, *(kind for kind in NON_TARGET_KINDS if kind not in MEASURABLE_KINDS))
 
 
 class LesionPanel(QWidget):
@@ -104,7 +99,7 @@ class LesionPanel(QWidget):
     @staticmethod
     def take(form: Form, name: str, long_mm: Decimal | None, short_mm: Decimal | None) -> Form | None:
         """Return the form with the ruler's millimetres in a target, or None if there is none of that name."""
-        if name not in {one.lesion_id for one in form.lesions if one.role is LesionRole.TARGET}:
+        if not _is_target(form, name):
             return None
         return with_measurement(form, Measurement(name, Seen.MEASURED, long_mm, short_mm))
 
@@ -154,7 +149,7 @@ class LesionPanel(QWidget):
     def _fields_of(self, lesion: Lesion, is_baseline: bool) -> Iterator[QWidget]:
         name, is_target = lesion.lesion_id, lesion.role is LesionRole.TARGET
         if is_baseline:
-            kinds = TARGET_KINDS if is_target else NON_TARGET_KINDS
+            kinds = MEASURABLE_KINDS if is_target else NON_TARGET_KINDS
             yield self._add(CycleField(f"{name} organ", ORGANS), self._set_organ)
             yield self._add(CycleField(f"{name} kind", kinds), self._set_kind)
             if is_target:
@@ -199,7 +194,7 @@ class LesionPanel(QWidget):
             self.build()
         for name, field in self._fields.items():
             value = _value(form, name)
-            if not isinstance(field, LineField) or not _is_same(value, field.value()):
+            if not (_takes_size(form, name) and _is_same(value, field.value())):
                 field.set_value(value)
 
     def say(self, problems: Sequence[Problem]) -> None:
@@ -253,9 +248,10 @@ class LesionPanel(QWidget):
     def _set_size(self, lesion_id: str, text: str) -> Form:
         """Take what was typed: two axes, or why (or into which lesion) there are none."""
         form = self._session.form
-        judged = {one.lesion_id: one for one in form.non_targets}.get(lesion_id)
-        if judged is not None:
-            return with_status(form, lesion_id, judged.status, reason=text.lstrip())
+        if not _is_target(form, lesion_id):
+            judged = {one.lesion_id: one for one in form.non_targets}.get(lesion_id)
+            status = judged.status if judged is not None else NonTargetStatus.NOT_ASSESSED
+            return with_status(form, lesion_id, status, reason=text.lstrip())
         found = {one.lesion_id: one for one in form.measurements}.get(lesion_id)
         if found is not None and found.seen is Seen.NOT_ASSESSED:
             return with_measurement(form, replace(found, reason=text.lstrip()))
@@ -276,6 +272,18 @@ def _names(form: Form) -> tuple[str, ...]:
         *(f"{one.lesion_id}" for one in form.lesions),
         *(one.lesion_id for one in form.new_lesions),
     )
+
+
+def _is_target(form: Form, lesion_id: str) -> bool:
+    return any(one.lesion_id == lesion_id and one.role is LesionRole.TARGET for one in form.lesions)
+
+
+def _takes_size(form: Form, name: str) -> bool:
+    """Whether a size is typed into a field, and not why there is none: half of it is left as it is."""
+    lesion_id, what = name.split()
+    found = next((one for one in form.measurements if one.lesion_id == lesion_id), None)
+    says_why = found is not None and found.seen in (Seen.NOT_ASSESSED, Seen.MERGED)
+    return what == "size" and _is_target(form, lesion_id) and not says_why
 
 
 def _value(form: Form, name: str) -> str:

@@ -19,7 +19,7 @@ from viewer.layers import Display, display
 from viewer.linking import link_by_alignment
 from viewer.measure import Ruler, ruler_of
 from viewer.occupancy import Occupancy
-from viewer.pack import PackError, images_of
+from viewer.pack import PackError, image_files, images_of
 from viewer.reading import Fault, Form, Mark, can_sign
 from viewer.session import Mode, Session
 from viewer.window.aligning import Aligner
@@ -130,7 +130,8 @@ class Room(ImageActions):
     # Cases.
 
     def open(self, item: Item) -> None:
-        """Put a read and its scan on the screen."""
+        """Put a read and its scan on the screen; a signature that was asked for was for the read before."""
+        self.panel.hide()
         try:
             self.session.open(item)
         except PackError as error:  # its draft is damaged; the read before stays on the screen
@@ -198,7 +199,9 @@ class Room(ImageActions):
             return
         form = replace(session.form, marks=tuple(ruler.mark(shown) for ruler in self.images.rulers))
         last = self.images.rulers[-1] if self.images.rulers else None
-        if last is not None and last.name:  # its short axis was drawn after it was taken into the field
+        kept = session.form.mark(last.name) if last is not None else None
+        if last is not None and kept is not None and len(kept.points_mm) < len(last.points_mm):
+            # Its short axis was drawn after it was taken into the field.
             form = self._with_value(form, last.name, last) or form
         self._change(form, "")
 
@@ -296,9 +299,9 @@ class Room(ImageActions):
             self.say("This case has no other scan to show.")
             return
         try:
-            shown = self._scan(other)
+            shown, marks = self._scan(other), self.session.desk.form(other).marks
         except (ScreeningError, PackError) as error:
-            self.say(f"The images of the other scan cannot be shown: {error}")
+            self.say(f"The other scan cannot be shown: {error}")
             return
         half = (self.images.views[0].canvas.width() + self._docks[2].width() - PLANES_PX) // 2
         self._docks[1].setVisible(True)
@@ -306,7 +309,6 @@ class Room(ImageActions):
             [self._docks[1], self._docks[2]], [half, PLANES_PX], Qt.Orientation.Horizontal
         )
         days = other.time_point.day - self.session.item.time_point.day
-        marks = self.session.desk.form(other).marks
         title = f"{other.time_point.name}, {days:+d} days"
         self.images.show_beside(shown, title, [ruler_of(mark, shown) for mark in marks])
         self.images.beside.fit()
@@ -409,6 +411,9 @@ class Room(ImageActions):
         session = self.session
         if not session.can_change:
             return
+        if self.images.shown is None:
+            self.say("A read is signed with its images on the screen, and these cannot be shown.")
+            return
         problems = session.problems
         if not can_sign(session.form, problems):
             odd = " or a comment" if all(one.fault == "inconsistent" for one in problems) else ""
@@ -449,6 +454,7 @@ class Room(ImageActions):
         except PackError as error:
             self.say(str(error))
             return
+        self.say("")
         self.form.build()
         self._show_rulers()
 
@@ -475,6 +481,9 @@ class Room(ImageActions):
         except PackError as error:
             self.say(str(error))
             return
+        except OSError as error:
+            self.say(f"The marks cannot be shown, since that cannot be noted: {error.strerror}.")
+            return
         self.images.show_marks(marks)
         self.form.build()
 
@@ -494,6 +503,6 @@ def _read(desk: Desk, item: Item) -> Display:
     from imaging.dicom import choose_series, find_studies, read_volume
 
     desk.check_images(item)
-    folder = images_of(desk.folder, item.case.code, item.time_point.number)
-    (study,) = find_studies([folder]).studies
+    files = image_files(desk.folder, item.case.code, item.time_point.number)
+    (study,) = find_studies(files).studies
     return display(read_volume(choose_series(study).series))

@@ -51,7 +51,8 @@ class Worklist(QWidget):
         for row, item in enumerate(self._desk.items):
             entry = self._list.item(row)
             if entry is not None:
-                entry.setText(f"{SIGNS[self._desk.state(item)]}  {item.title}")
+                state = State.DRAFT if self._desk.is_outdated(item) else self._desk.state(item)
+                entry.setText(f"{SIGNS[state]}  {item.title}")
         self._list.setCurrentRow(self._desk.items.index(current))
         self._progress.setValue(self._desk.done)
         self._words.setText(f"{self._desk.done} of {self._desk.to_sign} signed")
