@@ -318,7 +318,7 @@ def _keep_marks(out: Path, reader: str, code: str, scans: Sequence[Scan]) -> Non
 @contextmanager
 def _loose_files(series: "SeriesFiles") -> "Iterator[list[Path]]":
     """Yield the files of a series; those in an archive are laid out for as long as they are needed."""
-    from imaging.dicom.sources import open_source
+    from imaging.dicom.sources import open_stored
 
     sources = sorted({frame.source for frame in series.frames})
     with tempfile.TemporaryDirectory() as scratch:
@@ -327,7 +327,7 @@ def _loose_files(series: "SeriesFiles") -> "Iterator[list[Path]]":
             path = Path(source.path)
             if source.member:
                 path = Path(scratch) / f"{number}.dcm"
-                with open_source(source) as packed, path.open("wb") as file:
+                with open_stored(source) as packed, path.open("wb") as file:
                     shutil.copyfileobj(packed, file)
             paths.append(path)
         yield paths

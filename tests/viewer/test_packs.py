@@ -6,16 +6,17 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from imaging.dicom import find_studies, read_volume
 from imaging.dicom.export import export_results
 from records.model import VerdictLabel
-from tests.imaging.dicom.making import edit, setting
+from tests.imaging.dicom.making import chest, edit, export, setting
 from tests.imaging.dicom.results import screened
 from tests.viewer.study import DATES, leaks, make_study, patient_id, secrets
 from viewer.desk import Desk
 from viewer.pack import PackError, ReadingProtocol, images_of, load_pack
-from viewer.packs import prepare
+from viewer.packs import _loose_files, prepare
 from viewer.studykey import COORDINATOR, load_key
 
 
@@ -179,6 +180,18 @@ def test_images_in_an_archive_are_read_where_they_are(study, tmp_path):
     prepare([archive], study[1], tmp_path / "packs", readers=("A",), seed=5)
     assert leaks(tmp_path / "packs" / "A", secrets(study[0])) == []
     assert len(load_pack(tmp_path / "packs" / "A").cases) == 4
+
+
+def test_deflated_images_of_an_archive_are_laid_out_as_they_are_stored(tmp_path):
+    paths = export(tmp_path / "loose", chest(3), transfer_syntax=DeflatedExplicitVRLittleEndian)
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for path in paths:
+            archive.write(path, path.name)
+    (series,) = find_studies([tmp_path / "in.zip"]).studies[0].series
+    with _loose_files(series) as laid_out:
+        assert {pydicom.dcmread(path).SOPInstanceUID for path in laid_out} == {
+            pydicom.dcmread(path).SOPInstanceUID for path in paths
+        }
 
 
 @pytest.mark.parametrize(
