@@ -73,7 +73,7 @@ def draw_survival(
             axes.text(tick, line, str(count), transform=place, ha="center", va="center", fontsize=8)
     axes.text(-0.02, -0.19, "At risk", transform=axes.transAxes, ha="right", va="center", fontsize=8)
     axes.set_xticks(ticks)
-    axes.set_xlim(0, longest * 1.02)
+    axes.set_xlim(0, longest * 1.02 or 1.0)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(f"Time, {unit}")
     axes.set_ylabel(outcome)

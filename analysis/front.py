@@ -13,12 +13,13 @@ from analysis.errors import AnalysisError, Problem
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.clinical import ClinicalMapping
+    from analysis.clinical import Clinical, ClinicalMapping
     from analysis.publication import Audit
 
 __all__ = ["run_analysis", "run_audit", "run_demo"]
 
 NOTHING_USABLE = 1
+MOST_PROBLEMS = 5  # of a table that cannot be analysed are shown
 
 
 @contextmanager
@@ -109,13 +110,28 @@ def run_analysis(
         if responses is not None:
             clinical = with_responses(clinical, responses, evaluator=evaluator)
         printed = () if paper is None else read_tables(paper)
-        found = analyse(clinical, wanted)
+        try:
+            found = analyse(clinical, wanted)
+        except AnalysisError as error:
+            for sentence in _first_problems(clinical):
+                error.add_note(sentence)
+            raise
         cells = write_analysis(found, out, source=table.name, printed=printed)
     typer.echo(found.flow.as_text(), nl=False)
     typer.echo(f"{len(found.problems)} problems in the data, {len(found.tables)} tables, "
                f"{len(found.figures)} figures: {out / 'analysis.html'}")  # fmt: skip
     if cells:
         typer.echo(summary_of(cells))
+
+
+def _first_problems(clinical: "Clinical") -> list[str]:
+    """Return the first of what is wrong with the data: likely why nothing can be analysed."""
+    shown = [
+        f"row {p.row}, {p.patient_id}, {p.column} {p.value!r}: {p.sentence}"
+        for p in clinical.problems[:MOST_PROBLEMS]
+    ]
+    more = len(clinical.problems) - len(shown)
+    return [*shown, f"and {more} more problems in the data"] if more > 0 else shown
 
 
 def _mapping(where: str | None) -> "ClinicalMapping | None":

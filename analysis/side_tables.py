@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.competing import aalen_johansen, fine_gray
-from analysis.egfr_probability import PREDICTORS, EgfrModel, egfr_model
+from analysis.egfr_probability import PREDICTORS, egfr_model
 from analysis.errors import AnalysisError, Problem
 from analysis.imputation import imputed_cox
 from analysis.kaplan_meier import kaplan_meier, restricted_mean
@@ -50,19 +50,27 @@ def side_tables(cohort: pd.DataFrame, found: Prognosis, plan: Plan) -> Iterator[
     yield from _restricted(cohort, plan)
 
 
-def probability_table(frame: pd.DataFrame, plan: Plan) -> tuple[Table, EgfrModel] | None:
+def probability_table(frame: pd.DataFrame, plan: Plan) -> Table | None:
     """Return the probability of an EGFR mutation for every kind of patient, or None without enough data."""
+    title = "Probability of an EGFR mutation"
+    columns = (("predicted", "Probability (95% CI)"), ("seen", "Seen (95% CI)"))
     if "egfr_tested" not in frame:
         return None
     known = frame[frame["egfr_tested"]].copy()
     known["egfr_mutated"] = (known["egfr_status"] == "mutation").astype(int)
     have = [name for name in PREDICTORS if name in known and known[name].nunique() > 1]
+    n_tested = len(known)
     known = known.dropna(subset=have)
     if not have or known["egfr_mutated"].nunique() < 2:
         return None
     if "mipc" in have:
         known["mipc"] = known["mipc"].map({True: "yes", False: "no"})
-    model = egfr_model(known, predictors=have, bootstrap=50 if len(known) <= 5000 else 0, seed=plan.seed)
+    try:
+        model = egfr_model(known, predictors=have, bootstrap=50 if len(known) <= 5000 else 0, seed=plan.seed)
+    except AnalysisError as error:
+        if error.problem not in NO_RESULT:
+            raise
+        return Table("egfr_probability", title, columns, (), (f"Not possible: {error.sentence}.",))
     rows = []
     for values, _ in known.groupby(list(model.predictors), observed=True):
         patient = dict(zip(model.predictors, values, strict=True))
@@ -82,9 +90,10 @@ def probability_table(frame: pd.DataFrame, plan: Plan) -> tuple[Table, EgfrModel
         f"Firth's logistic model with corrected intercept; calibration slope {c.slope:.2f} ({slope}), Brier "
         f"score {c.brier:.3f}, area under the ROC curve {c.discrimination:.3f}.",
         "Seen: mutated of all with these values, Jeffreys interval.",
+        f"{len(known)} patients with an EGFR result; {n_tested - len(known)} more with one are left out, as "
+        f"{', '.join(have)} are not all known.",
     )
-    columns = (("predicted", "Probability (95% CI)"), ("seen", "Seen (95% CI)"))
-    return Table("egfr_probability", "Probability of an EGFR mutation", columns, tuple(rows), notes), model
+    return Table("egfr_probability", title, columns, tuple(rows), notes)
 
 
 def _balance(found: Prognosis) -> Table:
@@ -212,7 +221,7 @@ def _time_zero(cohort: pd.DataFrame, plan: Plan) -> Table:
         fit = time_dependent_cox(table, "os_months", "_died", "tki_months", ties=plan.ties)
         r = fit.hazard_ratio("exposed", level=plan.level)
         cells = {
-            "n": str(len(table)),
+            "n": str(int((table["os_months"] > 0).sum())),  # a time of 0 has no part in it
             "hr": format_interval(r.value, r.low, r.high),
             "p": format_p(fit.p_value("exposed")),
         }
@@ -242,12 +251,12 @@ def _time_zero(cohort: pd.DataFrame, plan: Plan) -> Table:
 
 
 def _competing(cohort: pd.DataFrame, plan: Plan) -> Iterator[Table]:
-    need = {"pfs_months", "progression_date", "first_line"}
+    need = {"pfs_months", "pfs_event", "progression_date", "first_line"}
     if not need <= set(cohort.columns):
         return
-    table = cohort[cohort["pfs_months"].notna() & (cohort["pfs_months"] > 0)]
+    table = cohort[(cohort["pfs_months"] > 0) & cohort["pfs_event"].notna()]
     table = table[table["first_line"].isin(["egfr_tki", "chemotherapy"])]
-    ended = table["pfs_event"].fillna(False).astype(bool)
+    ended = table["pfs_event"].astype(bool)
     cause = np.where(~ended, 0, np.where(table["progression_date"].notna(), 1, 2))
     if not (cause == 1).any() or len(table) > LARGEST_FINE_GRAY:
         return
@@ -259,6 +268,7 @@ def _competing(cohort: pd.DataFrame, plan: Plan) -> Iterator[Table]:
         curve = aalen_johansen(table["pfs_months"][mine], cause[mine], level=plan.level)
         cells = {"n": str(int(mine.sum()))}
         for kind, key in ((1, "progression"), (2, "death")):
+            cells[key] = "0.00"  # nobody had it
             if kind in curve.incidence:
                 at = max(0, int(np.searchsorted(curve.time, 12.0, side="right")) - 1)
                 numbers = (curve.incidence[kind][at], curve.low[kind][at], curve.high[kind][at])

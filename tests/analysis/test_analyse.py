@@ -3,6 +3,7 @@
 import csv
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -291,3 +292,164 @@ def test_a_table_of_few_columns_is_analysed_as_far_as_it_goes():
     found = analyse(derive(read_clinical(table)), Plan())
     assert {t.name for t in found.tables} == {"table1", "table5"}
     assert "Not in the data" in table_of(found, "table1").notes[-1]
+
+
+def _nobody_dies(table):
+    return table.assign(death_date="", died="no")
+
+
+def _nobody_progresses(table):
+    return _nobody_dies(table).assign(progression_date="")
+
+
+def _one_dies(table):
+    table = _nobody_progresses(table)
+    table.loc[3, ["died", "death_date"]] = ["yes", table.loc[3, "last_contact_date"]]
+    return table
+
+
+def _all_end_at_once(table):
+    return table.assign(os_months="6", os_event="1", pfs_months="3", pfs_event="1")
+
+
+def _all_end_on_the_first_day(table):
+    return table.assign(os_months="0", os_event="1", pfs_months="0", pfs_event="1")
+
+
+def _no_word_of_progression(table):
+    return table.assign(pfs_months="5")
+
+
+def _an_arm_without_responses(table):
+    return table.assign(best_response=table["best_response"].where(table["line1"] == "erlotinib", ""))
+
+
+def _an_arm_without_a_start(table):
+    return table.assign(line1_start=table["line1_start"].where(table["line1"] == "erlotinib", ""))
+
+
+def _half_of_everything_unknown(table):
+    random = np.random.default_rng(0)
+    columns = ("sex", "ecog_ps", "histology", "smoking", "metastasis_bone", "metastasis_brain", "age_years")
+    return table.assign(**{name: table[name].where(random.random(len(table)) < 0.5, "") for name in columns})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "table", "sentence"),
+    [
+        (_nobody_dies, "table5", "Nobody of the 60 patients with all covariates died: no hazard ratio."),
+        (_nobody_progresses, "table5", "Nobody of the 60 patients"),
+        (_one_dies, "table5", "nor can Firth's penalised likelihood be had"),
+        (_all_end_at_once, "table5", "Concordance not possible: no two patients can be told apart in time"),
+        (_all_end_on_the_first_day, "table5", "Test of proportional hazards not possible"),
+        (_no_word_of_progression, "response", "Disease control"),
+        (_an_arm_without_responses, "response", "Disease control"),
+        (_an_arm_without_a_start, "response", "Disease control"),
+        (_half_of_everything_unknown, "egfr_probability", "Not possible: the covariates foretell"),
+    ],
+)
+def test_what_cannot_be_estimated_says_why_and_stops_nothing_else(tmp_path, spoil, table, sentence):
+    patients = synthetic().astype(str)
+    patients = spoil(patients[patients["mipc"] == "yes"].reset_index(drop=True))
+    plan = Plan(bootstrap=0, imputations=2, formats=("svg",))
+    found = analyse(derive(read_clinical(patients)), plan)
+    assert {"table1", "table2", "table5", "response"} <= {t.name for t in found.tables}
+    assert sentence in " ".join(table_of(found, table).notes)
+    assert "'_" not in " ".join(table_of(found, "table5").notes)
+    assert bool(found.prognosis.estimates) is ("Cox model" in found.methods)
+    write_analysis(found, tmp_path, source="spoilt.csv")
+
+
+def test_log_rank_p_of_progression_does_not_hang_on_disease_control(clinical):
+    """All are under control: of that there is no test, of progression there is the same as ever."""
+    frame = clinical.frame.assign(best_response="PR")
+    row = row_of(analyse(replace(clinical, frame=frame), Plan(bootstrap=0)), "response", "egfr_tki", "")
+    assert "paper_p" not in row.cells
+    assert (
+        row.cells["pfs_p"]
+        == row_of(analyse(clinical, Plan(bootstrap=0)), "response", "egfr_tki", "").cells["pfs_p"]
+    )
+
+
+def test_times_to_progression_without_an_end_are_left_out_and_told():
+    table = pd.DataFrame(
+        {
+            "patient_id": list("abc"),
+            "os_months": list("567"),
+            "pfs_months": list("123"),
+            "pfs_event": ["1", "", "0"],
+        }
+    )
+    found = derive(read_clinical(table))
+    assert found.frame["pfs_event"].isna().tolist() == [False, True, False]
+    assert [(p.row, p.column) for p in found.problems] == [(3, "pfs_event")]
+
+
+def test_a_death_that_the_table_denies_ends_neither_survival():
+    table = pd.DataFrame(
+        {
+            "patient_id": ["a"],
+            "diagnosis_date": ["2010-01-01"],
+            "line1": ["gefitinib"],
+            "line1_start": ["2010-02-01"],
+            "death_date": ["2010-06-01"],
+            "last_contact_date": ["2011-01-01"],
+            "died": ["no"],
+        }
+    )
+    found = derive(read_clinical(table))
+    row = found.frame.iloc[0]
+    assert (bool(row["os_event"]), bool(row["pfs_event"])) == (False, False)
+    assert row["pfs_months"] == pytest.approx(334 / 30.4375)
+    said = {(p.column, p.sentence) for p in found.problems}
+    assert ("death_date", "the patient is said to be alive") in said
+
+
+@pytest.mark.parametrize(
+    ("label", "problem", "sentence"),
+    [
+        (["no", "no"], Problem.BAD_INPUT, r"'mipc' is yes for nobody \(0 of 2 unknown\)"),
+        (["", ""], Problem.BAD_INPUT, r"'mipc' is yes for nobody \(2 of 2 unknown\)"),
+    ],
+)
+def test_a_cohort_of_nobody_is_not_everybody(label, problem, sentence):
+    table = pd.DataFrame(
+        {"patient_id": ["a", "b"], "mipc": label, "os_months": ["1", "2"], "os_event": ["1", "0"]}
+    )
+    with pytest.raises(AnalysisError, match=sentence) as caught:
+        analyse(derive(read_clinical(table)), Plan())
+    assert caught.value.problem is problem
+
+
+def test_a_cohort_is_a_column_of_truths():
+    table = pd.DataFrame({"patient_id": ["a", "b"], "sex": ["male", "female"], "os_months": ["1", "2"]})
+    with pytest.raises(AnalysisError, match="column 'sex' does not hold yes or no") as caught:
+        analyse(derive(read_clinical(table)), Plan(cohort="sex"))
+    assert caught.value.problem is Problem.BAD_PLAN
+
+
+def test_labels_of_other_patients_stop_the_analysis_and_say_whose_they_are(tmp_path):
+    (tmp_path / "t.csv").write_text("patient_id,os_months,os_event\na,1,1\nb,2,0\n")
+    (tmp_path / "studies.csv").write_text("patient_id,verdict\nA-0001,mipc\n")
+    done = CliRunner().invoke(
+        app,
+        [
+            "analyse",
+            str(tmp_path / "t.csv"),
+            "--labels",
+            str(tmp_path / "studies.csv"),
+            "--out",
+            str(tmp_path / "o"),
+        ],
+    )
+    assert done.exit_code == 1
+    assert "'mipc' is yes for nobody (2 of 2 unknown)" in done.stderr
+    assert "A-0001, patient_id 'A-0001': labelled, but not in the table" in done.stderr
+
+
+def test_the_error_that_is_printed_is_the_error_that_is_named(clinical):
+    """A bootstrap was asked for and not made: the M-estimation error stands in, and says so."""
+    found = analyse(clinical, Plan(bootstrap=0, imputations=2, error="bootstrap"))
+    assert found.prognosis.error == "m_estimation"
+    assert "errors: m_estimation" in table_of(found, "table5").notes[1]
+    assert "printed errors: m_estimation" in found.methods
