@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.csvtable import separator_of
 from analysis.dictionary import COLUMNS, Column, Kind
 from analysis.errors import AnalysisError, Problem
 
@@ -104,11 +105,13 @@ def read_table(path: Path) -> pd.DataFrame:
         if path.suffix.lower() in (".xlsx", ".xlsm"):
             cells = pd.read_excel(path, header=None, dtype=object, keep_default_na=False).map(_excel_text)
         else:
+            with path.open(encoding="utf-8-sig") as file:
+                separator = separator_of(file.readline())
             # The first line is read as a row: as a header it would let pandas take a column for an index.
             cells = pd.read_csv(
                 path,
                 header=None,
-                sep=_separator(path),
+                sep=separator,
                 dtype=str,
                 keep_default_na=False,
                 skip_blank_lines=False,
@@ -125,13 +128,6 @@ def read_table(path: Path) -> pd.DataFrame:
     if table.empty:
         raise AnalysisError(Problem.BAD_INPUT, f"{path.name} holds no rows")
     return table
-
-
-def _separator(path: Path) -> str:
-    """Return what stands between the names of the first line: Excel writes semicolons in half of Europe."""
-    with path.open(encoding="utf-8-sig") as file:
-        header = file.readline()
-    return max(",;\t", key=header.count)
 
 
 def _excel_text(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from analysis.csvtable import text_of
 from analysis.errors import AnalysisError, Problem
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ def run_audit(folder: Path, claims: Path | None, rule: str, out: Path | None, as
     if rule not in list(CountRule):
         raise typer.BadParameter(f"rule is one of {', '.join(CountRule)}", param_hint="--rule")
     with foreseen_errors():
-        given = None if claims is None else read_claims(claims.read_text(encoding="utf-8"))
+        given = None if claims is None else read_claims(text_of(claims))
         audit = audit_folder(folder, claims=given, rule=CountRule(rule))
     text = json.dumps(_audit_as_dict(audit), indent=2) if as_json else as_markdown(audit)
     if out is None:
         typer.echo(text, nl=False)
     else:
+        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
         typer.echo(f"{len(audit.p_values)} p-values computed again: {out}")
 
@@ -79,6 +81,7 @@ def run_demo(seed: int, out: Path) -> None:
     from analysis.demo_cohort import demo_cohort
 
     table = demo_cohort(seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(out, index=False)
     typer.echo(f"{len(table)} synthetic patients, seed {seed}: {out}")
 
@@ -148,7 +151,7 @@ def _mapping(where: str | None) -> "ClinicalMapping | None":
     path = Path(where)
     if not path.is_file():
         raise AnalysisError(Problem.BAD_PLAN, f"there is no mapping {where!r}")
-    return read_mapping(path.read_text(encoding="utf-8"))
+    return read_mapping(text_of(path))
 
 
 def _labels(where: str) -> "pd.DataFrame":

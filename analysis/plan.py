@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.comparisons import CountRule
+from analysis.csvtable import text_of
 from analysis.errors import AnalysisError, Problem
 from analysis.kaplan_meier import IntervalKind
 from analysis.risk_sets import Ties
@@ -166,7 +167,7 @@ def read_plan(where: str | None) -> Plan:
         path = Path(where)
         if not path.is_file():
             raise AnalysisError(Problem.BAD_PLAN, f"there is no plan {where!r}")
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
