@@ -249,7 +249,7 @@ def _methods(plan: Plan, found: Prognosis) -> str:
     text = [
         f"Counts were compared by the rule '{plan.counts}' (chi-squared without continuity correction, or "
         f"Fisher's exact test), means by {means}. Survival curves are Kaplan-Meier estimates with "
-        f"{plan.interval} {plan.level:.0%} intervals, compared by log-rank tests.",
+        f"{plan.interval} {100 * plan.level:g}% intervals, compared by log-rank tests.",
     ]
     if found.estimates:
         text.append(

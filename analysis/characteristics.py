@@ -174,6 +174,9 @@ def _number(
     values: dict[str, float] = {}
     lows: dict[str, float] = {}
     highs: dict[str, float] = {}
+    if not pd.api.types.is_numeric_dtype(groups[0].frame[factor.column]):
+        sentence = f"the factor '{factor.name}' needs levels: '{factor.column}' does not hold numbers"
+        raise AnalysisError(Problem.BAD_PLAN, sentence)
     for group in groups:
         known = group.frame[factor.column].dropna().astype(float)
         if len(known) == 0:

@@ -75,7 +75,7 @@ def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
             cells["median_pfs_months"] = format_interval(median.value, median.low, median.high, decimals=1)
             values["median_pfs_months"] = median.value
         rows.append(Row(arm.replace("_", " "), (arm, ""), cells, values))
-    notes = ["Disease control: CR, PR, SD and nonprogressive disease (NPD); exact 95% interval."]
+    notes = ["Disease control: CR, PR, SD and nonprogressive disease (NPD); exact interval."]
     table = np.array(controlled)
     if len(rows) == 2:
         cells, values = {**rows[0].cells}, {**rows[0].values}
@@ -88,10 +88,18 @@ def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
         if p_value == p_value:
             cells["pfs_p"], values["pfs_p"] = format_p(p_value), p_value
         rows[0] = Row(rows[0].label, rows[0].key, cells, values)
-    columns = (("n", "n"), *((r, r) for r in used), ("disease_control_rate", "Disease control (95% CI)"))
+    columns = (
+        ("n", "n"),
+        *((r, r) for r in used),
+        ("disease_control_rate", f"Disease control ({plan.interval_name})"),
+    )
     after: tuple[tuple[str, str], ...] = (("paper_p", "p-value"), ("paper_test", "Test"))
     if len(progression):
-        after = (*after, ("median_pfs_months", "PFS months (95% CI)"), ("pfs_p", "p-value (log-rank)"))
+        after = (
+            *after,
+            ("median_pfs_months", f"PFS months ({plan.interval_name})"),
+            ("pfs_p", "p-value (log-rank)"),
+        )
     title = "Response to first-line systemic treatment"
     return Table("response", title, (*columns, *after), tuple(rows), tuple(notes))
 

@@ -128,9 +128,9 @@ def model_table(
             rows += _factor_rows(factor, cohort, by_level, plan)
     columns = (
         ("n", "Patients n"),
-        ("median_os_months", "OS months (95% CI)"),
+        ("median_os_months", f"OS months ({plan.interval_name})"),
         ("univariate_p", "p-value (log-rank)"),
-        ("hr", "HR (95% CI)"),
+        ("hr", f"HR ({plan.interval_name})"),
         ("multivariate_p", "p-value"),
     )
     notes = [f"Medians by Kaplan-Meier with {plan.interval} intervals; NR: not reached."]
@@ -158,7 +158,11 @@ def model_table(
 def indicator(table: pd.DataFrame, term: Term) -> pd.Series:
     """Return a term of the model as numbers; unknown, and untested for EGFR, is missing."""
     if not term.level:
-        return table[term.column].astype(float)
+        try:
+            return table[term.column].astype(float)
+        except ValueError as error:
+            sentence = f"the term '{term.name}' needs a level: '{term.column}' does not hold numbers"
+            raise AnalysisError(Problem.BAD_PLAN, sentence) from error
     levels = levels_of(table[term.column])
     if term.column == "egfr_status":
         levels = levels.where(levels != "not_tested")
@@ -368,5 +372,8 @@ def side_by_side_errors(found: Prognosis, plan: Plan) -> Table | None:
         "The same hazard ratios under four standard errors",
         tuple((kind.value, headings[kind]) for kind in kinds),
         tuple(rows),
-        ("Hazard ratio (95% CI), p-value. The naive error takes weights for counts of patients.",),
+        (
+            f"Hazard ratio ({plan.interval_name}), p-value. "
+            "The naive error takes weights for counts of patients.",
+        ),
     )

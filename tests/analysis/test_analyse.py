@@ -193,6 +193,16 @@ def test_limits_that_are_not_reached_are_called_so():
         ({"colour": "red"}, "unknown parts: colour"),
         ({"counts": "guess"}, "counts: 'guess' is not a valid CountRule"),
         ({"factors": [{"name": "x"}]}, "factors: 'label'"),
+        ({"force_later_known": "no"}, "force_later_known: expected true or false, not 'no'"),
+        ({"equal_variances": 0}, "equal_variances: expected true or false"),
+        ({"level": 95}, "level: expected a number between 0 and 1, not 95"),
+        ({"bootstrap": -3}, "bootstrap: expected a whole number from 0, not -3"),
+        ({"horizon_months": 0}, "horizon_months: expected a number above 0"),
+        ({"landmarks_months": ["3"]}, "landmarks_months: expected a list of numbers above 0"),
+        ({"truncate": [99, 1]}, r"truncate: expected two percentiles such as \[1, 99\]"),
+        ({"formats": "png"}, "formats: expected a list of formats such as svg"),
+        ({"formats": ["gif2"]}, "formats: expected a list"),
+        ({"missing_predictors": "sex"}, "missing_predictors: expected a list of columns"),
     ],
 )
 def test_a_plan_that_cannot_be_followed_is_refused(content, sentence):
@@ -453,3 +463,44 @@ def test_the_error_that_is_printed_is_the_error_that_is_named(clinical):
     assert found.prognosis.error == "m_estimation"
     assert "errors: m_estimation" in table_of(found, "table5").notes[1]
     assert "printed errors: m_estimation" in found.methods
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ("terms", "the term 'x' needs a level: 'sex' does not hold numbers"),
+        ("factors", "the factor 'x' needs levels: 'sex' does not hold numbers"),
+    ],
+)
+def test_a_text_is_no_number_of_a_plan(clinical, part, sentence):
+    plan = parse_plan({part: [{"name": "x", "label": "X", "column": "sex"}], "bootstrap": 0})
+    with pytest.raises(AnalysisError, match=sentence) as caught:
+        analyse(clinical, plan)
+    assert caught.value.problem is Problem.BAD_PLAN
+
+
+def test_headings_name_the_level_of_the_plan(clinical):
+    found = analyse(clinical, parse_plan({"level": 0.9, "bootstrap": 0, "imputations": 2}))
+    headings = [heading for table in found.tables for _, heading in table.columns]
+    assert any("(90% CI)" in heading for heading in headings)
+    assert [heading for heading in headings if "95%" in heading] == ["Odds ratio of a result (95% CI), p"]
+    assert "log 90% intervals" in found.methods
+
+
+def test_incidence_at_a_year_needs_a_year():
+    """Nobody followed for a year, or nobody before it: neither is told by the nearest step of the curve."""
+    table = pd.DataFrame(
+        {
+            "patient_id": [f"p{i}" for i in range(8)],
+            "os_months": ["40"] * 8,
+            "os_event": ["1"] * 8,
+            "line1": ["gefitinib"] * 4 + ["cisplatin"] * 4,
+            "pfs_months": ["3", "4", "5", "6", "14", "15", "16", "17"],
+            "pfs_event": ["1", "0", "0", "0", "1", "1", "1", "1"],
+            "progression_date": ["2010-01-01"] * 8,
+        }
+    )
+    found = analyse(derive(read_clinical(table)), Plan(bootstrap=0))
+    rows = {row.key[0]: row.cells for row in table_of(found, "competing").rows}
+    assert rows["egfr_tki"]["progression"] == "followed for 6.0 months only"
+    assert (rows["chemotherapy"]["progression"], rows["chemotherapy"]["death"]) == ("0.00", "0.00")
