@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 
 from analysis.analyse import analyse, with_labels
 from analysis.clinical import read_clinical
+from analysis.comparisons import Interval
 from analysis.derivations import derive
 from analysis.errors import AnalysisError, Problem
-from analysis.figures import new_figure, save
+from analysis.figures import ForestRow, draw_forest, draw_survival, new_figure, save
+from analysis.kaplan_meier import kaplan_meier
 from analysis.plan import Plan, parse_plan, read_plan
 from analysis.printed_tables import read_tables
 from analysis.report import write_analysis
@@ -504,3 +506,33 @@ def test_incidence_at_a_year_needs_a_year():
     rows = {row.key[0]: row.cells for row in table_of(found, "competing").rows}
     assert rows["egfr_tki"]["progression"] == "followed for 6.0 months only"
     assert (rows["chemotherapy"]["progression"], rows["chemotherapy"]["death"]) == ("0.00", "0.00")
+
+
+def _overlap(texts, canvas):
+    boxes = [text.get_window_extent(canvas.canvas.get_renderer()) for text in texts if text.get_text()]
+    return [(a, b) for n, a in enumerate(boxes) for b in boxes[n + 1 :] if a.overlaps(b)]
+
+
+def test_no_words_of_a_figure_lie_on_each_other():
+    random = np.random.default_rng(3)
+    curves = {
+        name: kaplan_meier(random.exponential(40, 129), np.ones(129)) for name in ("Wild type", "Other")
+    }
+    canvas, axes = new_figure()
+    draw_survival(axes, curves)
+    assert not _overlap(axes.texts, canvas)
+    for low, high in ((0.9, 1.1), (0.22, 1.69), (0.01, 1.2), (0.001, 900.0)):
+        canvas, axes = new_figure(6.0, 2.0)
+        draw_forest(axes, [ForestRow("EGFR mutation", Interval((low * high) ** 0.5, low, high, 0.95))])
+        canvas.canvas.draw()
+        shown = [text for text in axes.get_xticklabels() if text.get_position()[0] > 0]
+        assert not _overlap(shown, canvas)
+        assert "1" in {text.get_text() for text in shown}
+
+
+def test_the_legend_stands_where_the_curves_do_not():
+    canvas, axes = new_figure()
+    draw_survival(axes, {"A": kaplan_meier(np.arange(1, 21), [0] * 19 + [1])})  # high to the end
+    canvas.canvas.draw()
+    box = axes.get_legend().get_window_extent(canvas.canvas.get_renderer())
+    assert box.y1 < axes.transData.transform((0, 0.9))[1]
