@@ -14,6 +14,7 @@ from analysis.analyse import analyse, with_labels
 from analysis.clinical import read_clinical
 from analysis.comparisons import Interval
 from analysis.derivations import derive
+from analysis.egfr import parse_egfr
 from analysis.errors import AnalysisError, Problem
 from analysis.figures import ForestRow, draw_forest, draw_survival, new_figure, save
 from analysis.kaplan_meier import kaplan_meier
@@ -340,6 +341,11 @@ def _an_arm_without_a_start(table):
     return table.assign(line1_start=table["line1_start"].where(table["line1"] == "erlotinib", ""))
 
 
+def _a_first_line_only_of_the_untested(table):
+    tested = table["egfr_result"].map(lambda text: parse_egfr(text).status.value != "not_tested")
+    return table.assign(line1=table["line1"].where(tested, "bevacizumab"))
+
+
 def _half_of_everything_unknown(table):
     random = np.random.default_rng(0)
     columns = ("sex", "ecog_ps", "histology", "smoking", "metastasis_bone", "metastasis_brain", "age_years")
@@ -357,6 +363,11 @@ def _half_of_everything_unknown(table):
         (_no_word_of_progression, "response", "Disease control"),
         (_an_arm_without_responses, "response", "Disease control"),
         (_an_arm_without_a_start, "response", "Disease control"),
+        (
+            _a_first_line_only_of_the_untested,
+            "imputed",
+            "Not possible: nobody with first_line[other] has a result",
+        ),
         (_half_of_everything_unknown, "egfr_probability", "Not possible: the covariates foretell"),
     ],
 )

@@ -10,6 +10,7 @@ from analysis.comparisons import Interval
 from analysis.cox import cox
 from analysis.egfr_probability import egfr_model
 from analysis.errors import AnalysisError, Problem
+from analysis.imputation import imputed_cox
 from analysis.sensitivity import e_value, support
 from analysis.time_zero import landmark, refuse_immortal_time, split_at_exposure, time_dependent_cox
 from tests.reference import r
@@ -152,3 +153,10 @@ def test_weights_and_time_dependence_go_together():
     fit = cox(split, "stop", "event_here", ["age", "sex", "dose"], entry="start", cluster="patient_id")
     expected = r.column(r.kept("survival"), "plain-efron", "coefficients")
     assert list(fit.coefficients.values()) == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("imputations", [0, 1])
+def test_one_imputation_tells_nothing_of_what_is_missing(imputations):
+    table = pd.DataFrame({"t": [1.0, 2, 3, 4], "d": [1, 1, 0, 1], "x": [1.0, 0.0, 1.0, np.nan]})
+    with pytest.raises(AnalysisError, match=f"2 or more imputations, got {imputations}"):
+        imputed_cox(table, "t", "d", ["x"], column="x", predictors=[], imputations=imputations)
