@@ -69,6 +69,8 @@ def characteristics(
             shown = [(level, label) for level, label in factor.levels if factor.column + level in have]
             rows += _findings(factor, shown, groups, compared, plan)
             absent += [factor.label] if not shown else []
+            for level, label in shown:
+                unknown[label] = int(groups[0].frame[factor.column + level].isna().sum())
         elif factor.column not in have or groups[0].frame[factor.column].isna().all():
             absent.append(factor.label)
         elif factor.levels:

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.csvtable import separator_of
-from analysis.dictionary import COLUMNS, Column, Kind
+from analysis.dictionary import COLUMNS, LINES, Column, Kind
 from analysis.errors import AnalysisError, Problem
+from analysis.treatment import NOT_KNOWN
 
 __all__ = ["Clinical", "ClinicalMapping", "TableProblem", "read_clinical", "read_mapping", "read_table"]
 
@@ -286,6 +287,8 @@ def _convert(
     if column.name == "egfr_result":
         return text, []  # what stands for no result is part of the result
     empty = _is_missing(text, mapping)
+    if column.name in LINES:
+        empty &= ~text.str.lower().isin(NOT_KNOWN)  # not to know a treatment is not to have had none
     if column.kind is Kind.NUMBER:
         found = pd.to_numeric(text.where(~empty), errors="coerce") * mapping.factors.get(column.name, 1.0)
         expected = "a number"

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.clinical import Clinical, TableProblem
 from analysis.dictionary import METASTASES
 from analysis.egfr import EgfrResult, EgfrStatus, parse_egfr
-from analysis.treatment import Treatment, classify, sequence_of
+from analysis.treatment import NOT_KNOWN, Treatment, classify, sequence_of
 
 __all__ = ["DAYS_PER_MONTH", "derive"]
 
@@ -156,6 +156,9 @@ def _lines(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
     texts = [frame[f"line{n}"].fillna("").astype(str).tolist() for n in numbers]
     dates = [list(_dates(frame, f"line{n}_start")) for n in numbers]
     known = {text: classify(text) for column in texts for text in set(column)}
+    for n, column in zip(numbers, texts, strict=True):
+        for row in _rows(pd.Series(column).str.lower().isin(NOT_KNOWN)):
+            report(row, f"line{n}", column[row], "what was given is not known: counted as another treatment")
     kinds: list[list[Treatment]] = []
     starts: list[list[pd.Timestamp]] = []
     for row in range(len(frame)):

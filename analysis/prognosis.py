@@ -123,9 +123,12 @@ def model_table(
     """Lay out factors one by one (median, log-rank) beside the adjusted hazard ratios."""
     by_level = {(e.term.factor, e.term.level): e for e in found.estimates}
     rows: list[Row] = []
+    unshown: list[str] = []
     for factor in plan.prognostic:
         if factor.column in cohort and cohort[factor.column].notna().any():
             rows += _factor_rows(factor, cohort, by_level, plan)
+            n = len(cohort) - int(levels_of(cohort[factor.column]).isin([k for k, _ in factor.levels]).sum())
+            unshown += [f"{factor.label} ({n})"] if n else []
     columns = (
         ("n", "Patients n"),
         ("median_os_months", f"OS months ({plan.interval_name})"),
@@ -140,6 +143,8 @@ def model_table(
             f"errors: {found.error}."
         )
     notes += found.notes
+    if unshown:
+        notes.append(f"Patients in none of the levels shown, or unknown: {', '.join(unshown)}.")
     if any(e.is_sparse for e in found.estimates):
         notes.append(f"*: fewer than {FEWEST} patients or events on one side; not to be relied on.")
     if any(e.is_penalised for e in found.estimates):

@@ -547,3 +547,14 @@ def test_the_legend_stands_where_the_curves_do_not():
     canvas.canvas.draw()
     box = axes.get_legend().get_window_extent(canvas.canvas.get_renderer())
     assert box.y1 < axes.transData.transform((0, 0.9))[1]
+
+
+def test_patients_that_a_row_leaves_out_are_counted_below_the_table(clinical):
+    frame = clinical.frame.copy()
+    inside = frame.index[frame["mipc"] == True]  # noqa: E712
+    frame.loc[inside[:3], "metastasis_bone"] = pd.NA
+    frame.loc[inside[:2], "treatment_sequence"] = "tki_then_tki"
+    found = analyse(replace(clinical, frame=frame), Plan(bootstrap=0, imputations=2))
+    assert any("Bone (3)" in note for note in table_of(found, "table1").notes)
+    (note,) = [n for n in table_of(found, "table5").notes if n.startswith("Patients in none of the levels")]
+    assert note.endswith("EGFR (25), Treatment sequence (2).")

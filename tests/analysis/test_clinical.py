@@ -381,3 +381,31 @@ def test_what_is_impossible_in_our_unit_is_told_in_it():
     mapping = read_mapping('[columns]\nweight_kg = "lbs"\n[factors]\nweight_kg = 0.45359237')
     (problem,) = read_clinical(table, mapping).problems
     assert (problem.value, problem.sentence) == ("49.1", "expected 25 or more, found 22.27 in our unit")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("no chemotherapy", Treatment.SUPPORTIVE),
+        ("chemotherapy refused", Treatment.SUPPORTIVE),
+        ("declined treatment", Treatment.SUPPORTIVE),
+        ("nil", Treatment.SUPPORTIVE),
+        ("ALK TKI", Treatment.OTHER),
+        ("UFT", Treatment.CHEMOTHERAPY),  # tegafur and uracil
+        ("S-1", Treatment.CHEMOTHERAPY),  # tegafur, gimeracil and oteracil
+        ("carboplatin, no bevacizumab", Treatment.CHEMOTHERAPY),
+        ("EGFR-TKI", Treatment.TKI),
+    ],
+)
+def test_a_treatment_that_was_not_given_is_none(text, kind):
+    assert classify(text) is kind
+
+
+def test_an_unknown_first_line_is_not_supportive_care():
+    table = pd.DataFrame(
+        {"patient_id": list("abc"), "line1": ["Unknown", "N/A", ""], "line2": ["", "", "n/a"]}
+    )
+    found = derive(read_clinical(table))
+    assert found.frame["first_line"].tolist() == ["other", "best_supportive_care", "best_supportive_care"]
+    told = [(p.row, p.column, p.value) for p in found.problems if p.column.startswith("line")]
+    assert told == [(2, "line1", "Unknown")]
