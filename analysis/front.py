@@ -25,12 +25,15 @@ MOST_PROBLEMS = 5  # of a table that cannot be analysed are shown
 
 @contextmanager
 def foreseen_errors() -> Iterator[None]:
-    """Turn an error in the input into one sentence and exit status 1."""
+    """Turn an error in the input, or a file that cannot be had, into one sentence and exit status 1."""
     try:
         yield
     except AnalysisError as error:
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
         typer.echo(f"{error.problem}: {error.sentence}{notes}", err=True)
+        raise typer.Exit(NOTHING_USABLE) from error
+    except OSError as error:
+        typer.echo(f"{error.filename}: {error.strerror}", err=True)
         raise typer.Exit(NOTHING_USABLE) from error
 
 
@@ -45,12 +48,13 @@ def run_audit(folder: Path, claims: Path | None, rule: str, out: Path | None, as
     with foreseen_errors():
         given = None if claims is None else read_claims(text_of(claims))
         audit = audit_folder(folder, claims=given, rule=CountRule(rule))
-    text = json.dumps(_audit_as_dict(audit), indent=2) if as_json else as_markdown(audit)
+        text = json.dumps(_audit_as_dict(audit), indent=2) if as_json else as_markdown(audit)
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(text, encoding="utf-8")
     if out is None:
         typer.echo(text, nl=False)
     else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
         typer.echo(f"{len(audit.p_values)} p-values computed again: {out}")
 
 
@@ -81,8 +85,9 @@ def run_demo(seed: int, out: Path) -> None:
     from analysis.demo_cohort import demo_cohort
 
     table = demo_cohort(seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out, index=False)
+    with foreseen_errors():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(out, index=False)
     typer.echo(f"{len(table)} synthetic patients, seed {seed}: {out}")
 
 

@@ -234,11 +234,15 @@ def test_labels_enter_as_the_cohort_and_what_cannot_be_joined_is_told():
 
 
 def test_a_study_database_gives_labels(tmp_path, screening_like):
-    where = tmp_path / "mipc.db"
+    where, table, plan = tmp_path / "mipc.db", tmp_path / "t.csv", tmp_path / "plan.toml"
     with open_store(where) as store:
         store.save(StoredStudy.of(screening_like, "f"))
-        (found,) = store.all_screenings()
-    assert found == screening_like
+    table.write_text("patient_id,os_months,os_event\nD0001,5,1\nD0002,6,1\n")
+    plan.write_text('formats = ["svg"]\n')
+    arguments = ["--labels", str(where), "--plan", str(plan), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["analyse", str(table), *arguments])
+    assert done.exit_code == 0, done.output
+    assert "1 left out: without mipc or unknown\nwith mipc: 1\n" in done.stdout
 
 
 @pytest.fixture
@@ -558,3 +562,21 @@ def test_patients_that_a_row_leaves_out_are_counted_below_the_table(clinical):
     assert any("Bone (3)" in note for note in table_of(found, "table1").notes)
     (note,) = [n for n in table_of(found, "table5").notes if n.startswith("Patients in none of the levels")]
     assert note.endswith("EGFR (25), Treatment sequence (2).")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["analyse", "t.csv", "--out", "t.csv"],
+        ["audit-tables", ".", "--out", "."],
+        ["audit-tables", ".", "--claims", "none.toml"],
+        ["demo-cohort", "--out", "t.csv/demo.csv"],
+    ],
+)
+def test_a_file_that_cannot_be_had_is_a_sentence(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("patient_id,os_months,os_event,total\na,1,1,1\nb,2,0,1\n")
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    assert done.stderr.count("\n") == 1
