@@ -50,7 +50,6 @@ def draw_survival(
     unit: str = "months",
     outcome: str = "Overall survival",
     p_text: str = "",
-    with_limits: bool = False,
 ) -> None:
     """Draw Kaplan-Meier curves, censoring ticks, and the unweighted numbers at risk below."""
     longest = max(float(curve.time[-1]) for curve in curves.values())
@@ -61,9 +60,6 @@ def draw_survival(
         axes.step(time, height, where="post", color=colour, linestyle=dash, label=f"{name} (n={curve.n})")
         lost = curve.censored > 0
         axes.plot(curve.time[lost], curve.survival[lost], "|", color=colour, markersize=7)
-        if with_limits:
-            low, high = (np.nan_to_num(limit) for limit in (curve.low, curve.high))
-            axes.fill_between(curve.time, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
         line = -0.26 - 0.07 * number
         axes.text(
             -0.05, line, name, transform=axes.transAxes, ha="right", va="center", fontsize=8, color=colour

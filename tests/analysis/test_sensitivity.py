@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from analysis.comparisons import Interval
 from analysis.cox import cox
 from analysis.egfr_probability import egfr_model
-from analysis.errors import AnalysisError, Problem
+from analysis.errors import AnalysisError
 from analysis.imputation import imputed_cox
 from analysis.sensitivity import e_value, support
-from analysis.time_zero import landmark, refuse_immortal_time, split_at_exposure, time_dependent_cox
+from analysis.time_zero import landmark, split_at_exposure, time_dependent_cox
 from tests.reference import r
 
 
@@ -38,14 +38,6 @@ def test_a_useless_treatment_looks_good_as_fixed_and_useless_as_time_dependent()
     ratio = from_landmark.fit.hazard_ratio("exposed")
     assert ratio.low < 1 < ratio.high
     assert from_landmark.n + from_landmark.n_before == len(frame)
-
-
-def test_later_known_covariates_are_refused_unless_forced():
-    with pytest.raises(AnalysisError, match="'tki_use' is known only after") as caught:
-        refuse_immortal_time(["sex", "tki_use"])
-    assert caught.value.problem is Problem.IMMORTAL_TIME
-    assert refuse_immortal_time(["sex", "tki_use"], force=True) == ("tki_use",)
-    assert refuse_immortal_time(["sex"]) == ()
 
 
 @pytest.mark.parametrize(
