@@ -26,7 +26,7 @@ from analysis.figures import (
 )
 from analysis.flow import Flow, choose
 from analysis.kaplan_meier import SurvivalCurve, kaplan_meier
-from analysis.log_rank import log_rank
+from analysis.log_rank import log_rank_p
 from analysis.plan import Plan
 from analysis.prognosis import Prognosis, model_table, prognosis
 from analysis.side_tables import probability_table, side_tables
@@ -103,7 +103,7 @@ def analyse(clinical: Clinical, plan: Plan) -> Analysis:
     Raises
     ------
     AnalysisError
-        If no patient of interest has follow-up.
+        If nobody is of interest, or nobody of interest has follow-up.
     """
     frame = clinical.frame
     if "line1_start" in frame:
@@ -111,10 +111,9 @@ def analyse(clinical: Clinical, plan: Plan) -> Analysis:
         frame = frame.assign(line1_months=start.dt.days / DAYS_PER_MONTH)
     flow = Flow(()).then("rows in the table", clinical.n_read, "")
     flow = flow.then("patients", len(frame), "no identifier, or a second row")
-    chosen = plan.cohort in frame and frame[plan.cohort].notna().any()
     cohort, others = frame, frame.iloc[:0]
-    if chosen:
-        label = frame[plan.cohort].astype("boolean")
+    if plan.cohort in frame:
+        label = _of_interest(frame[plan.cohort])
         others = frame[(label == False).fillna(False)]  # noqa: E712
         cohort, flow = choose(
             frame, flow, [(f"with {plan.cohort}", label, f"without {plan.cohort} or unknown")]
@@ -132,11 +131,27 @@ def analyse(clinical: Clinical, plan: Plan) -> Analysis:
     tables.append(model_table(followed, found, plan))
     tables += side_tables(followed, found, plan)
     chance = probability_table(frame, plan)
-    tables += [] if chance is None else [chance[0]]
+    tables += [] if chance is None else [chance]
     figures = tuple(_figures(followed, found, flow, plan))
     return Analysis(
         plan, tuple(tables), figures, flow, clinical.problems, _methods(plan, found), followed, found
     )
+
+
+def _of_interest(label: pd.Series) -> pd.Series:
+    """Return the truth that makes the cohort; where it holds for nobody, everybody is not meant."""
+    if label.dropna().empty or label.dropna().isin([True, False]).all():
+        truth = label.astype("boolean")
+    else:
+        raise AnalysisError(Problem.BAD_PLAN, f"the cohort's column '{label.name}' does not hold yes or no")
+    if not truth.any():
+        unknown = int(truth.isna().sum())
+        raise AnalysisError(
+            Problem.BAD_INPUT,
+            f"'{label.name}' is yes for nobody ({unknown} of {len(truth)} unknown); without that column "
+            "everybody is analysed",
+        )
+    return truth
 
 
 def _figures(cohort: pd.DataFrame, found: Prognosis, flow: Flow, plan: Plan) -> Iterator[Figure]:
@@ -196,12 +211,13 @@ def _curves(
             )
     if not curves:
         return
-    inside = levels.isin(list(names))
-    text = ""
-    if len(curves) > 1 and table.loc[inside, f"{endpoint}_event"].astype(float).sum() > 0:
-        event = table.loc[inside, f"{endpoint}_event"].astype(float)
-        test = log_rank(table.loc[inside, f"{endpoint}_months"], event, levels[inside].astype(str))
-        text = f"log-rank p {format_p(test.p_value)}"
+    compared = table[levels.isin(list(names))]
+    p_value = log_rank_p(
+        compared[f"{endpoint}_months"],
+        compared[f"{endpoint}_event"].astype(float),
+        levels[compared.index].astype(str),
+    )
+    text = f"log-rank p {format_p(p_value)}" if p_value == p_value else ""
     outcome = "Overall survival" if endpoint == "os" else "Progression-free survival"
     yield Figure(name, title, lambda axes: draw_survival(axes, curves, outcome=outcome, p_text=text))
 
@@ -233,15 +249,18 @@ def _methods(plan: Plan, found: Prognosis) -> str:
     text = [
         f"Counts were compared by the rule '{plan.counts}' (chi-squared without continuity correction, or "
         f"Fisher's exact test), means by {means}. Survival curves are Kaplan-Meier estimates with "
-        f"{plan.interval} {plan.level:.0%} intervals, compared by log-rank tests.",
-        f"A Cox model ({plan.ties} ties) of overall survival was fitted to {found.n} patients with "
-        f"{found.n_events} deaths.",
+        f"{plan.interval} {100 * plan.level:g}% intervals, compared by log-rank tests.",
     ]
-    if found.weights is not None:
+    if found.estimates:
+        text.append(
+            f"A Cox model ({plan.ties} ties) of overall survival was fitted to {found.n} patients with "
+            f"{found.n_events} deaths."
+        )
+    if found.weights is not None and found.estimates:
         text.append(
             f"Patients without an EGFR result were accounted for by {found.weights.kind} inverse-probability "
             f"weights from a logistic model of having a result ({', '.join(found.weights.covariates)}); "
-            f"printed errors: {plan.error}, others in a table of their own; multiple imputation is the "
+            f"printed errors: {found.error}, others in a table of their own; multiple imputation is the "
             "sensitivity analysis."
         )
     if found.refused:

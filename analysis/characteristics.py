@@ -69,6 +69,8 @@ def characteristics(
             shown = [(level, label) for level, label in factor.levels if factor.column + level in have]
             rows += _findings(factor, shown, groups, compared, plan)
             absent += [factor.label] if not shown else []
+            for level, label in shown:
+                unknown[label] = int(groups[0].frame[factor.column + level].isna().sum())
         elif factor.column not in have or groups[0].frame[factor.column].isna().all():
             absent.append(factor.label)
         elif factor.levels:
@@ -174,6 +176,9 @@ def _number(
     values: dict[str, float] = {}
     lows: dict[str, float] = {}
     highs: dict[str, float] = {}
+    if not pd.api.types.is_numeric_dtype(groups[0].frame[factor.column]):
+        sentence = f"the factor '{factor.name}' needs levels: '{factor.column}' does not hold numbers"
+        raise AnalysisError(Problem.BAD_PLAN, sentence)
     for group in groups:
         known = group.frame[factor.column].dropna().astype(float)
         if len(known) == 0:

@@ -8,14 +8,17 @@ mapping of the TCIA NSCLC Radiogenomics table ships as `nsclc_radiogenomics.toml
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.dictionary import COLUMNS, Column, Kind
+from analysis.csvtable import separator_of
+from analysis.dictionary import COLUMNS, LINES, Column, Kind
 from analysis.errors import AnalysisError, Problem
+from analysis.treatment import NOT_KNOWN
 
 __all__ = ["Clinical", "ClinicalMapping", "TableProblem", "read_clinical", "read_mapping", "read_table"]
 
@@ -94,17 +97,47 @@ class Clinical:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read CSV or Excel as text, a cell a string."""
+    """Read CSV (comma, semicolon or tab) or the first sheet of Excel as text, a cell a string.
+
+    Rows without anything in them are left out; the index counts them, so that
+    row `i` is row `i + 2` of a spreadsheet.
+    """
     try:
         if path.suffix.lower() in (".xlsx", ".xlsm"):
-            table = pd.read_excel(path, dtype=str, keep_default_na=False)
+            cells = pd.read_excel(path, header=None, dtype=object, keep_default_na=False).map(_excel_text)
         else:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError, UnicodeDecodeError) as error:
+            with path.open(encoding="utf-8-sig") as file:
+                separator = separator_of(file.readline())
+            # The first line is read as a row: as a header it would let pandas take a column for an index.
+            cells = pd.read_csv(
+                path,
+                header=None,
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                skip_blank_lines=False,
+                encoding="utf-8-sig",
+            ).fillna("")
+    except UnicodeDecodeError as error:
+        sentence = f"{path.name} is not text in UTF-8: save it as CSV UTF-8 ({error})"
+        raise AnalysisError(Problem.BAD_INPUT, sentence) from error
+    except (ValueError, OSError) as error:
         raise AnalysisError(Problem.BAD_INPUT, f"{path.name} cannot be read as a table: {error}") from error
+    table = cells.iloc[1:].reset_index(drop=True)
+    table.columns = pd.Index([str(name).strip() for name in cells.iloc[0]] if len(cells) else [])
+    table = table.loc[(table != "").any(axis=1), (table.columns != "") | (table != "").any(axis=0)]
     if table.empty:
         raise AnalysisError(Problem.BAD_INPUT, f"{path.name} holds no rows")
     return table
+
+
+def _excel_text(value: object) -> str:
+    """Return a cell of Excel as CSV has it: a day without a time, a whole number without a point."""
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat(sep=" ")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def read_mapping(text: str) -> ClinicalMapping:
@@ -116,12 +149,45 @@ def read_mapping(text: str) -> ClinicalMapping:
     unknown = set(content) - {name for name in ClinicalMapping.__dataclass_fields__}
     if unknown:
         raise AnalysisError(Problem.BAD_PLAN, f"the mapping has unknown parts: {', '.join(sorted(unknown))}")
+    _check_mapping(content)
     content["missing"] = tuple(value.lower() for value in content.get("missing", MISSING))
     content["values"] = {
-        column: {str(theirs).lower(): ours for theirs, ours in pairs.items()}
+        column: {str(theirs).lower(): str(ours) for theirs, ours in pairs.items()}
         for column, pairs in content.get("values", {}).items()
     }
     return ClinicalMapping(**content)
+
+
+def _check_mapping(content: dict[str, Any]) -> None:
+    """Refuse parts of a mapping that are not of the kind they should be."""
+    wrong = []
+    for part in ("columns", "values", "plus_days", "factors", "constants"):
+        if not isinstance(content.get(part, {}), dict):
+            wrong.append(f"[{part}] is a table")
+    if wrong:
+        raise AnalysisError(Problem.BAD_PLAN, f"the mapping: {'; '.join(wrong)}")
+    dates = [column.name for column in COLUMNS if column.kind is Kind.DATE]
+    kinds: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
+        ("columns", str, "the name of a column"),
+        ("plus_days", str, "the name of a column"),
+        ("values", dict, "a table"),
+        ("factors", (int, float), "a number"),
+    )
+    for part, kind, expected in kinds:
+        for name, value in content.get(part, {}).items():
+            if not isinstance(value, kind) or isinstance(value, bool):
+                wrong.append(f"[{part}] {name} is {expected}, not {value!r}")
+    wrong += [f"[plus_days] {name} is no date" for name in content.get("plus_days", {}) if name not in dates]
+    missing = content.get("missing", [])
+    if not isinstance(missing, list) or not all(isinstance(value, str) for value in missing):
+        wrong.append(f"missing is a list of texts, not {missing!r}")
+    written = content.get("date_format", DATE_FORMAT)
+    try:
+        pd.to_datetime(pd.Series(["2000-01-01"]), format=written, errors="coerce")
+    except (TypeError, ValueError):
+        wrong.append(f"date_format is a format as {DATE_FORMAT}, not {written!r}")
+    if wrong:
+        raise AnalysisError(Problem.BAD_PLAN, f"the mapping: {'; '.join(wrong)}")
 
 
 def read_clinical(table: pd.DataFrame, mapping: ClinicalMapping | None = None) -> Clinical:
@@ -140,11 +206,14 @@ def read_clinical(table: pd.DataFrame, mapping: ClinicalMapping | None = None) -
         If a required column is absent or no row is left.
     """
     wanted = mapping or ClinicalMapping()
+    rows = table.index.to_numpy() + 2
+    table = table.reset_index(drop=True)
     renamed, absent = _rename(table, wanted)
     required = [c.name for c in COLUMNS if c.is_required and c.name not in renamed]
     if required or absent:
-        lost = ", ".join(map(repr, required + absent))
-        raise AnalysisError(Problem.MISSING_COLUMN, f"the table has no column {lost}")
+        lost, have = ", ".join(map(repr, required + absent)), ", ".join(map(str, table.columns[:12]))
+        more = ", ..." if len(table.columns) > 12 else ""
+        raise AnalysisError(Problem.MISSING_COLUMN, f"the table has no column {lost}; it has {have}{more}")
     problems: list[TableProblem] = []
     columns: dict[str, pd.Series] = {}
     known = {column.name: column for column in COLUMNS}
@@ -163,16 +232,20 @@ def read_clinical(table: pd.DataFrame, mapping: ClinicalMapping | None = None) -
         sentences = dict(complaints)
         wrong = [(row, sentences[place[row]]) for row in np.flatnonzero(np.isin(place, list(sentences)))]
         problems += [
-            TableProblem(int(row) + 2, str(identifiers.iloc[row]), name, renamed[name].iloc[row], sentence)
+            TableProblem(int(rows[row]), str(identifiers.iloc[row]), name, renamed[name].iloc[row], sentence)
             for row, sentence in wrong
         ]
-    frame = pd.DataFrame({**columns, "table_row": np.arange(2, len(table) + 2)})
+    frame = pd.DataFrame({**columns, "table_row": rows})
     for name, days in wanted.plus_days.items():
-        shift = pd.to_numeric(table[days], errors="coerce")
-        frame[name] = frame[name] + pd.to_timedelta(shift.to_numpy(), unit="D")
-    problems += _schema_problems(frame, renamed)
-    frame, more = _one_row_each(frame, renamed)
-    problems += more
+        shift = pd.to_timedelta(pd.to_numeric(table[days], errors="coerce"), unit="D", errors="coerce")
+        for row in _rows(frame[name].notna() & shift.isna()):
+            sentence = f"expected a number of days, to be added to {name}"
+            value = str(table[days].iloc[row])
+            problems.append(TableProblem(int(rows[row]), str(identifiers.iloc[row]), days, value, sentence))
+        frame[name] = frame[name] + shift
+    problems += _schema_problems(frame, renamed, wanted)
+    frame, left_out = _one_row_each(frame)
+    problems += left_out
     if frame.empty:
         raise AnalysisError(Problem.BAD_INPUT, "no row of the table can be used")
     ordered = sorted(problems, key=lambda problem: (problem.row, problem.column))
@@ -187,10 +260,16 @@ def _rename(table: pd.DataFrame, mapping: ClinicalMapping) -> tuple[pd.DataFrame
     renamed = stripped.rename(columns=theirs)
     for name, value in mapping.constants.items():
         renamed[name] = str(value)
-    twice = renamed.columns[renamed.columns.duplicated()]
-    if len(twice):
-        raise AnalysisError(Problem.BAD_INPUT, f"the table has two columns {twice[0]!r}")
-    return renamed, absent
+    absent += [name for name in mapping.plus_days if name not in renamed.columns]
+    ours = {column.name for column in COLUMNS}
+    seen: dict[str, int] = {}
+    names = []
+    for name in renamed.columns:
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1 and (name in ours or name.startswith("symptom_")):
+            raise AnalysisError(Problem.BAD_INPUT, f"the table has two columns {name!r}")
+        names.append(name if seen[name] == 1 else f"{name}.{seen[name] - 1}")  # of others' columns, as pandas
+    return renamed.set_axis(names, axis=1), absent
 
 
 def _is_missing(values: pd.Series, mapping: ClinicalMapping) -> pd.Series:
@@ -208,11 +287,16 @@ def _convert(
     if column.name == "egfr_result":
         return text, []  # what stands for no result is part of the result
     empty = _is_missing(text, mapping)
+    if column.name in LINES:
+        empty &= ~text.str.lower().isin(NOT_KNOWN)  # not to know a treatment is not to have had none
     if column.kind is Kind.NUMBER:
         found = pd.to_numeric(text.where(~empty), errors="coerce") * mapping.factors.get(column.name, 1.0)
         expected = "a number"
     elif column.kind is Kind.DATE:
-        found = pd.to_datetime(text.where(~empty), format=mapping.date_format, errors="coerce")
+        given = text.where(~empty)
+        found = pd.to_datetime(given, format=mapping.date_format, errors="coerce")
+        # Cells that Excel knows as dates arrive in our own format, whatever the texts beside them are in.
+        found = found.fillna(pd.to_datetime(given, format=DATE_FORMAT, errors="coerce"))
         expected = f"a date as {mapping.date_format}"
     elif column.kind is Kind.TRUTH:
         lowered = text.str.lower()
@@ -230,7 +314,7 @@ def _convert(
     return found, [(int(row), f"expected {expected}") for row in wrong]
 
 
-def _schema_problems(frame: pd.DataFrame, raw: pd.DataFrame) -> list[TableProblem]:
+def _schema_problems(frame: pd.DataFrame, raw: pd.DataFrame, mapping: ClinicalMapping) -> list[TableProblem]:
     """Check ranges with pandera; what is out of range becomes missing."""
     import pandera.pandas as pa
     from pandera.errors import SchemaErrors
@@ -255,27 +339,31 @@ def _schema_problems(frame: pd.DataFrame, raw: pd.DataFrame) -> list[TableProble
     problems = []
     for name, check, row in zip(failures["column"], failures["check"], failures["index"], strict=True):
         place = int(row)
-        patient = str(raw["patient_id"].iloc[place])
-        problems.append(TableProblem(place + 2, patient, name, str(raw[name].iloc[place]), str(check)))
+        patient, at = str(raw["patient_id"].iloc[place]), int(frame["table_row"].iloc[place])
+        sentence = str(check)
+        if name in mapping.factors:
+            sentence += f", found {frame[name].iloc[place]:.4g} in our unit"
+        problems.append(TableProblem(at, patient, name, str(raw[name].iloc[place]), sentence))
         frame.loc[place, name] = np.nan
     return problems
 
 
-def _one_row_each(frame: pd.DataFrame, raw: pd.DataFrame) -> tuple[pd.DataFrame, list[TableProblem]]:
+def _one_row_each(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[TableProblem]]:
     """Keep the first row of each patient."""
     nameless = frame["patient_id"].isna()
     repeated = frame["patient_id"].duplicated() & ~nameless
-    problems = [_row_problem(raw, row, "the row names no patient: left out") for row in _rows(nameless)]
+    problems = [_row_problem(frame, row, "the row names no patient: left out") for row in _rows(nameless)]
     problems += [
-        _row_problem(raw, row, "the patient has a row already: this one is left out")
+        _row_problem(frame, row, "the patient has a row already: this one is left out")
         for row in _rows(repeated)
     ]
     return frame[~nameless & ~repeated].reset_index(drop=True), problems
 
 
-def _row_problem(raw: pd.DataFrame, row: int, sentence: str) -> TableProblem:
-    value = str(raw["patient_id"].iloc[row])
-    return TableProblem(row + 2, value, "patient_id", value, sentence)
+def _row_problem(frame: pd.DataFrame, row: int, sentence: str) -> TableProblem:
+    patient = frame["patient_id"].iloc[row]
+    value = "" if pd.isna(patient) else str(patient)
+    return TableProblem(int(frame["table_row"].iloc[row]), value, "patient_id", value, sentence)
 
 
 def _rows(chosen: pd.Series) -> Iterator[int]:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from analysis.characteristics import Group, characteristics, cross_table, levels_of
 from analysis.comparisons import clopper_pearson, compare_counts
-from analysis.kaplan_meier import SurvivalCurve, kaplan_meier
-from analysis.log_rank import log_rank
+from analysis.kaplan_meier import kaplan_meier
+from analysis.log_rank import log_rank_p
 from analysis.plan import Factor, Plan
 from analysis.tables import Row, Table, format_interval, format_p
 
@@ -53,6 +53,7 @@ def cohort_tables(cohort: pd.DataFrame, others: pd.DataFrame, plan: Plan) -> Ite
 def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
     """Lay out best responses to the first line, with the disease control rate and its exact interval."""
     rows, controlled = [], []
+    progression = _followed_for_progression(cohort)
     arms = [arm for arm in ("egfr_tki", "chemotherapy") if (cohort["first_line"] == arm).any()]
     used = [r for r in RESPONSES if (cohort["best_response"] == r).any()]
     for arm in arms:
@@ -60,44 +61,54 @@ def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
         counts = {r: int((mine == r).sum()) for r in used}
         total, under_control = len(mine), sum(counts.get(r, 0) for r in CONTROLLED)
         controlled.append([under_control, total - under_control])
-        rate = clopper_pearson(under_control, total, level=plan.level)
-        cells = {r: str(n) for r, n in counts.items()}
-        cells["n"] = str(total)
-        cells["disease_control_rate"] = f"{rate.value:.2f} ({rate.low:.2f}–{rate.high:.2f})"
-        values = {"n": float(total), "disease_control_rate": rate.value} | {
-            r: float(n) for r, n in counts.items()
-        }
-        if "pfs_months" in cohort:
-            curve = _pfs(cohort[cohort["first_line"] == arm], plan)
+        cells = {"n": str(total)} | {r: str(n) for r, n in counts.items()}
+        values = {"n": float(total)} | {r: float(n) for r, n in counts.items()}
+        if total:
+            rate = clopper_pearson(under_control, total, level=plan.level)
+            cells["disease_control_rate"] = format_interval(rate.value, rate.low, rate.high)
+            values["disease_control_rate"] = rate.value
+        followed = progression[progression["first_line"] == arm]
+        if len(followed):
+            event = followed["pfs_event"].astype(float)
+            curve = kaplan_meier(followed["pfs_months"], event, level=plan.level, interval=plan.interval)
             median = curve.median
             cells["median_pfs_months"] = format_interval(median.value, median.low, median.high, decimals=1)
             values["median_pfs_months"] = median.value
         rows.append(Row(arm.replace("_", " "), (arm, ""), cells, values))
-    notes = ["Disease control: CR, PR, SD and nonprogressive disease (NPD); exact 95% interval."]
+    notes = ["Disease control: CR, PR, SD and nonprogressive disease (NPD); exact interval."]
     table = np.array(controlled)
-    if len(rows) == 2 and (table.sum(axis=0) > 0).all():
-        test = compare_counts(table, plan.counts)
-        first = rows[0]
-        cells = {**first.cells, "paper_p": format_p(test.p_value), "paper_test": test.test.value}
-        values = {**first.values, "paper_p": test.p_value}
-        if "pfs_months" in cohort:
-            both = cohort[cohort["first_line"].isin(arms) & cohort["pfs_months"].notna()]
-            event = both["pfs_event"].fillna(False).astype(float)
-            values["pfs_p"] = log_rank(both["pfs_months"], event, both["first_line"]).p_value
-            cells["pfs_p"] = format_p(values["pfs_p"])
-        rows[0] = Row(first.label, first.key, cells, values)
-    columns = (("n", "n"), *((r, r) for r in used), ("disease_control_rate", "Disease control (95% CI)"))
+    if len(rows) == 2:
+        cells, values = {**rows[0].cells}, {**rows[0].values}
+        if (table.sum(axis=0) > 0).all() and (table.sum(axis=1) > 0).all():
+            test = compare_counts(table, plan.counts)
+            cells |= {"paper_p": format_p(test.p_value), "paper_test": test.test.value}
+            values["paper_p"] = test.p_value
+        both = progression[progression["first_line"].isin(arms)]
+        p_value = log_rank_p(both["pfs_months"], both["pfs_event"].astype(float), both["first_line"])
+        if p_value == p_value:
+            cells["pfs_p"], values["pfs_p"] = format_p(p_value), p_value
+        rows[0] = Row(rows[0].label, rows[0].key, cells, values)
+    columns = (
+        ("n", "n"),
+        *((r, r) for r in used),
+        ("disease_control_rate", f"Disease control ({plan.interval_name})"),
+    )
     after: tuple[tuple[str, str], ...] = (("paper_p", "p-value"), ("paper_test", "Test"))
-    if "pfs_months" in cohort:
-        after = (*after, ("median_pfs_months", "PFS months (95% CI)"), ("pfs_p", "p-value (log-rank)"))
+    if len(progression):
+        after = (
+            *after,
+            ("median_pfs_months", f"PFS months ({plan.interval_name})"),
+            ("pfs_p", "p-value (log-rank)"),
+        )
     title = "Response to first-line systemic treatment"
     return Table("response", title, (*columns, *after), tuple(rows), tuple(notes))
 
 
-def _pfs(frame: pd.DataFrame, plan: Plan) -> SurvivalCurve:
-    known = frame[frame["pfs_months"].notna()]
-    event = known["pfs_event"].fillna(False).astype(float)
-    return kaplan_meier(known["pfs_months"], event, level=plan.level, interval=plan.interval)
+def _followed_for_progression(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return the patients whose progression-free survival is known: its time, and how it ended."""
+    if not {"pfs_months", "pfs_event"} <= set(cohort.columns):
+        return cohort.iloc[:0].assign(pfs_months=0.0, pfs_event=False)
+    return cohort[cohort["pfs_months"].notna() & cohort["pfs_event"].notna()]
 
 
 def _by_result(cohort: pd.DataFrame, others: pd.DataFrame, plan: Plan) -> Iterator[Table]:

@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 from scipy import special
 
+from analysis.errors import AnalysisError
 from analysis.printed_tables import PrintedNumber, PrintedTable, Shape
 
 __all__ = [
@@ -55,8 +56,11 @@ def check_groups(table: PrintedTable) -> Iterator[Finding]:
         sums = {group: sum(int(row[group]) for row in rows) for group in table.groups}
         off = [group for group in table.groups if sums[group] != totals[group]]
         place = f"{table.name}: {variable}"
-        if off and len(off) == len(table.groups):
-            found = ", ".join(f"{sums[group]} of {totals[group]}" for group in table.groups)
+        is_one = len(rows) > 1 and sum(bool(row.get("paper_p")) for row in rows) == 1  # one p for all levels
+        found = ", ".join(f"{sums[group]} of {totals[group]}" for group in table.groups)
+        if off and is_one and all(sums[group] <= totals[group] for group in off):
+            yield Finding(FindingKind.NOTE, place, f"levels add up to {found}: the rest taken for unknown")
+        elif off and len(off) == len(table.groups) and not is_one:
             yield Finding(
                 FindingKind.NOTE, place, f"levels add up to {found}: taken for findings a patient may share"
             )
@@ -84,20 +88,33 @@ def check_means(table: PrintedTable) -> Iterator[Finding]:
         means, lows, highs = (rows.get((variable, level)) for level in ("mean", "min", "max"))
         if means is None or lows is None or highs is None:
             continue
+        cells = [PrintedNumber.parse(row[group]) for row in (means, lows, highs) for group in groups]
+        if any(cell is None for cell in cells):
+            continue
         for group in groups:
             if not float(lows[group]) <= float(means[group]) <= float(highs[group]):
                 sentence = f"{group}: mean {means[group]} outside {lows[group]} to {highs[group]}"
                 yield Finding(FindingKind.CONTRADICTION, place, sentence)
-        p = PrintedNumber.parse(means.get("paper_p", ""))
-        if p is None or len(groups) != 2 or p.is_bound:
+        p = printed_p(means.get("paper_p", ""))
+        if p is None or len(groups) != 2 or p.is_bound or not 0 < p.value < 1:
             continue
         n = np.array([totals[group] for group in groups], dtype=float)
         mean = np.array([float(means[group]) for group in groups])
+        slack = np.array([cell.half_unit for cell in cells[:2] if cell is not None])
         if groups[0].startswith("all"):
+            if n[0] <= n[1]:
+                continue
+            slack = np.array([slack[1], (n * slack).sum() / (n[0] - n[1])])
             n, mean = _remainder(n, mean)
-        spread = _implied_sd(float(mean[1] - mean[0]), n, p.value)
+        if n.sum() < 3:
+            continue
+        difference = abs(float(mean[1] - mean[0]))
+        spread = _implied_sd(difference, n, p.value)
+        # Rounding may have made the difference, and the p-value's last place hides the rest of it.
+        least = _implied_sd(max(0.0, difference - float(slack.sum())), n, max(p.low, 1e-12))
         widest = max(float(highs[group]) - float(lows[group]) for group in groups)
-        verdict = "possible" if spread <= widest / 2 * np.sqrt(n.sum() / (n.sum() - 1)) else "impossible"
+        # No two samples spread wider than with half their values at either end of the range.
+        verdict = "possible" if least <= widest / 2 * np.sqrt(n.sum() / (n.sum() - 2)) else "impossible"
         kind = FindingKind.NOTE if verdict == "possible" else FindingKind.CONTRADICTION
         sentence = (
             f"p {p.text} from means {mean[0]:.1f} (n {n[0]:.0f}) and {mean[1]:.1f} (n {n[1]:.0f}) implies a "
@@ -122,7 +139,11 @@ def check_hazards(table: PrintedTable) -> Iterator[Finding]:
         place = f"{table.name}: {row['factor']}, {row['level']}"
         parsed = [PrintedNumber.parse(row.get(name, "")) for name in ("hr", "hr_low", "hr_high")]
         ratio, low, high = parsed
-        if ratio is None or low is None or high is None:
+        if ratio is None or low is None or high is None or not np.isfinite(high.value):
+            continue
+        if not 0 <= low.value <= ratio.value <= high.value or ratio.value == 0:
+            sentence = f"{ratio.text} does not lie between its limits, {low.text} and {high.text}"
+            yield Finding(FindingKind.CONTRADICTION, place, sentence)
             continue
         centre = PrintedNumber(ratio.value, ratio.decimals, False, ratio.text)
         least = np.sqrt(max(low.low, 1e-12) * high.low)
@@ -130,7 +151,7 @@ def check_hazards(table: PrintedTable) -> Iterator[Finding]:
         if most < centre.low or least > centre.high:
             sentence = f"{ratio.text} is not the middle of {low.text} to {high.text} on the log scale"
             yield Finding(FindingKind.CONTRADICTION, place, sentence)
-        p = PrintedNumber.parse(row.get("multivariate_p", ""))
+        p = printed_p(row.get("multivariate_p", ""))
         if p is not None:
             yield from _check_p(place, ratio, low, high, p)
         if row.get("n", "").isdigit() and int(row["n"]) <= FEW:
@@ -165,6 +186,14 @@ def cross_check(tables: Iterable[PrintedTable]) -> Iterator[Finding]:
                 continue
             parts = f"{one.name} and {other.name}"
             yield from _report(f"{whole.name}", f"the sum of {parts}", shared, off, whole, [one, other])
+
+
+def printed_p(text: str) -> PrintedNumber | None:
+    """Return a printed p-value; None where there is none, or a word such as NS."""
+    try:
+        return PrintedNumber.parse(text)
+    except AnalysisError:
+        return None
 
 
 def wide_columns(table: PrintedTable) -> tuple[str, str | None, list[str]]:
@@ -233,13 +262,12 @@ def _check_p(
     place: str, ratio: PrintedNumber, low: PrintedNumber, high: PrintedNumber, p: PrintedNumber
 ) -> Iterator[Finding]:
     """Check a p-value against Wald's of the printed ratio and limits, allowing for their rounding."""
-    widths = [
-        np.log(high.low / low.high),
-        np.log(high.high / max(low.low, 1e-12)),
-    ]
+    narrowest = np.log(max(high.low, 1e-12) / low.high)  # as rounding allows: none at all, perhaps
+    widest = np.log(high.high / max(low.low, 1e-12))
     logs = np.log([max(ratio.low, 1e-12), ratio.high])
     smallest = 0.0 if logs[0] < 0 < logs[1] else float(np.abs(logs).min())
-    z_low, z_high = smallest * 2 * Z_95 / widths[1], float(np.abs(logs).max()) * 2 * Z_95 / widths[0]
+    z_low = smallest * 2 * Z_95 / widest
+    z_high = float(np.abs(logs).max()) * 2 * Z_95 / narrowest if narrowest > 0 else np.inf
     p_high, p_low = (float(2 * special.ndtr(-z)) for z in (z_low, z_high))
     fits = p_low < p.value if p.is_bound else p_low <= p.high and p.low <= p_high
     if not fits:

@@ -145,7 +145,8 @@ def concordance(fit: CoxFit) -> Concordance:
     Raises
     ------
     AnalysisError
-        If the fit has delayed entry, for which no pairs are counted here.
+        If the fit has delayed entry, for which no pairs are counted here, or no
+        pair can be told apart in time.
     """
     sets = fit.sets
     if np.isfinite(sets.start).any() and (sets.start > 0).any():
@@ -161,6 +162,8 @@ def concordance(fit: CoxFit) -> Concordance:
     weight = sets.weight
     difference, pairs = float(weight @ better) / 2, float(weight @ usable) / 2
     even = float(weight @ tied) / 2
+    if pairs == 0:
+        raise AnalysisError(Problem.NOT_ESTIMABLE, "no two patients can be told apart in time")
     value = (difference / pairs + 1) / 2
     influence = weight * (better - difference / pairs * usable) / (2 * pairs)
     summed = by_cluster(influence[:, None], fit.cluster)

@@ -9,9 +9,10 @@ from itertools import repeat
 from operator import itemgetter
 from pathlib import Path
 
+from analysis.errors import AnalysisError, Problem
 from analysis.recist.checks import ProblemCode, RowProblem
 
-__all__ = ["Table", "paused_collection", "read_table"]
+__all__ = ["Table", "paused_collection", "read_table", "separator_of", "text_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,20 @@ def paused_collection() -> Iterator[None]:
             gc.enable()
 
 
+def separator_of(text: str) -> str:
+    """Return what stands between the names of the first line: Excel writes semicolons in half of Europe."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file in UTF-8, with or without a byte order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AnalysisError(Problem.BAD_INPUT, f"{path.name} is not text in UTF-8: {error}") from error
+
+
 def read_table(path: Path, required: Sequence[str]) -> Table:
     """Read a CSV file with a header row, UTF-8.
 
@@ -79,7 +94,9 @@ def read_table(path: Path, required: Sequence[str]) -> Table:
     name = path.name
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            records = list(csv.reader(file, strict=True))
+            separator = separator_of(file.readline())
+            file.seek(0)
+            records = list(csv.reader(file, strict=True, delimiter=separator))
     except (UnicodeDecodeError, csv.Error) as error:
         problem = RowProblem(name, ProblemCode.UNREADABLE, f"is not a CSV file in UTF-8: {error}")
         return Table(name, {}, [], [problem])

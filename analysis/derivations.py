@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.clinical import Clinical, TableProblem
 from analysis.dictionary import METASTASES
 from analysis.egfr import EgfrResult, EgfrStatus, parse_egfr
-from analysis.treatment import Treatment, classify, sequence_of
+from analysis.treatment import NOT_KNOWN, Treatment, classify, sequence_of
 
 __all__ = ["DAYS_PER_MONTH", "derive"]
 
@@ -98,7 +98,7 @@ def _smoking(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
 def _weight(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
     before = _numbers(frame, "weight_before_kg")
     lost = (before - _numbers(frame, "weight_kg")) / before
-    # A tenth of a gram of slack: 63 kg of 70 kg is 10 % and not more, in floats too.
+    # A tenth of a milligram of slack: 63 kg of 70 kg is 10 % and not more, in floats too.
     worked_out = (lost > WEIGHT_LOST + 1e-9).astype("boolean").where(lost.notna())
     return frame.assign(weight_loss=_truths(frame, "weight_loss").fillna(worked_out))
 
@@ -156,6 +156,9 @@ def _lines(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
     texts = [frame[f"line{n}"].fillna("").astype(str).tolist() for n in numbers]
     dates = [list(_dates(frame, f"line{n}_start")) for n in numbers]
     known = {text: classify(text) for column in texts for text in set(column)}
+    for n, column in zip(numbers, texts, strict=True):
+        for row in _rows(pd.Series(column).str.lower().isin(NOT_KNOWN)):
+            report(row, f"line{n}", column[row], "what was given is not known: counted as another treatment")
     kinds: list[list[Treatment]] = []
     starts: list[list[pd.Timestamp]] = []
     for row in range(len(frame)):
@@ -216,10 +219,17 @@ def _overall_survival(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
 
 def _progression(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
     """First line to progression or death, whichever is first; else to last contact."""
-    if "pfs_months" in frame or "line1_start" not in frame:
+    if "pfs_months" in frame:
+        event = _truths(frame, "pfs_event")
+        for row in _rows(_numbers(frame, "pfs_months").notna() & event.isna()):
+            report(row, "pfs_event", "", "no word of whether pfs_months ended with an event: not counted")
+        return frame.assign(pfs_event=event)
+    if "line1_start" not in frame:
         return frame
     start, progressed = _dates(frame, "line1_start"), _dates(frame, "progression_date")
-    death, last = _dates(frame, "death_date"), _dates(frame, "last_contact_date")
+    # A death that the table denies is no event here either: overall survival reports it.
+    death = _dates(frame, "death_date").mask(_truths(frame, "died").eq(False).fillna(False).astype(bool))
+    last = _dates(frame, "last_contact_date")
     for row in _rows(progressed < start):
         report(row, "progression_date", progressed.iloc[row].date(), "is before the first line")
     happened = pd.concat([progressed, death], axis=1).min(axis=1)

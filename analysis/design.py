@@ -30,9 +30,11 @@ def design_matrix(frame: pd.DataFrame, covariates: Sequence[str]) -> Design:
     Raises
     ------
     AnalysisError
-        If a covariate is absent, has missing values, or does not vary.
+        If nobody is left, or a covariate is absent, has missing values, or does not vary.
     """
     require_complete(frame, covariates)
+    if len(frame) == 0:
+        raise AnalysisError(Problem.NOT_ESTIMABLE, "nobody is left for a model")
     names: list[str] = []
     columns: list[NDArray[np.float64]] = []
     terms: list[tuple[str, tuple[int, ...]]] = []

@@ -94,18 +94,32 @@ NO_RESULT = re.compile(
 WILD = re.compile(
     r"\bwild[\s-]*types?\b|\bwildtype\b|\bwt\b|\bnegative\b|\bno (egfr )?mutations?\b|\bnormal\b"
     r"|\bmutations? (is |was |were )?(not (found|detected|seen)|absent)\b|\bunmutated\b"
-    r"|\bnone detected\b"
+    r"|\bnone detected\b|\b(not|non)[\s-]*mutat(ed|ion)\b|\b(mut(ation|ant|ated)?|egfr)\s*(-|\(-\))\s*$"
 )
-PREFIX_NO = re.compile(r"\b(negative for|no evidence of|absence of|without|not|no)\b(?!\s*[,;.]|$)")
+NEGATIVE_FOR = re.compile(r"\bnegative for\b")
+PREFIX_NO = re.compile(r"\b(no evidence of|absence of|without|not|no)\b(?!\s*[,;.]|$)")
 SUFFIX_NO = re.compile(
-    r"\b(negative|not (detected|found|seen|present|identified)|absent|undetected|wild[\s-]*type)\b"
+    r"\b(negative|not (detected|found|seen|present|identified|mutated)|absent|undetected|wild[\s-]*type)\b"
 )
-MUTATED = re.compile(r"\bmut(ant|ated|ation|\+)?\b|\bpositive\b|\bactivating\b|\bsensiti[sz]ing\b")
+MUTATED = re.compile(r"\bmut(ant|ated|ation|\+)?\b|\bpositive\b|\bactivating\b|\bsensiti[sz]ing\b"
+                     r"|\begfr\s*(\+|\(\+\))\s*$")  # fmt: skip
+UNTESTED = re.compile(  # a part that says so says nothing else, whatever it names
+    r"\b(unknown|pending|untested|failed|insufficient|inadequate|inconclusive|indeterminate"
+    r"|not (yet )?(tested|done|available|assessed|performed|collected|known|evaluated|examined|determined"
+    r"|recorded)"
+    r"|no (egfr )?(mutation )?(tests?|testing|analysis|results?|data))\b"
+)
+KIND_UNKNOWN = re.compile(
+    r"\b(sub)?(type|exon|variant|kind)s?( is| was)? (unknown|not (known|specified|available|recorded))\b"
+)
+OTHER_GENE = re.compile(r"\b([kn]-?ras|braf|alk|ros-?1|her-?2|erbb2|c-?met|met|ret|pik3ca|tp53|stk11)\b")
+SILENT = re.compile(r"\b(silent|synonymous)\b|\bpolymorphism|\bq787q?\b|\b(c\.)?2361g>a\b")  # rs1050171
+NO_EXON = re.compile(r"\s*(egfr )?mutations? (in|of|at) (ex(on)?s?[\s-]*)?\d")
 SENTENCE = re.compile(r"[;\n]|\.\s|\bbut\b|\bhowever\b|\balthough\b")
 AFTER_POSITIVE = re.compile(r"(?<!not )(\b(?:positive|detected|present|found)\b)")
 
 DELETION_19 = re.compile(
-    r"\bex(on)?[\s-]*19[\s-]*(in-?frame[\s-]*)?(micro)?del(etion)?s?\b|\b(in-?frame[\s-]*)?del(etion)?s?[\s-]*"
+    r"\bex(on)?[\s-]*19[\s:,(-]*(in-?frame[\s-]*)?(micro)?del(etion|ins)?s?\b|\b(in-?frame[\s-]*)?del(etion)?s?[\s-]*"
     r"((in|of|at)[\s-]*)?(ex(on)?[\s-]*)?19\b|\b19[\s-]*del(etion)?s?\b|\be19del\b|\bdele746|\bdell747"
     r"|\be746[_\s-]*a750\b"
 )
@@ -143,8 +157,9 @@ def parse_egfr(text: str | None) -> EgfrResult | None:
     if NO_RESULT.match(lowered):
         return EgfrResult(EgfrStatus.NOT_TESTED, ())
     present: list[Mutation] = []
+    told, untested = _what_is_told(lowered)
     denied = False
-    for sentence in SENTENCE.split(lowered):
+    for sentence in told:
         said, negated = _split_negation(sentence)
         denied = denied or negated
         for mutation in _mutations(said):
@@ -152,12 +167,35 @@ def parse_egfr(text: str | None) -> EgfrResult | None:
                 present.append(mutation)
     if present:
         return EgfrResult(EgfrStatus.MUTATED, tuple(present))
-    if denied or WILD.search(lowered):
+    if denied or any(map(WILD.search, told)):
         return EgfrResult(EgfrStatus.WILD_TYPE, ())
-    if MUTATED.search(lowered):
+    if any(map(MUTATED.search, told)):
         unnamed = Mutation("unspecified", None, EgfrType.UNSPECIFIED)
         return EgfrResult(EgfrStatus.MUTATED, (unnamed,))
-    return None
+    return EgfrResult(EgfrStatus.NOT_TESTED, ()) if untested else None
+
+
+def _what_is_told(lowered: str) -> tuple[list[str], bool]:
+    """Return the sentences without the parts that speak of no result, or of another gene; whether any did.
+
+    A kind that is unknown is a mutation all the same; a silent change is none.
+    """
+    text = KIND_UNKNOWN.sub(" ", lowered)
+    text = re.sub(r"\(([^()]*)\)", lambda m: f",{m[1]}," if UNTESTED.search(m[1]) else m[0], text)
+    told, untested = [], False
+    for sentence in SENTENCE.split(text):
+        kept = []
+        for part in sentence.split(","):
+            if UNTESTED.search(part):
+                untested = True
+            elif SILENT.search(part) or (
+                OTHER_GENE.search(part) and "egfr" not in part and not _mutations(part)
+            ):
+                continue
+            else:
+                kept.append(part)
+        told.append(",".join(kept))
+    return told, untested
 
 
 def _plain(text: str) -> str:
@@ -174,10 +212,19 @@ def _plain(text: str) -> str:
 def _split_negation(sentence: str) -> tuple[str, bool]:
     """Return what a sentence affirms, and whether it denies something."""
     denied = False
+    list_of = NEGATIVE_FOR.search(sentence)
+    if list_of:  # "negative for A, B": all of it, up to what is said to be there
+        tail = sentence[list_of.end() :]
+        there = AFTER_POSITIVE.search(tail)
+        end = len(tail) if there is None else max(tail.rfind(",", 0, there.start()), 0)
+        denied, sentence = True, sentence[: list_of.start()] + tail[end:]
     before = PREFIX_NO.search(sentence)
     if before and not SUFFIX_NO.match(sentence[before.start() :]):
-        denied = bool(_mutations(sentence[before.end() :])) or "mutation" in sentence[before.end() :]
-        sentence = sentence[: before.start()]
+        after = sentence[before.end() :]
+        denied = denied or bool(_mutations(after)) or "mutation" in after
+        # "No mutation in exon 19, L858R": an exon is denied up to the comma, a list of changes all of it.
+        rest = after.partition(",")[2] if NO_EXON.match(after) else ""
+        sentence = ",".join(part for part in (sentence[: before.start()], rest) if part)
     kept = []
     for clause in AFTER_POSITIVE.sub(r"\1,", sentence).split(","):
         if SUFFIX_NO.search(clause):

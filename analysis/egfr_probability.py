@@ -24,6 +24,8 @@ __all__ = ["Calibration", "EgfrModel", "egfr_model"]
 
 FloatArray = NDArray[np.float64]
 
+# What a bootstrap sample may be without: it then tells nothing of the optimism.
+NO_SAMPLE = (Problem.NOT_ESTIMABLE, Problem.SEPARATED, Problem.NO_EVENTS, Problem.NOT_CONVERGED)
 PREDICTORS = ("mipc", "sex", "smoking_group", "tumour_type")
 
 
@@ -134,10 +136,12 @@ def egfr_model(
 
 
 def _fit(table: pd.DataFrame, outcome: str, predictors: Sequence[str]) -> tuple[FirthFit, float, Design]:
+    rate = float(table[outcome].mean())
+    if rate in (0.0, 1.0):
+        raise AnalysisError(Problem.NO_EVENTS, "everybody has the same result")
     fit = firth_logistic(table, outcome, predictors, with_limits=False)
     design = design_matrix(table, predictors)
     slope_part = design.values @ np.array(list(fit.coefficients.values()))[1:]
-    rate = float(table[outcome].mean())
     intercept = float(brentq(lambda a: special.expit(a + slope_part).mean() - rate, -30, 30))
     return fit, intercept, design
 
@@ -175,7 +179,7 @@ def _calibration(
             apparent = _slope(sample[outcome].to_numpy(dtype=float), _predict(design.values, fit, intercept))
             optimism.append(apparent - _slope(y, _predict(whole.values, fit, intercept)))
         except AnalysisError as error:
-            if error.problem not in (Problem.NOT_ESTIMABLE, Problem.SEPARATED, Problem.NO_EVENTS):
+            if error.problem not in NO_SAMPLE:
                 raise
     slope = _slope(y, predicted)
     corrected = slope - float(np.mean(optimism)) if optimism else float("nan")

@@ -11,14 +11,12 @@ class Problem(StrEnum):
     BAD_INPUT = "bad_input"
     BAD_PLAN = "bad_plan"
     EMPTY_MARGIN = "empty_margin"
-    IMMORTAL_TIME = "immortal_time"
     MISSING_COLUMN = "missing_column"
     MISSING_VALUES = "missing_values"
     NO_EVENTS = "no_events"
     NOT_CONVERGED = "not_converged"
     NOT_ESTIMABLE = "not_estimable"
     SEPARATED = "separated"
-    TABLE_PROBLEMS = "table_problems"
     TOO_LARGE = "too_large"
 
 

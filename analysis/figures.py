@@ -31,7 +31,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
 RESPONSE_COLOURS = {"CR": "#009E73", "PR": "#0072B2", "SD": "#56B4E9", "NPD": "#E69F00", "PD": "#D55E00"}
 UNKNOWN = "#999999"
-MOST_BARS = 200
+MOST_DECADES = 1e2  # a log axis this wide has room for its powers of ten alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,6 @@ def draw_survival(
     unit: str = "months",
     outcome: str = "Overall survival",
     p_text: str = "",
-    with_limits: bool = False,
 ) -> None:
     """Draw Kaplan-Meier curves, censoring ticks, and the unweighted numbers at risk below."""
     longest = max(float(curve.time[-1]) for curve in curves.values())
@@ -61,27 +60,35 @@ def draw_survival(
         axes.step(time, height, where="post", color=colour, linestyle=dash, label=f"{name} (n={curve.n})")
         lost = curve.censored > 0
         axes.plot(curve.time[lost], curve.survival[lost], "|", color=colour, markersize=7)
-        if with_limits:
-            low, high = (np.nan_to_num(limit) for limit in (curve.low, curve.high))
-            axes.fill_between(curve.time, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
         line = -0.26 - 0.07 * number
         axes.text(
-            -0.02, line, name, transform=axes.transAxes, ha="right", va="center", fontsize=8, color=colour
+            -0.05, line, name, transform=axes.transAxes, ha="right", va="center", fontsize=8, color=colour
         )
         for tick, count in zip(ticks, curve.count_at_risk(ticks), strict=True):
             place = axes.get_xaxis_transform()
             axes.text(tick, line, str(count), transform=place, ha="center", va="center", fontsize=8)
-    axes.text(-0.02, -0.19, "At risk", transform=axes.transAxes, ha="right", va="center", fontsize=8)
+    axes.text(-0.05, -0.19, "At risk", transform=axes.transAxes, ha="right", va="center", fontsize=8)
     axes.set_xticks(ticks)
-    axes.set_xlim(0, longest * 1.02)
+    axes.set_xlim(0, longest * 1.02 or 1.0)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(f"Time, {unit}")
     axes.set_ylabel(outcome)
-    axes.legend(frameon=False, fontsize=8, title=p_text or None, loc="upper right")
+    is_high = any(
+        curve.survival_at(0.5 * longest) > 0.5 for curve in curves.values()
+    )  # where a legend would be
+    axes.legend(
+        frameon=False,
+        fontsize=8,
+        title=p_text or None,
+        title_fontsize=8,
+        loc="lower left" if is_high else "upper right",
+    )
 
 
 def draw_forest(axes: Any, rows: Sequence[ForestRow]) -> None:
     """Draw hazard ratios with their limits on a log axis."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     finite = [x for row in rows for x in (row.ratio.low, row.ratio.high, row.ratio.value) if 0 < x < np.inf]
     low, high = max(min(finite, default=0.1), 1e-3), min(max(finite, default=10.0), 1e4)
     for place, row in enumerate(reversed(rows)):
@@ -93,14 +100,19 @@ def draw_forest(axes: Any, rows: Sequence[ForestRow]) -> None:
     axes.axvline(1.0, color="#666666", linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
     axes.set_xlim(low / 2, high * 2)
+    steps = (1.0, 2.0, 5.0) if high / low < MOST_DECADES else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yticks(range(len(rows)), [row.label for row in reversed(rows)])
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.set_xlabel("Hazard ratio (log scale)")
 
 
 def draw_waterfall(axes: Any, patients: pd.DataFrame) -> None:
-    """Draw best change of the sum of diameters, a bar a patient; the first 200 if there are more."""
-    shown = patients.dropna(subset=["best_change_percent"]).nlargest(MOST_BARS, "best_change_percent")
+    """Draw best change of the sum of diameters, a bar a patient."""
+    known = patients.dropna(subset=["best_change_percent"])
+    shown = known.sort_values("best_change_percent", ascending=False, kind="stable")
     response = shown["best_response"] if "best_response" in shown else pd.Series("", index=shown.index)
     colours = [RESPONSE_COLOURS.get(str(r), UNKNOWN) for r in response]
     axes.bar(range(len(shown)), shown["best_change_percent"], color=colours)
@@ -112,8 +124,8 @@ def draw_waterfall(axes: Any, patients: pd.DataFrame) -> None:
 
 
 def draw_swimmer(axes: Any, patients: pd.DataFrame) -> None:
-    """Draw follow-up, progression and death, a lane a patient; the first 200 by length if there are more."""
-    shown = patients.nlargest(MOST_BARS, "os_months").iloc[::-1].reset_index(drop=True)
+    """Draw follow-up, progression and death, a lane a patient."""
+    shown = patients.sort_values("os_months", kind="stable").reset_index(drop=True)
     response = shown["best_response"] if "best_response" in shown else pd.Series("", index=shown.index)
     colours = [RESPONSE_COLOURS.get(str(r), UNKNOWN) for r in response]
     axes.barh(range(len(shown)), shown["os_months"], color=colours, height=0.8)

@@ -38,6 +38,7 @@ __all__ = ["FirthFit", "firth_cox", "firth_logistic"]
 
 FloatArray = NDArray[np.float64]
 
+TOO_FEW = "the events are too few to tell the covariates apart"
 MOST_ITERATIONS = 200
 FARTHEST = 60.0  # a profile limit this many log units per covariate range away is called infinite
 
@@ -104,8 +105,10 @@ def firth_cox(
     def at(beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         sums = sum_up(sets, beta)
         inner = information(sets, sums)
+        if not np.isfinite(sums.log_likelihood) or not np.isfinite(inner).all():
+            return -np.inf, beta, inner
         sign, log_determinant = np.linalg.slogdet(inner)
-        if sign <= 0 or not np.isfinite(sums.log_likelihood):
+        if sign <= 0:
             return -np.inf, beta, inner
         pull = np.einsum("jk,kjl->l", np.linalg.inv(inner), _information_slope(sets, sums))
         return sums.log_likelihood + log_determinant / 2, score(sets, sums) + pull / 2, inner
@@ -193,6 +196,8 @@ def _fit(
 ) -> FirthFit:
     beta, top = _climb(model, np.zeros(model.size), np.ones(model.size, dtype=bool))
     covariance = np.asarray(np.linalg.inv(model.at(beta)[2]), dtype=np.float64)
+    if not (np.diag(covariance) > 0).all():
+        raise AnalysisError(Problem.NOT_ESTIMABLE, TOO_FEW)
     errors = np.sqrt(np.diag(covariance))
     threshold = float(special.chdtri(1, 1 - level)) / 2
     low, high, p_values = {}, {}, {}
@@ -224,7 +229,10 @@ def _climb(model: _Model, start: FloatArray, free: NDArray[np.bool_]) -> tuple[F
         return beta, value
     for _ in range(MOST_ITERATIONS):
         step = np.zeros(model.size)
-        step[free] = np.linalg.solve(inner[np.ix_(free, free)], gradient[free])
+        try:
+            step[free] = np.linalg.solve(inner[np.ix_(free, free)], gradient[free])
+        except np.linalg.LinAlgError as error:
+            raise AnalysisError(Problem.NOT_ESTIMABLE, TOO_FEW) from error
         step /= max(1.0, float((np.abs(step) * model.ranges).max()) / 5.0)
         size = float(gradient @ step)
         following = model.at(beta + step)

@@ -8,27 +8,32 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from analysis.csvtable import text_of
 from analysis.errors import AnalysisError, Problem
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.clinical import ClinicalMapping
+    from analysis.clinical import Clinical, ClinicalMapping
     from analysis.publication import Audit
 
 __all__ = ["run_analysis", "run_audit", "run_demo"]
 
 NOTHING_USABLE = 1
+MOST_PROBLEMS = 5  # of a table that cannot be analysed are shown
 
 
 @contextmanager
 def foreseen_errors() -> Iterator[None]:
-    """Turn an error in the input into one sentence and exit status 1."""
+    """Turn an error in the input, or a file that cannot be had, into one sentence and exit status 1."""
     try:
         yield
     except AnalysisError as error:
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
         typer.echo(f"{error.problem}: {error.sentence}{notes}", err=True)
+        raise typer.Exit(NOTHING_USABLE) from error
+    except OSError as error:
+        typer.echo(f"{error.filename}: {error.strerror}", err=True)
         raise typer.Exit(NOTHING_USABLE) from error
 
 
@@ -41,13 +46,15 @@ def run_audit(folder: Path, claims: Path | None, rule: str, out: Path | None, as
     if rule not in list(CountRule):
         raise typer.BadParameter(f"rule is one of {', '.join(CountRule)}", param_hint="--rule")
     with foreseen_errors():
-        given = None if claims is None else read_claims(claims.read_text(encoding="utf-8"))
+        given = None if claims is None else read_claims(text_of(claims))
         audit = audit_folder(folder, claims=given, rule=CountRule(rule))
-    text = json.dumps(_audit_as_dict(audit), indent=2) if as_json else as_markdown(audit)
+        text = json.dumps(_audit_as_dict(audit), indent=2) if as_json else as_markdown(audit)
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(text, encoding="utf-8")
     if out is None:
         typer.echo(text, nl=False)
     else:
-        out.write_text(text, encoding="utf-8")
         typer.echo(f"{len(audit.p_values)} p-values computed again: {out}")
 
 
@@ -78,7 +85,9 @@ def run_demo(seed: int, out: Path) -> None:
     from analysis.demo_cohort import demo_cohort
 
     table = demo_cohort(seed)
-    table.to_csv(out, index=False)
+    with foreseen_errors():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(out, index=False)
     typer.echo(f"{len(table)} synthetic patients, seed {seed}: {out}")
 
 
@@ -109,13 +118,28 @@ def run_analysis(
         if responses is not None:
             clinical = with_responses(clinical, responses, evaluator=evaluator)
         printed = () if paper is None else read_tables(paper)
-        found = analyse(clinical, wanted)
+        try:
+            found = analyse(clinical, wanted)
+        except AnalysisError as error:
+            for sentence in _first_problems(clinical):
+                error.add_note(sentence)
+            raise
         cells = write_analysis(found, out, source=table.name, printed=printed)
     typer.echo(found.flow.as_text(), nl=False)
     typer.echo(f"{len(found.problems)} problems in the data, {len(found.tables)} tables, "
                f"{len(found.figures)} figures: {out / 'analysis.html'}")  # fmt: skip
     if cells:
         typer.echo(summary_of(cells))
+
+
+def _first_problems(clinical: "Clinical") -> list[str]:
+    """Return the first of what is wrong with the data: likely why nothing can be analysed."""
+    shown = [
+        f"row {p.row}, {p.patient_id}, {p.column} {p.value!r}: {p.sentence}"
+        for p in clinical.problems[:MOST_PROBLEMS]
+    ]
+    more = len(clinical.problems) - len(shown)
+    return [*shown, f"and {more} more problems in the data"] if more > 0 else shown
 
 
 def _mapping(where: str | None) -> "ClinicalMapping | None":
@@ -132,7 +156,7 @@ def _mapping(where: str | None) -> "ClinicalMapping | None":
     path = Path(where)
     if not path.is_file():
         raise AnalysisError(Problem.BAD_PLAN, f"there is no mapping {where!r}")
-    return read_mapping(path.read_text(encoding="utf-8"))
+    return read_mapping(text_of(path))
 
 
 def _labels(where: str) -> "pd.DataFrame":

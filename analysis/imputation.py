@@ -112,6 +112,8 @@ def impute_binary(
     Firth's penalty keeps the model of the result finite in small samples.
     """
     require_complete(frame, [*predictors, duration, event])
+    if imputations < 2:
+        raise AnalysisError(Problem.BAD_INPUT, f"pooling needs 2 or more imputations, got {imputations}")
     time, died = (frame[name].to_numpy(dtype=np.float64) for name in (duration, event))
     table = frame[list(predictors)].assign(_event=died, _hazard=nelson_aalen(time, died))
     known = frame[column].notna()
@@ -121,6 +123,12 @@ def impute_binary(
     columns = [name for name in (*predictors, "_event", "_hazard") if table.loc[known, name].nunique() > 1]
     fit = firth_logistic(table.loc[known], column, columns, with_limits=False)
     design = design_matrix(table, columns)
+    untold = [name for name in design.names if name not in fit.coefficients]
+    if untold:
+        raise AnalysisError(
+            Problem.NOT_ESTIMABLE,
+            f"nobody with {', '.join(untold)} has a result: nothing tells what theirs are",
+        )
     x = np.column_stack([np.ones(len(frame)), design.values])[~known.to_numpy()]
     random = np.random.default_rng(seed)
     centre, root = np.array(list(fit.coefficients.values())), np.linalg.cholesky(fit.covariance)

@@ -9,7 +9,7 @@ from scipy import special
 from analysis.errors import AnalysisError, Problem
 from analysis.kaplan_meier import checked_times
 
-__all__ = ["LogRank", "log_rank"]
+__all__ = ["LogRank", "log_rank", "log_rank_p"]
 
 FloatArray = NDArray[np.float64]
 
@@ -54,7 +54,8 @@ def log_rank(
     Raises
     ------
     AnalysisError
-        If there are fewer than two groups or no event.
+        If there are fewer than two groups or no event, or nothing can vary: only
+        one group is ever at risk at an event, or all at risk die at once.
     """
     stop, died, start, _ = checked_times(time, event, entry, None)
     names, member = np.unique(np.asarray(group), return_inverse=True)
@@ -77,7 +78,11 @@ def log_rank(
     df = len(gap)
     if df == 0:
         raise AnalysisError(Problem.NOT_ESTIMABLE, "only one group is ever at risk at an event")
-    statistic = float(gap @ np.linalg.solve(spread, gap))
+    try:
+        statistic = float(gap @ np.linalg.solve(spread, gap))
+    except np.linalg.LinAlgError as error:
+        sentence = "at every event all who are at risk have it: nothing is left to chance"
+        raise AnalysisError(Problem.NOT_ESTIMABLE, sentence) from error
     return LogRank(
         tuple(str(name) for name in names),
         tuple(int(n) for n in np.bincount(member)),
@@ -87,6 +92,16 @@ def log_rank(
         df,
         float(special.chdtrc(df, statistic)),
     )
+
+
+def log_rank_p(time: ArrayLike, event: ArrayLike, group: ArrayLike) -> float:
+    """Return the p-value of `log_rank`, NaN where the data hold no test."""
+    try:
+        return log_rank(time, event, group).p_value
+    except AnalysisError as error:
+        if error.problem in (Problem.BAD_INPUT, Problem.NO_EVENTS, Problem.NOT_ESTIMABLE):
+            return float("nan")
+        raise
 
 
 def _one_stratum(

@@ -6,12 +6,14 @@ entered as fixed, and errors count the weights as estimated.
 """
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from analysis.comparisons import CountRule
+from analysis.csvtable import text_of
 from analysis.errors import AnalysisError, Problem
 from analysis.kaplan_meier import IntervalKind
 from analysis.risk_sets import Ties
@@ -149,6 +151,64 @@ class Plan:
     seed: int = 1
     source: str = field(default="", compare=False)
 
+    @property
+    def interval_name(self) -> str:
+        """What the headings of tables call an interval."""
+        return f"{100 * self.level:g}% CI"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _are_limits(value: Any) -> bool:
+    """Whether it is two percentiles, the lower first."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(map(_is_number, value))
+        and 0 <= value[0] < value[1] <= 100
+    )
+
+
+def _are_formats(value: Any) -> bool:
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    return _are_texts(value) and set(value) <= set(FigureCanvasBase.get_supported_filetypes())
+
+
+def _are_times(value: Any) -> bool:
+    return isinstance(value, list) and all(_is_number(item) and item > 0 for item in value)
+
+
+TEXT = (lambda value: isinstance(value, str), "a text")
+TRUTH = (lambda value: isinstance(value, bool), "true or false")
+COUNT = (_is_whole, "a whole number from 0")
+EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": TEXT,
+    "cohort": TEXT,
+    "equal_variances": TRUTH,
+    "force_later_known": TRUTH,
+    "bootstrap": COUNT,
+    "largest_bootstrap": COUNT,
+    "imputations": COUNT,
+    "seed": COUNT,
+    "level": (lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1"),
+    "horizon_months": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "landmarks_months": (_are_times, "a list of numbers above 0"),
+    "truncate": (_are_limits, "two percentiles such as [1, 99]"),
+    "missing_predictors": (_are_texts, "a list of columns"),
+    "formats": (_are_formats, "a list of formats such as svg, pdf and png"),
+}
+
 
 def read_plan(where: str | None) -> Plan:
     """Return the plan of a TOML file, of a shipped name (`wu2013`), or the default.
@@ -166,7 +226,7 @@ def read_plan(where: str | None) -> Plan:
         path = Path(where)
         if not path.is_file():
             raise AnalysisError(Problem.BAD_PLAN, f"there is no plan {where!r}")
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -192,12 +252,15 @@ def parse_plan(content: dict[str, Any], source: str = "") -> Plan:
         try:
             if name in choices:
                 values[name] = choices[name](value)
-            elif name in ("factors", "prognostic"):
-                values[name] = tuple(_factor(item) for item in value)
+            elif name in EXPECTED:
+                is_right, expected = EXPECTED[name]
+                if not is_right(value):
+                    raise ValueError(f"expected {expected}, not {value!r}")
+                values[name] = tuple(value) if isinstance(value, list) else value
             elif name == "terms":
                 values[name] = tuple(Term(**item) for item in value)
             else:
-                values[name] = tuple(value) if isinstance(value, list) else value
+                values[name] = tuple(_factor(item) for item in value)
         except (TypeError, ValueError, KeyError) as error:
             raise AnalysisError(Problem.BAD_PLAN, f"{name}: {error}") from error
     return Plan(**values, source=source)

@@ -1,21 +1,24 @@
 """Tables as a paper prints them, read from CSV files.
 
 Three shapes are known. *Groups*: `variable, level`, then a column of counts a
-group (`NAME_n`), and optionally `paper_p, paper_test`. *Wide*: a row a group, a
+group (`NAME_n`; `35 (58)` counts 35), and optionally `paper_p, paper_test`. *Wide*: a row a group, a
 column a category, `total` or `n`, and optionally rates and p-values.
 *Hazards*: `factor, level, n`, with hazard ratios, limits and p-values.
 """
 
 import csv
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from analysis.csvtable import separator_of, text_of
 from analysis.errors import AnalysisError, Problem
 
 __all__ = ["PrintedNumber", "PrintedTable", "Shape", "read_tables"]
 
 TOTAL = "total"
+COUNT_AND_SHARE = re.compile(r"^(\d+)\s*\([^()]*\)$")
 MEASURES = ("mean", "median", "min", "max", "sd")  # levels that are not counts
 
 
@@ -125,24 +128,48 @@ def read_tables(folder: Path) -> tuple[PrintedTable, ...]:
     Raises
     ------
     AnalysisError
-        If there is none, or one has rows of unequal length.
+        If there is none, one is no CSV in UTF-8, has rows of unequal length or
+        two columns of one name, or a count in it is none.
     """
     paths = sorted(folder.glob("*.csv"))
     if not paths:
         raise AnalysisError(Problem.BAD_INPUT, f"{folder} holds no CSV file")
-    tables = []
-    for path in paths:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [line for line in csv.reader(file) if any(cell.strip() for cell in line)]
-        if len(lines) < 2:
-            raise AnalysisError(Problem.BAD_INPUT, f"{path.name} has no rows")
-        header = [cell.strip() for cell in lines[0]]
-        for number, line in enumerate(lines[1:], start=2):
-            if len(line) != len(header):
-                raise AnalysisError(
-                    Problem.BAD_INPUT,
-                    f"{path.name}, row {number}: expected {len(header)} cells, found {len(line)}",
-                )
-        rows = tuple(dict(zip(header, (cell.strip() for cell in line), strict=True)) for line in lines[1:])
-        tables.append(PrintedTable(path.stem, tuple(header), rows))
-    return tuple(tables)
+    return tuple(_read(path) for path in paths)
+
+
+def _read(path: Path) -> PrintedTable:
+    text = text_of(path)
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator_of(text))
+    lines = [
+        (number, [cell.strip() for cell in line])
+        for number, line in enumerate(reader, start=1)
+        if any(cell.strip() for cell in line)
+    ]
+    if len(lines) < 2:
+        raise AnalysisError(Problem.BAD_INPUT, f"{path.name} has no rows")
+    header = lines[0][1]
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise AnalysisError(Problem.BAD_INPUT, f"{path.name} has two columns {twice!r}")
+    for number, line in lines[1:]:
+        if len(line) != len(header):
+            sentence = f"{path.name}, row {number}: expected {len(header)} cells, found {len(line)}"
+            raise AnalysisError(Problem.BAD_INPUT, sentence)
+    rows = [dict(zip(header, line, strict=True)) for _, line in lines[1:]]
+    table = PrintedTable(path.stem, tuple(header), tuple(rows))
+    for (number, _), row in zip(lines[1:], rows, strict=True):
+        for name in header if table.shape is Shape.WIDE else (*table.groups, "n"):
+            if name in row:
+                row[name] = COUNT_AND_SHARE.sub(r"\1", row[name])
+        for name in _counted(table, row):
+            if not row[name].isdigit():
+                sentence = f"{path.name}, row {number}: {name} {row[name]!r} is no count"
+                raise AnalysisError(Problem.BAD_INPUT, sentence)
+    return table
+
+
+def _counted(table: PrintedTable, row: dict[str, str]) -> tuple[str, ...]:
+    """Return the columns of a row that have to hold counts."""
+    if table.shape is Shape.GROUPS and row["level"] not in MEASURES:
+        return table.groups
+    return ("total",) if table.shape is Shape.WIDE and "total" in row else ()

@@ -19,7 +19,7 @@ from analysis.cox_checks import concordance, gronnesby_borgan
 from analysis.errors import AnalysisError, Problem
 from analysis.firth import firth_cox
 from analysis.kaplan_meier import kaplan_meier
-from analysis.log_rank import log_rank
+from analysis.log_rank import log_rank_p
 from analysis.plan import Factor, Plan, Term
 from analysis.sensitivity import FEWEST, support
 from analysis.tables import Row, Table, format_interval, format_p
@@ -30,6 +30,10 @@ from analysis.zph import Zph, zph
 
 __all__ = ["Estimate", "Prognosis", "model_table", "prognosis", "side_by_side_errors"]
 
+UNWEIGHTED, PROFILE = (
+    "model",
+    "profile likelihood",
+)  # errors beside those of weights: the information's, Firth's
 NOT_A_MODEL = (Problem.SEPARATED, Problem.NOT_ESTIMABLE, Problem.NO_EVENTS, Problem.NOT_CONVERGED)
 
 
@@ -56,6 +60,7 @@ class Prognosis:
     refused: tuple[str, ...]
     n: int
     n_events: int
+    error: str = ""  # the error of the estimates: of the plan, or what there was
 
 
 def prognosis(cohort: pd.DataFrame, plan: Plan) -> Prognosis:
@@ -97,16 +102,19 @@ def prognosis(cohort: pd.DataFrame, plan: Plan) -> Prognosis:
     notes += why
     known = table[complete]
     n, n_events = len(known), int(known["_died"].sum())
+    if n_events == 0:
+        why_none = f"Nobody of the {n} patients with all covariates died: no hazard ratio."
+        return Prognosis((), weights, None, None, (*notes, why_none), refused, n, 0)
     sparse = {row.name for row in support(known, "_died", list(columns)) if row.is_sparse}
     try:
-        estimates, weighted, curve = _fitted(table, known, columns, weights, plan, sparse, notes)
-    except AnalysisError as error:
-        if error.problem not in NOT_A_MODEL:
+        estimates, weighted, curve, error = _fitted(table, known, columns, weights, plan, sparse, notes)
+    except AnalysisError as found:
+        if found.problem not in NOT_A_MODEL:
             raise
-        notes.append(f"Weighted model: {error.sentence}; Firth's penalised likelihood is shown instead.")
         weighted = curve = None
-        estimates = _penalised(known, columns, weights, sparse)
-    return Prognosis(estimates, weights, weighted, curve, tuple(notes), refused, n, n_events)
+        estimates = _penalised(known, columns, weights, plan, sparse, f"Model: {_named(found)}", notes)
+        error = PROFILE
+    return Prognosis(estimates, weights, weighted, curve, tuple(notes), refused, n, n_events, error)
 
 
 def model_table(
@@ -115,21 +123,28 @@ def model_table(
     """Lay out factors one by one (median, log-rank) beside the adjusted hazard ratios."""
     by_level = {(e.term.factor, e.term.level): e for e in found.estimates}
     rows: list[Row] = []
+    unshown: list[str] = []
     for factor in plan.prognostic:
         if factor.column in cohort and cohort[factor.column].notna().any():
             rows += _factor_rows(factor, cohort, by_level, plan)
+            n = len(cohort) - int(levels_of(cohort[factor.column]).isin([k for k, _ in factor.levels]).sum())
+            unshown += [f"{factor.label} ({n})"] if n else []
     columns = (
         ("n", "Patients n"),
-        ("median_os_months", "OS months (95% CI)"),
+        ("median_os_months", f"OS months ({plan.interval_name})"),
         ("univariate_p", "p-value (log-rank)"),
-        ("hr", "HR (95% CI)"),
+        ("hr", f"HR ({plan.interval_name})"),
         ("multivariate_p", "p-value"),
     )
-    notes = [
-        f"Medians by Kaplan-Meier with {plan.interval} intervals; NR: not reached. Hazard ratios: Cox model "
-        f"of {found.n} patients with {found.n_events} deaths, {plan.ties} ties, errors: {plan.error}.",
-        *found.notes,
-    ]
+    notes = [f"Medians by Kaplan-Meier with {plan.interval} intervals; NR: not reached."]
+    if found.estimates:
+        notes.append(
+            f"Hazard ratios: Cox model of {found.n} patients with {found.n_events} deaths, {plan.ties} ties, "
+            f"errors: {found.error}."
+        )
+    notes += found.notes
+    if unshown:
+        notes.append(f"Patients in none of the levels shown, or unknown: {', '.join(unshown)}.")
     if any(e.is_sparse for e in found.estimates):
         notes.append(f"*: fewer than {FEWEST} patients or events on one side; not to be relied on.")
     if any(e.is_penalised for e in found.estimates):
@@ -148,7 +163,11 @@ def model_table(
 def indicator(table: pd.DataFrame, term: Term) -> pd.Series:
     """Return a term of the model as numbers; unknown, and untested for EGFR, is missing."""
     if not term.level:
-        return table[term.column].astype(float)
+        try:
+            return table[term.column].astype(float)
+        except ValueError as error:
+            sentence = f"the term '{term.name}' needs a level: '{term.column}' does not hold numbers"
+            raise AnalysisError(Problem.BAD_PLAN, sentence) from error
     levels = levels_of(table[term.column])
     if term.column == "egfr_status":
         levels = levels.where(levels != "not_tested")
@@ -163,7 +182,10 @@ def _weights(
     predictors = [name for name in plan.missing_predictors if name in table and table[name].nunique() > 1]
     dropped = [name for name in predictors if table[name].isna().any()]
     used = [name for name in predictors if name not in dropped]
+    useless = [name for name in plan.missing_predictors if name not in predictors]
     notes = [f"{', '.join(dropped)}: unknown for some, not used in the weights."] if dropped else []
+    if useless:
+        notes.append(f"{', '.join(useless)}: not in the data or the same for all, not used in the weights.")
     if not used:
         return None, [*notes, "No complete predictor of being tested: the tested are analysed unweighted."]
     try:
@@ -179,8 +201,8 @@ def _weights(
             raise
         return None, [*notes, f"Weights: {error.sentence}; the tested are analysed unweighted."]
     notes.append(
-        f"{made.n_observed} of {len(table)} patients have a result; weighted by the inverse probability of "
-        f"having one ({', '.join(used)}), they count as {made.effective_size:.1f}."
+        f"{made.n_observed} of {len(table)} patients have every covariate known; weighted by the inverse "
+        f"probability of that ({', '.join(used)}), they count as {made.effective_size:.1f}."
     )
     return made, notes
 
@@ -193,24 +215,30 @@ def _fitted(
     plan: Plan,
     sparse: set[str],
     notes: list[str],
-) -> tuple[tuple[Estimate, ...], WeightedCox | None, Zph]:
+) -> tuple[tuple[Estimate, ...], WeightedCox | None, Zph | None, str]:
     if weights is None:
         fit = cox(known, "_months", "_died", list(columns), ties=plan.ties)
         ratios = {name: fit.hazard_ratio(name, level=plan.level) for name in columns}
         p_values = {name: fit.p_value(name) for name in columns}
-        weighted = None
+        weighted, shown = None, UNWEIGHTED
     else:
         samples = plan.bootstrap if len(table) <= plan.largest_bootstrap else 0
         weighted = _with_bootstrap(table, list(columns), weights, plan, samples, notes)
-        error = plan.error if plan.error in weighted.errors else ErrorKind.M_ESTIMATION
-        ratios = {name: weighted.hazard_ratio(name, error=error, level=plan.level) for name in columns}
-        p_values = {name: weighted.p_value(name, error=error) for name in columns}
+        kind = plan.error if plan.error in weighted.errors else ErrorKind.M_ESTIMATION
+        shown = kind.value
+        ratios = {name: weighted.hazard_ratio(name, error=kind, level=plan.level) for name in columns}
+        p_values = {name: weighted.p_value(name, error=kind) for name in columns}
         fit = weighted.fit
     estimates = tuple(
         Estimate(term, ratios[name], p_values[name], name in sparse, False) for name, term in columns.items()
     )
     notes.append(_goodness(fit))
-    return estimates, weighted, zph(fit)
+    try:
+        curve = zph(fit)
+    except AnalysisError as error:
+        curve = None
+        notes.append(f"Test of proportional hazards not possible: {error.sentence}.")
+    return estimates, weighted, curve, shown
 
 
 def _with_bootstrap(
@@ -241,22 +269,47 @@ def _with_bootstrap(
 
 
 def _goodness(fit: CoxFit) -> str:
-    c = concordance(fit)
+    try:
+        c = concordance(fit)
+        ranks = f"Concordance {c.value:.3f} (SE {c.se:.3f})"
+    except AnalysisError as error:
+        ranks = f"Concordance not possible: {error.sentence}"
     try:
         fits = gronnesby_borgan(fit)
         said = f"Gronnesby-Borgan chi-squared {fits.statistic:.2f}, df {fits.df}, p {format_p(fits.p_value)}"
     except (AnalysisError, np.linalg.LinAlgError):
         said = "Gronnesby-Borgan test not possible"
-    return f"Concordance {c.value:.3f} (SE {c.se:.3f}); {said}."
+    return f"{ranks}; {said}."
+
+
+def _named(error: AnalysisError) -> str:
+    """Return what went wrong with the terms by the names of the plan, not by those of our columns."""
+    return error.sentence.replace("'_", "'")
 
 
 def _penalised(
-    known: pd.DataFrame, columns: dict[str, Term], weights: MissingnessWeights | None, sparse: set[str]
+    known: pd.DataFrame,
+    columns: dict[str, Term],
+    weights: MissingnessWeights | None,
+    plan: Plan,
+    sparse: set[str],
+    why: str,
+    notes: list[str],
 ) -> tuple[Estimate, ...]:
+    """Fit by Firth's penalised likelihood; no estimates, and a note, where that has no maximum."""
     table, name = known, None
     if weights is not None:
         table, name = known.assign(_weight=weights.weight[known.index]), "_weight"
-    fit = firth_cox(table, "_months", "_died", list(columns), weights=name)
+    try:
+        fit = firth_cox(
+            table, "_months", "_died", list(columns), weights=name, ties=plan.ties, level=plan.level
+        )
+    except AnalysisError as error:
+        if error.problem not in NOT_A_MODEL:
+            raise
+        notes.append(f"{why}; nor can Firth's penalised likelihood be had: {_named(error)}.")
+        return ()
+    notes.append(f"{why}; Firth's penalised likelihood is shown instead.")
     return tuple(
         Estimate(term, fit.ratio(column), fit.p_values[column], column in sparse, True)
         for column, term in columns.items()
@@ -268,10 +321,10 @@ def _factor_rows(
 ) -> list[Row]:
     levels = levels_of(cohort[factor.column])
     shown = [(level, label) for level, label in factor.levels if (levels == level).any()]
-    inside = levels.isin([level for level, _ in shown])
-    p_value = float("nan")
-    if len(shown) > 1 and cohort.loc[inside, "os_event"].astype(float).sum() > 0:
-        p_value = _log_rank_p(cohort[inside], levels[inside])
+    compared = cohort[levels.isin([level for level, _ in shown])]
+    p_value = log_rank_p(
+        compared["os_months"], compared["os_event"].astype(float), levels[compared.index].astype(str)
+    )
     rows = [Row(factor.label, (factor.name, ""), is_heading=True)]
     for number, (level, label) in enumerate(shown):
         mine = cohort[levels == level]
@@ -295,13 +348,6 @@ def _factor_rows(
             values |= {"hr": r.value, "hr_low": r.low, "hr_high": r.high, "multivariate_p": estimate.p_value}
         rows.append(Row(label, (factor.name, level), cells, values))
     return rows
-
-
-def _log_rank_p(frame: pd.DataFrame, levels: pd.Series) -> float:
-    try:
-        return log_rank(frame["os_months"], frame["os_event"].astype(float), levels.astype(str)).p_value
-    except (AnalysisError, np.linalg.LinAlgError):
-        return float("nan")
 
 
 def side_by_side_errors(found: Prognosis, plan: Plan) -> Table | None:
@@ -331,5 +377,8 @@ def side_by_side_errors(found: Prognosis, plan: Plan) -> Table | None:
         "The same hazard ratios under four standard errors",
         tuple((kind.value, headings[kind]) for kind in kinds),
         tuple(rows),
-        ("Hazard ratio (95% CI), p-value. The naive error takes weights for counts of patients.",),
+        (
+            f"Hazard ratio ({plan.interval_name}), p-value. "
+            "The naive error takes weights for counts of patients.",
+        ),
     )

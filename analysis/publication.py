@@ -28,6 +28,7 @@ from analysis.consistency import (
     cross_check,
     wide_columns,
 )
+from analysis.csvtable import text_of
 from analysis.errors import AnalysisError, Problem
 from analysis.printed_tables import PrintedNumber, PrintedTable, Shape, read_tables
 from analysis.recompute import Recomputed, recompute
@@ -110,20 +111,32 @@ def audit_tables(
     p_values: list[Recomputed] = []
     findings: list[Finding] = []
     for table in tables:
-        if table.shape is Shape.GROUPS:
-            p_values += _group_p_values(table, rule)
-            findings += [*check_groups(table), *check_means(table)]
-        elif table.shape is Shape.WIDE:
-            found, notes = _wide_p_values(table, rule)
-            p_values += found
-            findings += [*check_wide(table), *notes]
-        else:
-            findings += [*check_hazards(table), *_survival_p_values(table)]
+        try:
+            found, notes = _audit_table(table, rule)
+        except AnalysisError as error:
+            error.add_note(f"in table {table.name}")
+            raise
+        p_values += found
+        findings += notes
     findings += cross_check(tables)
     if claims is not None:
-        p_values += [_claimed_p_value(claim, rule) for claim in claims.content.get("p_value", [])]
-        findings += _claimed_numbers(claims)
+        try:
+            p_values += [_claimed_p_value(claim, rule) for claim in claims.content.get("p_value", [])]
+            findings += _claimed_numbers(claims)
+        except KeyError as error:
+            raise AnalysisError(Problem.BAD_INPUT, f"a claim has no {error}") from error
     return Audit(claims.name if claims else source, rule, tuple(p_values), tuple(findings))
+
+
+def _audit_table(table: PrintedTable, rule: CountRule) -> tuple[list[Recomputed], list[Finding]]:
+    """Return what one table's counts give, and what is wrong within it."""
+    if table.shape is Shape.GROUPS:
+        found, notes = _group_p_values(table, rule)
+        return found, [*notes, *check_groups(table), *check_means(table)]
+    if table.shape is Shape.WIDE:
+        found, notes = _wide_p_values(table, rule)
+        return found, [*check_wide(table), *notes]
+    return [], [*check_hazards(table), *_survival_p_values(table)]
 
 
 def read_claims(text: str) -> Claims:
@@ -145,7 +158,7 @@ def read_claims(text: str) -> Claims:
 def _known_claims(folder: Path, tables: Sequence[PrintedTable]) -> Claims | None:
     beside = folder / "claims.toml"
     if beside.exists():
-        return read_claims(beside.read_text(encoding="utf-8"))
+        return read_claims(text_of(beside))
     known = read_claims(resources.files("analysis").joinpath("wu2013.toml").read_text(encoding="utf-8"))
     return known if known.fits(tables) else None
 
@@ -157,25 +170,51 @@ def _number(text: str) -> PrintedNumber:
     return number
 
 
-def _group_p_values(table: PrintedTable, rule: CountRule) -> Iterator[Recomputed]:
-    """Recompute a variable's p-value from its levels, or each finding's from those with and without it."""
+def _recomputed(
+    place: str, counts: Sequence[CountArray], text: str, rule: CountRule, claimed: str = ""
+) -> Recomputed | Finding:
+    """Recompute a p-value from the first of several readings of its counts that gives it, or say why not."""
+    try:
+        printed = _number(text)
+        if not 0 <= printed.value <= 1:
+            return Finding(FindingKind.CONTRADICTION, place, f"p {text} is no probability")
+        tried = [recompute(place, table, printed, rule=rule, claimed=claimed) for table in counts]
+    except AnalysisError as error:
+        return Finding(FindingKind.NOT_RECOMPUTABLE, place, f"p {text}: {error.sentence}")
+    return next((p for p in tried if p.matches), tried[0])
+
+
+def _group_p_values(table: PrintedTable, rule: CountRule) -> tuple[list[Recomputed], list[Finding]]:
+    """Recompute a variable's p-value from its levels, or each finding's from those with and without it.
+
+    Where levels add up to less than the group, the rest may be unknown or
+    without the finding: the reading that gives the printed digits is kept.
+    """
+    recomputed: list[Recomputed] = []
+    findings: list[Finding] = []
     if "paper_p" not in table.columns:
-        return
+        return recomputed, findings
+    if not table.groups:
+        return recomputed, [Finding(FindingKind.NOT_RECOMPUTABLE, table.name, "no column of counts (NAME_n)")]
     totals, groups = table.totals(), table.groups
     sizes = np.array([totals[group] for group in groups])
     for variable, rows in table.variables().items():
         counts = np.array([[int(row[group]) for group in groups] for row in rows])
         with_p = [number for number, row in enumerate(rows) if row["paper_p"]]
-        if len(with_p) == 1 and len(rows) > 1 and (counts.sum(axis=0) == sizes).all():
-            tables = {with_p[0]: counts}
-        else:
-            tables = {number: np.array([counts[number], sizes - counts[number]]) for number in with_p}
-        for number, cells in tables.items():
+        is_whole = len(with_p) == 1 and len(rows) > 1 and (counts.sum(axis=0) <= sizes).all()
+        for number in with_p:
+            readings = [np.array([counts[number], sizes - counts[number]])]
+            if is_whole:
+                readings = [counts] if (counts.sum(axis=0) == sizes).all() else [counts, *readings]
             row = rows[number]
-            name = f"{table.name}: {variable}" + ("" if cells is counts else f", {row['level']}")
-            compared = _against_the_rest(cells, groups)
-            claimed = row.get("paper_test", "")
-            yield recompute(name, compared.T, _number(row["paper_p"]), rule=rule, claimed=claimed)
+            name = f"{table.name}: {variable}" + ("" if is_whole else f", {row['level']}")
+            compared = [_against_the_rest(cells, groups).T for cells in readings]
+            found = _recomputed(name, compared, row["paper_p"], rule, row.get("paper_test", ""))
+            if isinstance(found, Finding):
+                findings.append(found)
+            else:
+                recomputed.append(found)
+    return recomputed, findings
 
 
 def _against_the_rest(cells: CountArray, groups: Sequence[str]) -> CountArray:
@@ -209,7 +248,14 @@ def _wide_p_values(table: PrintedTable, rule: CountRule) -> tuple[list[Recompute
     for name in (n for n in table.columns if n == "paper_p" or n.endswith("_p")):
         printed = [row[name] for row in table.rows if row[name]]
         if name == "paper_p" and printed:
-            recomputed.append(recompute(table.name, cells, _number(printed[0]), rule=rule))
+            found = _recomputed(table.name, [cells], printed[0], rule)
+            if isinstance(found, Finding):
+                findings.append(found)
+            else:
+                recomputed.append(found)
+            if len(printed) > 1:
+                sentence = f"p {', '.join(printed[1:])}: of which rows is not said"
+                findings.append(Finding(FindingKind.NOT_RECOMPUTABLE, table.name, sentence))
         elif printed:
             sentence = f"{name} {printed[0]} needs each patient's follow-up"
             findings.append(Finding(FindingKind.NOT_RECOMPUTABLE, table.name, sentence))

@@ -84,7 +84,12 @@ class Recomputed:
     @property
     def changes_the_conclusion(self) -> bool:
         """Whether the rule's test and the printed p-value fall on two sides of 0.05."""
-        return (self.by_test[self.rule_test] < ALPHA) != (self.printed.value < ALPHA)
+        if self.rule_test in self.matches:
+            return False
+        by_rule, printed = self.by_test[self.rule_test], self.printed.value
+        if self.printed.is_bound:
+            return printed <= ALPHA <= by_rule  # "< 0.1" is no word on 0.05
+        return (by_rule < ALPHA) != (printed < ALPHA)
 
 
 def recompute(

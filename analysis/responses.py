@@ -13,6 +13,7 @@ ACCEPTED = "ACCEPTED"
 CONFIRMATION = {False: "not required", True: "required"}
 NONPROGRESSIVE = ("NON-CR/NON-PD", "NON-PD")  # only lesions that cannot be measured: the paper's NPD
 NEVER_ASSESSED = ("no adequate scan after the start", "no baseline scan")  # a time of 0 that says nothing
+PROGRESSED = ("progression", "clinical progression")
 ENDPOINTS = {"PFS": ("pfs_months", "pfs_event"), "OS": ("os_months", "os_event")}
 
 
@@ -37,24 +38,21 @@ def with_responses(
     AnalysisError
         If a file is missing, or several evaluators leave a choice.
     """
-    tables = {}
-    for name in ("best_response", "responses", "adtte"):
-        path = folder / f"{name}.csv"
-        if not path.is_file():
-            raise AnalysisError(
-                Problem.BAD_INPUT, f"{folder} has no {name}.csv: give the folder of mipc respond"
-            )
-        tables[name] = pd.read_csv(path, dtype=str, keep_default_na=False)
+    tables = {name: _read(folder, name) for name in ("best_response", "responses", "adtte")}
     best = tables["best_response"]
     reader = _evaluator(best, evaluator)
     mine = best[(best["evaluator"] == reader) & (best["confirmation"] == CONFIRMATION[confirmed])]
     mine = mine[mine["best_response"] != "MISSING"]  # never read: what the table knows of him stays
     said = mine.set_index("USUBJID")["best_response"].replace(dict.fromkeys(NONPROGRESSIVE, "NPD"))
     frame = clinical.frame.copy()
+    had_changes = "best_change_percent" in frame
     patients = frame["patient_id"].astype(str)
     given = frame["best_response"] if "best_response" in frame else pd.Series(pd.NA, index=frame.index)
     frame["best_response"] = patients.map(said).fillna(given)
-    frame["best_change_percent"] = patients.map(_best_changes(tables["responses"], reader))
+    points = tables["responses"]
+    mine = points[points["evaluator"] == reader] if reader != ACCEPTED else _accepted(points, folder)
+    changes = patients.map(_best_changes(mine))
+    frame["best_change_percent"] = changes.fillna(frame["best_change_percent"]) if had_changes else changes
     for code, (months, event) in ENDPOINTS.items():
         frame = _endpoint(frame, tables["adtte"], code, reader, months, event)
     strangers = sorted(set(said.index) - set(patients))
@@ -62,6 +60,13 @@ def with_responses(
         TableProblem(0, name, "patient_id", name, "has reads, but is not in the table") for name in strangers
     ]
     return Clinical(frame, (*clinical.problems, *problems), clinical.n_read)
+
+
+def _read(folder: Path, name: str) -> pd.DataFrame:
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        raise AnalysisError(Problem.BAD_INPUT, f"{folder} has no {name}.csv: give the folder of mipc respond")
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def _evaluator(best: pd.DataFrame, wanted: str | None) -> str:
@@ -77,9 +82,19 @@ def _evaluator(best: pd.DataFrame, wanted: str | None) -> str:
     return str(names[0])
 
 
-def _best_changes(points: pd.DataFrame, reader: str) -> "pd.Series[float]":
-    """Return the lowest sum of diameters of each patient against baseline, in per cent."""
-    mine = points[points["evaluator"] == reader]
+def _accepted(points: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Return the time points of the accepted readers, each measured against that reader's own baseline."""
+    series = _read(folder, "adrs")
+    series = series[(series["PARAMCD"] == "OVR") & (series["EVALUATR"] == ACCEPTED)]
+    visits = series[["USUBJID", "AVISITN", "CAMEFROM"]]
+    visits = visits.rename(columns={"AVISITN": "VISITNUM", "CAMEFROM": "evaluator"})
+    return visits.merge(points, on=["USUBJID", "VISITNUM", "evaluator"])
+
+
+def _best_changes(mine: pd.DataFrame) -> "pd.Series[float]":
+    """Return the lowest sum of diameters of each patient up to progression against baseline, in per cent."""
+    progressed = mine["overall_response"].eq("PD").astype(int)
+    mine = mine[progressed.groupby(mine["USUBJID"]).cumsum() - progressed == 0]
     total, baseline = (pd.to_numeric(mine[name], errors="coerce") for name in ("sum_mm", "baseline_mm"))
     change = 100 * (total - baseline) / baseline.where(baseline > 0)
     return change.groupby(mine["USUBJID"]).min()
@@ -101,6 +116,10 @@ def _endpoint(
     patients = frame["patient_id"].astype(str)
     length = patients.map(pd.to_numeric(mine["AVALM"], errors="coerce"))
     ended = patients.map(mine["CNSR"] == "0").astype("boolean")
+    if code == "PFS":  # the day of progression goes with it: none where death or a last scan ended the time
+        day = pd.to_datetime(mine["ADT"].where(mine["EVNTDESC"].isin(PROGRESSED)))
+        known = frame["progression_date"] if "progression_date" in frame else pd.Series(pd.NaT, frame.index)
+        frame = frame.assign(progression_date=patients.map(day).where(length.notna(), known))
     before_length = frame[months] if months in frame else pd.Series(float("nan"), index=frame.index)
     before_event = frame[event] if event in frame else pd.Series(pd.NA, index=frame.index, dtype="boolean")
     return frame.assign(

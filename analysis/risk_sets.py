@@ -72,13 +72,6 @@ class RiskSets:
     moment_time: FloatArray
     moment_stratum: IntArray
 
-    @property
-    def event_moment_of_row(self) -> IntArray:
-        """Return the moment at which each subject has its event; 0 for those without."""
-        moments = np.zeros(len(self.stop), dtype=np.int64)
-        moments[self.event_rows] = self.moment
-        return moments
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:

@@ -77,7 +77,7 @@ def _cell(
         reason = "the reference level" if text else "not printed here"
         return CellComparison(printed.name, where, column, number.text, text, bool(text), reason)
     shown = format_p(value) if column.endswith("_p") else f"{value:.{max(number.decimals, 1)}f}"
-    if column.endswith("_n") or column in ("n", "total"):
+    if number.decimals == 0 and (column.endswith("_n") or column in ("n", "total")):
         shown = f"{value:.0f}"
     same = number.agrees_with(value)
     reason = "" if same else _reason(printed, where, column, audited)
@@ -85,10 +85,10 @@ def _cell(
 
 
 def _reason(printed: PrintedTable, where: str, column: str, audited: dict[str, Recomputed]) -> str:
-    if column in SURVIVAL or printed.shape is Shape.HAZARDS:
-        return "follow-up is not the paper's: simulated times come close to printed medians"
+    if column in SURVIVAL:
+        return "rests on each patient's follow-up, which is not printed"
     if column == "paper_p" and where.startswith("age_years"):
-        return "ages are not the paper's: only mean and range are printed"
+        return "rests on each patient's age, of which mean and range are printed"
     place = f"{printed.name}: {where}" if printed.shape is Shape.GROUPS else printed.name
     for name in (place, place.rsplit(",", 1)[0]):
         p = audited.get(name)
@@ -96,8 +96,6 @@ def _reason(printed: PrintedTable, where: str, column: str, audited: dict[str, R
             return f"the paper used {p.used} where its rule asks for {p.rule_test}"
         if p is not None and not p.matches:
             return "no test gives the printed number from the printed counts"
-    if where.startswith("age_years"):
-        return "ages are drawn to the printed mean and range"
     return "differs"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.competing import aalen_johansen, fine_gray
-from analysis.egfr_probability import PREDICTORS, EgfrModel, egfr_model
+from analysis.egfr_probability import PREDICTORS, egfr_model
 from analysis.errors import AnalysisError, Problem
 from analysis.imputation import imputed_cox
 from analysis.kaplan_meier import kaplan_meier, restricted_mean
@@ -28,6 +28,7 @@ NO_RESULT = (
     Problem.MISSING_COLUMN,
     Problem.BAD_INPUT,
 )
+ONE_YEAR = 12.0  # months
 LARGEST_FINE_GRAY = 5_000  # patients; the expanded table grows with patients times events
 
 
@@ -41,7 +42,7 @@ def side_tables(cohort: pd.DataFrame, found: Prognosis, plan: Plan) -> Iterator[
     if found.proportional is not None:
         yield _proportional(found)
     if found.estimates:
-        yield _hidden(found)
+        yield _hidden(found, plan)
     if "egfr_status" in cohort and "egfr_tested" in cohort and (~cohort["egfr_tested"]).any():
         yield _imputed(cohort, found, plan)
     if "tki_months" in cohort and cohort["tki_months"].notna().any():
@@ -50,19 +51,27 @@ def side_tables(cohort: pd.DataFrame, found: Prognosis, plan: Plan) -> Iterator[
     yield from _restricted(cohort, plan)
 
 
-def probability_table(frame: pd.DataFrame, plan: Plan) -> tuple[Table, EgfrModel] | None:
+def probability_table(frame: pd.DataFrame, plan: Plan) -> Table | None:
     """Return the probability of an EGFR mutation for every kind of patient, or None without enough data."""
+    title = "Probability of an EGFR mutation"
+    columns = (("predicted", f"Probability ({plan.interval_name})"), ("seen", f"Seen ({plan.interval_name})"))
     if "egfr_tested" not in frame:
         return None
     known = frame[frame["egfr_tested"]].copy()
     known["egfr_mutated"] = (known["egfr_status"] == "mutation").astype(int)
     have = [name for name in PREDICTORS if name in known and known[name].nunique() > 1]
+    n_tested = len(known)
     known = known.dropna(subset=have)
     if not have or known["egfr_mutated"].nunique() < 2:
         return None
     if "mipc" in have:
         known["mipc"] = known["mipc"].map({True: "yes", False: "no"})
-    model = egfr_model(known, predictors=have, bootstrap=50 if len(known) <= 5000 else 0, seed=plan.seed)
+    try:
+        model = egfr_model(known, predictors=have, bootstrap=50 if len(known) <= 5000 else 0, seed=plan.seed)
+    except AnalysisError as error:
+        if error.problem not in NO_RESULT:
+            raise
+        return Table("egfr_probability", title, columns, (), (f"Not possible: {error.sentence}.",))
     rows = []
     for values, _ in known.groupby(list(model.predictors), observed=True):
         patient = dict(zip(model.predictors, values, strict=True))
@@ -82,9 +91,10 @@ def probability_table(frame: pd.DataFrame, plan: Plan) -> tuple[Table, EgfrModel
         f"Firth's logistic model with corrected intercept; calibration slope {c.slope:.2f} ({slope}), Brier "
         f"score {c.brier:.3f}, area under the ROC curve {c.discrimination:.3f}.",
         "Seen: mutated of all with these values, Jeffreys interval.",
+        f"{len(known)} patients with an EGFR result; {n_tested - len(known)} more with one are left out, as "
+        f"{', '.join(have)} are not all known.",
     )
-    columns = (("predicted", "Probability (95% CI)"), ("seen", "Seen (95% CI)"))
-    return Table("egfr_probability", "Probability of an EGFR mutation", columns, tuple(rows), notes), model
+    return Table("egfr_probability", title, columns, tuple(rows), notes)
 
 
 def _balance(found: Prognosis) -> Table:
@@ -141,7 +151,7 @@ def _proportional(found: Prognosis) -> Table:
     return Table("proportional_hazards", "Are hazards proportional?", columns, rows, (note,))
 
 
-def _hidden(found: Prognosis) -> Table:
+def _hidden(found: Prognosis, plan: Plan) -> Table:
     rows = []
     for estimate in found.estimates:
         r = estimate.ratio
@@ -152,14 +162,18 @@ def _hidden(found: Prognosis) -> Table:
             "limit": f"{e.limit:.2f}",
         }
         rows.append(Row(estimate.term.label, (estimate.term.name, ""), cells))
-    columns = (("hr", "HR (95% CI)"), ("estimate", "E-value"), ("limit", "E-value of the nearer limit"))
+    columns = (
+        ("hr", f"HR ({plan.interval_name})"),
+        ("estimate", "E-value"),
+        ("limit", "E-value of the nearer limit"),
+    )
     note = "Risk ratio that an unmeasured confounder needs with exposure and outcome to explain it all."
     return Table("e_values", "How much could be hidden", columns, tuple(rows), (note,))
 
 
 def _imputed(cohort: pd.DataFrame, found: Prognosis, plan: Plan) -> Table:
     title = "EGFR status imputed instead of weighted"
-    columns = (("hr", "HR (95% CI)"), ("p", "p-value"), ("lambda", "Missing information"))
+    columns = (("hr", f"HR ({plan.interval_name})"), ("p", "p-value"), ("lambda", "Missing information"))
     table = cohort.reset_index(drop=True)
     table = table.assign(
         _months=table["os_months"].astype(float),
@@ -212,7 +226,7 @@ def _time_zero(cohort: pd.DataFrame, plan: Plan) -> Table:
         fit = time_dependent_cox(table, "os_months", "_died", "tki_months", ties=plan.ties)
         r = fit.hazard_ratio("exposed", level=plan.level)
         cells = {
-            "n": str(len(table)),
+            "n": str(int((table["os_months"] > 0).sum())),  # a time of 0 has no part in it
             "hr": format_interval(r.value, r.low, r.high),
             "p": format_p(fit.p_value("exposed")),
         }
@@ -236,18 +250,18 @@ def _time_zero(cohort: pd.DataFrame, plan: Plan) -> Table:
             if error.problem not in NO_RESULT:
                 raise
             rows.append(Row(name, ("landmark", f"{at:g}"), {"hr": error.sentence}))
-    columns = (("n", "Patients"), ("hr", "HR (95% CI)"), ("p", "p-value"))
+    columns = (("n", "Patients"), ("hr", f"HR ({plan.interval_name})"), ("p", "p-value"))
     note = "As if known from the start, a TKI gets the credit for the time a patient lived to receive it."
     return Table("immortal_time", "Use of a TKI without immortal time", columns, tuple(rows), (note,))
 
 
 def _competing(cohort: pd.DataFrame, plan: Plan) -> Iterator[Table]:
-    need = {"pfs_months", "progression_date", "first_line"}
+    need = {"pfs_months", "pfs_event", "progression_date", "first_line"}
     if not need <= set(cohort.columns):
         return
-    table = cohort[cohort["pfs_months"].notna() & (cohort["pfs_months"] > 0)]
+    table = cohort[(cohort["pfs_months"] > 0) & cohort["pfs_event"].notna()]
     table = table[table["first_line"].isin(["egfr_tki", "chemotherapy"])]
-    ended = table["pfs_event"].fillna(False).astype(bool)
+    ended = table["pfs_event"].astype(bool)
     cause = np.where(~ended, 0, np.where(table["progression_date"].notna(), 1, 2))
     if not (cause == 1).any() or len(table) > LARGEST_FINE_GRAY:
         return
@@ -259,8 +273,15 @@ def _competing(cohort: pd.DataFrame, plan: Plan) -> Iterator[Table]:
         curve = aalen_johansen(table["pfs_months"][mine], cause[mine], level=plan.level)
         cells = {"n": str(int(mine.sum()))}
         for kind, key in ((1, "progression"), (2, "death")):
-            if kind in curve.incidence:
-                at = max(0, int(np.searchsorted(curve.time, 12.0, side="right")) - 1)
+            at = int(np.searchsorted(curve.time, ONE_YEAR, side="right")) - 1
+            if (
+                curve.time[-1] < ONE_YEAR
+                and sum(float(part[-1]) for part in curve.incidence.values()) < 1 - 1e-9
+            ):
+                cells[key] = f"followed for {curve.time[-1]:.1f} months only"
+            elif kind not in curve.incidence or at < 0:
+                cells[key] = "0.00"  # nobody had it by then
+            else:
                 numbers = (curve.incidence[kind][at], curve.low[kind][at], curve.high[kind][at])
                 cells[key] = format_interval(*map(float, numbers))
         rows.append(Row(label, (arm, ""), cells))
@@ -277,7 +298,11 @@ def _competing(cohort: pd.DataFrame, plan: Plan) -> Iterator[Table]:
         if error.problem not in NO_RESULT:
             raise
         notes.append(f"Fine and Gray: {error.sentence}.")
-    columns = (("n", "n"), ("progression", "Progression (95% CI)"), ("death", "Death without (95% CI)"))
+    columns = (
+        ("n", "n"),
+        ("progression", f"Progression ({plan.interval_name})"),
+        ("death", f"Death without ({plan.interval_name})"),
+    )
     yield Table("competing", "Progression with death as a competing risk", columns, tuple(rows), tuple(notes))
 
 
@@ -297,6 +322,9 @@ def _restricted(cohort: pd.DataFrame, plan: Plan) -> Iterator[Table]:
             continue
         text = format_interval(found.mean, found.interval.low, found.interval.high, decimals=1)
         rows.append(Row(label, (status, ""), {"mean": text, "n": str(len(mine))}, {"mean": found.mean}))
-    columns = (("n", "n"), ("mean", f"Months alive of the first {plan.horizon_months:g} (95% CI)"))
+    columns = (
+        ("n", "n"),
+        ("mean", f"Months alive of the first {plan.horizon_months:g} ({plan.interval_name})"),
+    )
     if rows:
         yield Table("restricted_mean", "Restricted mean survival", columns, tuple(rows))

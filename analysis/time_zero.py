@@ -23,7 +23,6 @@ __all__ = [
     "LATER_KNOWN",
     "Landmark",
     "landmark",
-    "refuse_immortal_time",
     "split_at_exposure",
     "time_dependent_cox",
 ]
@@ -57,27 +56,6 @@ class Landmark:
     n_before: int
     test: LogRank
     fit: CoxFit
-
-
-def refuse_immortal_time(
-    covariates: Sequence[str], *, force: bool = False, later_known: dict[str, str] | None = None
-) -> tuple[str, ...]:
-    """Refuse covariates that only the future fills, unless forced; return their names.
-
-    Raises
-    ------
-    AnalysisError
-        `IMMORTAL_TIME`.
-    """
-    later = LATER_KNOWN if later_known is None else later_known
-    found = tuple(name for name in covariates if name in later)
-    if found and not force:
-        raise AnalysisError(
-            Problem.IMMORTAL_TIME,
-            f"{', '.join(map(repr, found))} is known only after follow-up has begun: whoever has it had to "
-            "live that long; analyse it as time-dependent or from a landmark, or force it",
-        )
-    return found
 
 
 def split_at_exposure(

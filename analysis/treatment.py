@@ -3,7 +3,7 @@
 import re
 from enum import StrEnum
 
-__all__ = ["Sequence", "Treatment", "classify", "sequence_of"]
+__all__ = ["NOT_KNOWN", "Sequence", "Treatment", "classify", "sequence_of"]
 
 
 class Treatment(StrEnum):
@@ -34,15 +34,23 @@ TKI = re.compile(
 )
 CHEMOTHERAPY = re.compile(
     r"platin|gemcitabine|gemzar|vinorelbine|navelbine|taxel|taxol|taxotere|pemetrexed|alimta|etoposide"
-    r"|irinotecan|tegafur|ufur|mitomycin|ifosfamide|chemo"
+    r"|irinotecan|tegafur|\bu(ft|fur)\b|\bs-?1\b|mitomycin|ifosfamide|chemo"
 )
-SUPPORTIVE = re.compile(r"support|\bbsc\b|palliative care|hospice|^(no|none|no treatment|untreated)$")
+SUPPORTIVE = re.compile(r"support|\bbsc\b|palliative care|hospice")
+NONE_GIVEN = re.compile(
+    r"^(no|none|nil|-|untreated|not treated|refused|declined)$"
+    r"|^(no|without|refused|declined) (\w+ )?(chemo\w*|treatment|therapy|tki)$"
+    r"|^(chemo\w*|treatment|therapy|tki) (was )?(refused|declined|not given|not done)$"
+)
+OTHER_TKI = re.compile(r"\b(alk|ros-?1|met|ret|ntrk)[\s-]*(tki|inhibitor)")
+NOT_KNOWN = ("unknown", "not known", "not recorded", "not available", "not collected", "missing")
 
 
 def classify(text: str | None) -> Treatment | None:
     """Return the kind of a line of treatment, None where there was none.
 
-    A TKI given together with chemotherapy counts as chemotherapy.
+    A TKI given together with chemotherapy counts as chemotherapy, a line of which
+    nobody knows what it was (`NOT_KNOWN`) as another.
 
     Examples
     --------
@@ -52,8 +60,12 @@ def classify(text: str | None) -> Treatment | None:
     lowered = (text or "").strip().lower()
     if not lowered:
         return None
+    if NONE_GIVEN.search(lowered):
+        return Treatment.SUPPORTIVE
     if CHEMOTHERAPY.search(lowered):
         return Treatment.CHEMOTHERAPY
+    if OTHER_TKI.search(lowered):
+        return Treatment.OTHER
     if TKI.search(lowered):
         return Treatment.TKI
     if SUPPORTIVE.search(lowered):

@@ -14,6 +14,7 @@ from scipy import special
 from scipy.stats import rankdata
 
 from analysis.cox import CoxFit, Test
+from analysis.errors import AnalysisError, Problem
 from analysis.kaplan_meier import kaplan_meier
 from analysis.risk_sets import information, score, sum_by_moment
 
@@ -62,9 +63,16 @@ def zph(fit: CoxFit, transform: Transform | str = Transform.KM) -> Zph:
     transform : Transform
         1 minus the Kaplan-Meier curve of everybody (just before t, without
         weights), the rank of t among all times, t itself, or its logarithm.
+
+    Raises
+    ------
+    AnalysisError
+        If g is the same at every event: nothing can be seen to drift.
     """
     sets, sums, p = fit.sets, fit.sums, len(fit.beta)
     g = _transform(fit, Transform(transform))
+    if np.ptp(g) == 0:
+        raise AnalysisError(Problem.NOT_ESTIMABLE, "a drift needs events at two or more times")
     drift_of_event = g[sets.moment] - g[sets.moment].mean()
     drift = drift_of_event[np.flatnonzero(np.diff(sets.moment, prepend=-1))]
     gradient = score(sets, sums, drift)

@@ -3,6 +3,7 @@
 import csv
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,12 @@ from typer.testing import CliRunner
 
 from analysis.analyse import analyse, with_labels
 from analysis.clinical import read_clinical
+from analysis.comparisons import Interval
 from analysis.derivations import derive
+from analysis.egfr import parse_egfr
 from analysis.errors import AnalysisError, Problem
-from analysis.figures import new_figure, save
+from analysis.figures import ForestRow, draw_forest, draw_survival, new_figure, save
+from analysis.kaplan_meier import kaplan_meier
 from analysis.plan import Plan, parse_plan, read_plan
 from analysis.printed_tables import read_tables
 from analysis.report import write_analysis
@@ -192,6 +196,16 @@ def test_limits_that_are_not_reached_are_called_so():
         ({"colour": "red"}, "unknown parts: colour"),
         ({"counts": "guess"}, "counts: 'guess' is not a valid CountRule"),
         ({"factors": [{"name": "x"}]}, "factors: 'label'"),
+        ({"force_later_known": "no"}, "force_later_known: expected true or false, not 'no'"),
+        ({"equal_variances": 0}, "equal_variances: expected true or false"),
+        ({"level": 95}, "level: expected a number between 0 and 1, not 95"),
+        ({"bootstrap": -3}, "bootstrap: expected a whole number from 0, not -3"),
+        ({"horizon_months": 0}, "horizon_months: expected a number above 0"),
+        ({"landmarks_months": ["3"]}, "landmarks_months: expected a list of numbers above 0"),
+        ({"truncate": [99, 1]}, r"truncate: expected two percentiles such as \[1, 99\]"),
+        ({"formats": "png"}, "formats: expected a list of formats such as svg"),
+        ({"formats": ["gif2"]}, "formats: expected a list"),
+        ({"missing_predictors": "sex"}, "missing_predictors: expected a list of columns"),
     ],
 )
 def test_a_plan_that_cannot_be_followed_is_refused(content, sentence):
@@ -220,11 +234,15 @@ def test_labels_enter_as_the_cohort_and_what_cannot_be_joined_is_told():
 
 
 def test_a_study_database_gives_labels(tmp_path, screening_like):
-    where = tmp_path / "mipc.db"
+    where, table, plan = tmp_path / "mipc.db", tmp_path / "t.csv", tmp_path / "plan.toml"
     with open_store(where) as store:
         store.save(StoredStudy.of(screening_like, "f"))
-        (found,) = store.all_screenings()
-    assert found == screening_like
+    table.write_text("patient_id,os_months,os_event\nD0001,5,1\nD0002,6,1\n")
+    plan.write_text('formats = ["svg"]\n')
+    arguments = ["--labels", str(where), "--plan", str(plan), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["analyse", str(table), *arguments])
+    assert done.exit_code == 0, done.output
+    assert "1 left out: without mipc or unknown\nwith mipc: 1\n" in done.stdout
 
 
 @pytest.fixture
@@ -291,3 +309,274 @@ def test_a_table_of_few_columns_is_analysed_as_far_as_it_goes():
     found = analyse(derive(read_clinical(table)), Plan())
     assert {t.name for t in found.tables} == {"table1", "table5"}
     assert "Not in the data" in table_of(found, "table1").notes[-1]
+
+
+def _nobody_dies(table):
+    return table.assign(death_date="", died="no")
+
+
+def _nobody_progresses(table):
+    return _nobody_dies(table).assign(progression_date="")
+
+
+def _one_dies(table):
+    table = _nobody_progresses(table)
+    table.loc[3, ["died", "death_date"]] = ["yes", table.loc[3, "last_contact_date"]]
+    return table
+
+
+def _all_end_at_once(table):
+    return table.assign(os_months="6", os_event="1", pfs_months="3", pfs_event="1")
+
+
+def _all_end_on_the_first_day(table):
+    return table.assign(os_months="0", os_event="1", pfs_months="0", pfs_event="1")
+
+
+def _no_word_of_progression(table):
+    return table.assign(pfs_months="5")
+
+
+def _an_arm_without_responses(table):
+    return table.assign(best_response=table["best_response"].where(table["line1"] == "erlotinib", ""))
+
+
+def _an_arm_without_a_start(table):
+    return table.assign(line1_start=table["line1_start"].where(table["line1"] == "erlotinib", ""))
+
+
+def _a_first_line_only_of_the_untested(table):
+    tested = table["egfr_result"].map(lambda text: parse_egfr(text).status.value != "not_tested")
+    return table.assign(line1=table["line1"].where(tested, "bevacizumab"))
+
+
+def _half_of_everything_unknown(table):
+    random = np.random.default_rng(0)
+    columns = ("sex", "ecog_ps", "histology", "smoking", "metastasis_bone", "metastasis_brain", "age_years")
+    return table.assign(**{name: table[name].where(random.random(len(table)) < 0.5, "") for name in columns})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "table", "sentence"),
+    [
+        (_nobody_dies, "table5", "Nobody of the 60 patients with all covariates died: no hazard ratio."),
+        (_nobody_progresses, "table5", "Nobody of the 60 patients"),
+        (_one_dies, "table5", "nor can Firth's penalised likelihood be had"),
+        (_all_end_at_once, "table5", "Concordance not possible: no two patients can be told apart in time"),
+        (_all_end_on_the_first_day, "table5", "Test of proportional hazards not possible"),
+        (_no_word_of_progression, "response", "Disease control"),
+        (_an_arm_without_responses, "response", "Disease control"),
+        (_an_arm_without_a_start, "response", "Disease control"),
+        (
+            _a_first_line_only_of_the_untested,
+            "imputed",
+            "Not possible: nobody with first_line[other] has a result",
+        ),
+        (_half_of_everything_unknown, "egfr_probability", "Not possible: the covariates foretell"),
+    ],
+)
+def test_what_cannot_be_estimated_says_why_and_stops_nothing_else(tmp_path, spoil, table, sentence):
+    patients = synthetic().astype(str)
+    patients = spoil(patients[patients["mipc"] == "yes"].reset_index(drop=True))
+    plan = Plan(bootstrap=0, imputations=2, formats=("svg",))
+    found = analyse(derive(read_clinical(patients)), plan)
+    assert {"table1", "table2", "table5", "response"} <= {t.name for t in found.tables}
+    assert sentence in " ".join(table_of(found, table).notes)
+    assert "'_" not in " ".join(table_of(found, "table5").notes)
+    assert bool(found.prognosis.estimates) is ("Cox model" in found.methods)
+    write_analysis(found, tmp_path, source="spoilt.csv")
+
+
+def test_log_rank_p_of_progression_does_not_hang_on_disease_control(clinical):
+    """All are under control: of that there is no test, of progression there is the same as ever."""
+    frame = clinical.frame.assign(best_response="PR")
+    row = row_of(analyse(replace(clinical, frame=frame), Plan(bootstrap=0)), "response", "egfr_tki", "")
+    assert "paper_p" not in row.cells
+    assert (
+        row.cells["pfs_p"]
+        == row_of(analyse(clinical, Plan(bootstrap=0)), "response", "egfr_tki", "").cells["pfs_p"]
+    )
+
+
+def test_times_to_progression_without_an_end_are_left_out_and_told():
+    table = pd.DataFrame(
+        {
+            "patient_id": list("abc"),
+            "os_months": list("567"),
+            "pfs_months": list("123"),
+            "pfs_event": ["1", "", "0"],
+        }
+    )
+    found = derive(read_clinical(table))
+    assert found.frame["pfs_event"].isna().tolist() == [False, True, False]
+    assert [(p.row, p.column) for p in found.problems] == [(3, "pfs_event")]
+
+
+def test_a_death_that_the_table_denies_ends_neither_survival():
+    table = pd.DataFrame(
+        {
+            "patient_id": ["a"],
+            "diagnosis_date": ["2010-01-01"],
+            "line1": ["gefitinib"],
+            "line1_start": ["2010-02-01"],
+            "death_date": ["2010-06-01"],
+            "last_contact_date": ["2011-01-01"],
+            "died": ["no"],
+        }
+    )
+    found = derive(read_clinical(table))
+    row = found.frame.iloc[0]
+    assert (bool(row["os_event"]), bool(row["pfs_event"])) == (False, False)
+    assert row["pfs_months"] == pytest.approx(334 / 30.4375)
+    said = {(p.column, p.sentence) for p in found.problems}
+    assert ("death_date", "the patient is said to be alive") in said
+
+
+@pytest.mark.parametrize(
+    ("label", "problem", "sentence"),
+    [
+        (["no", "no"], Problem.BAD_INPUT, r"'mipc' is yes for nobody \(0 of 2 unknown\)"),
+        (["", ""], Problem.BAD_INPUT, r"'mipc' is yes for nobody \(2 of 2 unknown\)"),
+    ],
+)
+def test_a_cohort_of_nobody_is_not_everybody(label, problem, sentence):
+    table = pd.DataFrame(
+        {"patient_id": ["a", "b"], "mipc": label, "os_months": ["1", "2"], "os_event": ["1", "0"]}
+    )
+    with pytest.raises(AnalysisError, match=sentence) as caught:
+        analyse(derive(read_clinical(table)), Plan())
+    assert caught.value.problem is problem
+
+
+def test_a_cohort_is_a_column_of_truths():
+    table = pd.DataFrame({"patient_id": ["a", "b"], "sex": ["male", "female"], "os_months": ["1", "2"]})
+    with pytest.raises(AnalysisError, match="column 'sex' does not hold yes or no") as caught:
+        analyse(derive(read_clinical(table)), Plan(cohort="sex"))
+    assert caught.value.problem is Problem.BAD_PLAN
+
+
+def test_labels_of_other_patients_stop_the_analysis_and_say_whose_they_are(tmp_path):
+    (tmp_path / "t.csv").write_text("patient_id,os_months,os_event\na,1,1\nb,2,0\n")
+    (tmp_path / "studies.csv").write_text("patient_id,verdict\nA-0001,mipc\n")
+    done = CliRunner().invoke(
+        app,
+        [
+            "analyse",
+            str(tmp_path / "t.csv"),
+            "--labels",
+            str(tmp_path / "studies.csv"),
+            "--out",
+            str(tmp_path / "o"),
+        ],
+    )
+    assert done.exit_code == 1
+    assert "'mipc' is yes for nobody (2 of 2 unknown)" in done.stderr
+    assert "A-0001, patient_id 'A-0001': labelled, but not in the table" in done.stderr
+
+
+def test_the_error_that_is_printed_is_the_error_that_is_named(clinical):
+    """A bootstrap was asked for and not made: the M-estimation error stands in, and says so."""
+    found = analyse(clinical, Plan(bootstrap=0, imputations=2, error="bootstrap"))
+    assert found.prognosis.error == "m_estimation"
+    assert "errors: m_estimation" in table_of(found, "table5").notes[1]
+    assert "printed errors: m_estimation" in found.methods
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ("terms", "the term 'x' needs a level: 'sex' does not hold numbers"),
+        ("factors", "the factor 'x' needs levels: 'sex' does not hold numbers"),
+    ],
+)
+def test_a_text_is_no_number_of_a_plan(clinical, part, sentence):
+    plan = parse_plan({part: [{"name": "x", "label": "X", "column": "sex"}], "bootstrap": 0})
+    with pytest.raises(AnalysisError, match=sentence) as caught:
+        analyse(clinical, plan)
+    assert caught.value.problem is Problem.BAD_PLAN
+
+
+def test_headings_name_the_level_of_the_plan(clinical):
+    found = analyse(clinical, parse_plan({"level": 0.9, "bootstrap": 0, "imputations": 2}))
+    headings = [heading for table in found.tables for _, heading in table.columns]
+    assert any("(90% CI)" in heading for heading in headings)
+    assert [heading for heading in headings if "95%" in heading] == ["Odds ratio of a result (95% CI), p"]
+    assert "log 90% intervals" in found.methods
+
+
+def test_incidence_at_a_year_needs_a_year():
+    """Nobody followed for a year, or nobody before it: neither is told by the nearest step of the curve."""
+    table = pd.DataFrame(
+        {
+            "patient_id": [f"p{i}" for i in range(8)],
+            "os_months": ["40"] * 8,
+            "os_event": ["1"] * 8,
+            "line1": ["gefitinib"] * 4 + ["cisplatin"] * 4,
+            "pfs_months": ["3", "4", "5", "6", "14", "15", "16", "17"],
+            "pfs_event": ["1", "0", "0", "0", "1", "1", "1", "1"],
+            "progression_date": ["2010-01-01"] * 8,
+        }
+    )
+    found = analyse(derive(read_clinical(table)), Plan(bootstrap=0))
+    rows = {row.key[0]: row.cells for row in table_of(found, "competing").rows}
+    assert rows["egfr_tki"]["progression"] == "followed for 6.0 months only"
+    assert (rows["chemotherapy"]["progression"], rows["chemotherapy"]["death"]) == ("0.00", "0.00")
+
+
+def _overlap(texts, canvas):
+    boxes = [text.get_window_extent(canvas.canvas.get_renderer()) for text in texts if text.get_text()]
+    return [(a, b) for n, a in enumerate(boxes) for b in boxes[n + 1 :] if a.overlaps(b)]
+
+
+def test_no_words_of_a_figure_lie_on_each_other():
+    random = np.random.default_rng(3)
+    curves = {
+        name: kaplan_meier(random.exponential(40, 129), np.ones(129)) for name in ("Wild type", "Other")
+    }
+    canvas, axes = new_figure()
+    draw_survival(axes, curves)
+    assert not _overlap(axes.texts, canvas)
+    for low, high in ((0.9, 1.1), (0.22, 1.69), (0.01, 1.2), (0.001, 900.0)):
+        canvas, axes = new_figure(6.0, 2.0)
+        draw_forest(axes, [ForestRow("EGFR mutation", Interval((low * high) ** 0.5, low, high, 0.95))])
+        canvas.canvas.draw()
+        shown = [text for text in axes.get_xticklabels() if text.get_position()[0] > 0]
+        assert not _overlap(shown, canvas)
+        assert "1" in {text.get_text() for text in shown}
+
+
+def test_the_legend_stands_where_the_curves_do_not():
+    canvas, axes = new_figure()
+    draw_survival(axes, {"A": kaplan_meier(np.arange(1, 21), [0] * 19 + [1])})  # high to the end
+    canvas.canvas.draw()
+    box = axes.get_legend().get_window_extent(canvas.canvas.get_renderer())
+    assert box.y1 < axes.transData.transform((0, 0.9))[1]
+
+
+def test_patients_that_a_row_leaves_out_are_counted_below_the_table(clinical):
+    frame = clinical.frame.copy()
+    inside = frame.index[frame["mipc"] == True]  # noqa: E712
+    frame.loc[inside[:3], "metastasis_bone"] = pd.NA
+    frame.loc[inside[:2], "treatment_sequence"] = "tki_then_tki"
+    found = analyse(replace(clinical, frame=frame), Plan(bootstrap=0, imputations=2))
+    assert any("Bone (3)" in note for note in table_of(found, "table1").notes)
+    (note,) = [n for n in table_of(found, "table5").notes if n.startswith("Patients in none of the levels")]
+    assert note.endswith("EGFR (25), Treatment sequence (2).")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["analyse", "t.csv", "--out", "t.csv"],
+        ["audit-tables", ".", "--out", "."],
+        ["audit-tables", ".", "--claims", "none.toml"],
+        ["demo-cohort", "--out", "t.csv/demo.csv"],
+    ],
+)
+def test_a_file_that_cannot_be_had_is_a_sentence(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("patient_id,os_months,os_event,total\na,1,1,1\nb,2,0,1\n")
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    assert done.stderr.count("\n") == 1

@@ -274,3 +274,138 @@ def test_the_radiogenomics_table_is_read_with_its_contradictions():
     assert len(contradictions) == 16
     assert ("R01-106", "is before the diagnosis") in {(p.patient_id, p.sentence) for p in found.problems}
     assert ("AMC-038", "weight_kg") in {(p.patient_id, p.column) for p in found.problems}
+
+
+def test_an_excel_table_of_dates_and_numbers_reads_as_its_csv_does(tmp_path):
+    """Cells that Excel knows as dates and numbers, as clinics keep them, whatever format the texts are in."""
+    table = pd.DataFrame(
+        {
+            "patient_id": ["a", "b"],
+            "diagnosis_date": ["2010-03-01", "2010-04-01"],
+            "death_date": ["2011-03-01", ""],
+            "last_contact_date": ["2011-03-01", "2012-04-01"],
+            "age_years": ["61", "70.5"],
+            "ecog_ps": ["1", "2"],
+        }
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    cells = table.assign(age_years=[61.0, 70.5], ecog_ps=[1, 2])
+    for name in ("diagnosis_date", "death_date", "last_contact_date"):
+        cells[name] = pd.to_datetime(table[name])
+    cells.to_excel(tmp_path / "t.xlsx", index=False)
+    there = read_mapping('date_format = "%d.%m.%Y"')
+    found = [
+        read_clinical(read_table(tmp_path / name), mapping)
+        for name, mapping in (("t.csv", None), ("t.xlsx", None), ("t.xlsx", there))
+    ]
+    assert [clinical.problems for clinical in found] == [(), (), ()]
+    pd.testing.assert_frame_equal(found[0].frame, found[1].frame)
+    pd.testing.assert_frame_equal(found[0].frame, found[2].frame)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_is_cut_where_its_first_line_is(tmp_path, separator):
+    lines = ["\ufeffpatient_id,sex,os_months", "Müller,male,7", "", "Žlutý,,8", ",,"]
+    text = "\n".join(lines).replace(",", separator)
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    found = read_clinical(read_table(tmp_path / "t.csv"))
+    assert found.frame["patient_id"].tolist() == ["Müller", "Žlutý"]
+    assert found.frame["os_months"].tolist() == [7, 8]
+    assert found.frame["table_row"].tolist() == [2, 4]  # as a spreadsheet counts, the empty line too
+    assert (found.n_read, found.problems) == (2, ())
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"patient_id,os_months\na,1,\nb,2,\n", "Expected 2 fields in line 2, saw 3"),  # not an index column
+        (b"patient_id,sex,sex\na,male,female\n", "two columns 'sex'"),
+        ("patient_id\nM\u00fcller\n".encode("latin-1"), "t.csv is not text in UTF-8: save it as CSV UTF-8"),
+        (b"Patient ID,sex\na,male\n", "no column 'patient_id'; it has Patient ID, sex"),
+        (b"patient_id\n,\n", "cannot be read|holds no rows"),
+        (b"", "cannot be read as a table"),
+    ],
+)
+def test_a_table_that_would_be_misread_is_refused(tmp_path, content, sentence):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(AnalysisError, match=sentence):
+        read_clinical(read_table(tmp_path / "t.csv"))
+
+
+def test_columns_of_others_may_share_a_name(tmp_path):
+    (tmp_path / "t.csv").write_text("patient_id,comment,comment,\na,x,y,\n")
+    assert read_clinical(read_table(tmp_path / "t.csv")).frame.columns.tolist() == [
+        "patient_id", "comment", "comment.1", "table_row",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('missing = "NA"', "missing is a list of texts, not 'NA'"),  # not the letters N and A
+        ("missing = [1]", "missing is a list of texts"),
+        ('date_format = "%Q"', "date_format is a format as %Y-%m-%d, not '%Q'"),
+        ('columns = ["sex"]', r"\[columns\] is a table"),
+        ("[columns]\nsex = 3", r"\[columns\] sex is the name of a column, not 3"),
+        ('[factors]\nweight_kg = "0.45"', r"\[factors\] weight_kg is a number, not '0.45'"),
+        ('[values]\nsex = "male"', r"\[values\] sex is a table, not 'male'"),
+        ('[plus_days]\nsex = "x"', r"\[plus_days\] sex is no date"),
+    ],
+)
+def test_a_mapping_that_cannot_be_followed_is_refused(text, sentence):
+    with pytest.raises(AnalysisError, match=sentence) as caught:
+        read_mapping(text)
+    assert caught.value.problem is Problem.BAD_PLAN
+
+
+def test_a_truth_in_a_mapping_is_a_truth():
+    table = pd.DataFrame({"patient_id": ["a", "b"], "status": ["Dead", "Lost"]})
+    mapping = read_mapping('[columns]\ndied = "status"\n[values.died]\ndead = true\nlost = false')
+    assert read_clinical(table, mapping).frame["died"].tolist() == [True, False]
+
+
+def test_days_that_cannot_be_added_are_told():
+    table = pd.DataFrame(
+        {"patient_id": list("abc"), "ct": ["2010-01-01", "2010-01-01", ""], "d": ["31", "N/A", "x"]}
+    )
+    mapping = read_mapping('[columns]\ndiagnosis_date = "ct"\n[plus_days]\ndiagnosis_date = "d"')
+    found = read_clinical(table, mapping)
+    assert found.frame["diagnosis_date"].iloc[0] == pd.Timestamp("2010-02-01")
+    assert [(p.row, p.column, p.value) for p in found.problems] == [(3, "d", "N/A")]
+    with pytest.raises(AnalysisError, match="no column 'diagnosis_date'"):
+        read_clinical(table, read_mapping('[plus_days]\ndiagnosis_date = "d"'))
+
+
+def test_what_is_impossible_in_our_unit_is_told_in_it():
+    table = pd.DataFrame({"patient_id": ["a"], "lbs": ["49.1"]})
+    mapping = read_mapping('[columns]\nweight_kg = "lbs"\n[factors]\nweight_kg = 0.45359237')
+    (problem,) = read_clinical(table, mapping).problems
+    assert (problem.value, problem.sentence) == ("49.1", "expected 25 or more, found 22.27 in our unit")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("no chemotherapy", Treatment.SUPPORTIVE),
+        ("chemotherapy refused", Treatment.SUPPORTIVE),
+        ("declined treatment", Treatment.SUPPORTIVE),
+        ("nil", Treatment.SUPPORTIVE),
+        ("ALK TKI", Treatment.OTHER),
+        ("UFT", Treatment.CHEMOTHERAPY),  # tegafur and uracil
+        ("S-1", Treatment.CHEMOTHERAPY),  # tegafur, gimeracil and oteracil
+        ("carboplatin, no bevacizumab", Treatment.CHEMOTHERAPY),
+        ("EGFR-TKI", Treatment.TKI),
+    ],
+)
+def test_a_treatment_that_was_not_given_is_none(text, kind):
+    assert classify(text) is kind
+
+
+def test_an_unknown_first_line_is_not_supportive_care():
+    table = pd.DataFrame(
+        {"patient_id": list("abc"), "line1": ["Unknown", "N/A", ""], "line2": ["", "", "n/a"]}
+    )
+    found = derive(read_clinical(table))
+    assert found.frame["first_line"].tolist() == ["other", "best_supportive_care", "best_supportive_care"]
+    told = [(p.row, p.column, p.value) for p in found.problems if p.column.startswith("line")]
+    assert told == [(2, "line1", "Unknown")]

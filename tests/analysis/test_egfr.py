@@ -42,6 +42,18 @@ from analysis.egfr import EgfrStatus, EgfrType, parse_egfr
         pytest.param("L858R positive, T790M negative", "l858r", ["L858R"], id="one-denied"),
         pytest.param("No T790M; L858R detected", "l858r", ["L858R"], id="denied-first"),
         pytest.param("exon 19 deletion, without T790M", "del19", ["del19"], id="denied-last"),
+        pytest.param("Exon 19: deletion; exon 21: wild type", "del19", ["del19"], id="exon-by-exon"),
+        pytest.param("no mutation in exon 19, L858R in exon 21", "l858r", ["L858R"], id="one-exon-denied"),
+        pytest.param(
+            "negative for T790M, positive for L858R", "l858r", ["L858R"], id="negative-then-positive"
+        ),
+        pytest.param("negative for T790M, L858R detected", "l858r", ["L858R"], id="negative-then-detected"),
+        pytest.param("L858R (T790M not tested)", "l858r", ["L858R"], id="a-part-not-tested"),
+        pytest.param("exon 19 deletion, T790M unknown", "del19", ["del19"], id="a-part-unknown"),
+        pytest.param("L858R, KRAS wild type", "l858r", ["L858R"], id="another-gene-beside"),
+        pytest.param("EGFR mutation, exon unknown", "unspecified", ["unspecified"], id="exon-unknown"),
+        pytest.param("mutation (type unknown)", "unspecified", ["unspecified"], id="type-unknown"),
+        pytest.param("EGFR (+)", "unspecified", ["unspecified"], id="plus"),
         pytest.param("Mutant", "unspecified", ["unspecified"], id="mutant-and-no-more"),
         pytest.param("EGFR mutation positive", "unspecified", ["unspecified"], id="positive-and-no-more"),
     ],
@@ -71,6 +83,14 @@ def test_mutated_results(text, kind, names):
         "L858R and T790M not detected",
         "No mutation in exons 18-21",
         "exon 19 deletion: negative, L858R: negative",
+        "negative for T790M, L858R, exon 19 deletion",
+        "No L858R, T790M or exon 19 deletion",
+        "not mutated",
+        "non-mutated",
+        "EGFR mutation (-)",
+        "mut-",
+        "EGFR wild type, KRAS mutation",
+        "EGFR wild type, ALK not tested",
     ],
 )
 def test_wild_type_results(text):
@@ -90,6 +110,14 @@ def test_wild_type_results(text):
         "Insufficient tissue",
         "failed",
         "pending",
+        "EGFR mutation status unknown",
+        "EGFR mutation: not tested",
+        "EGFR mutation testing not done",
+        "mutation analysis failed",
+        "No mutation testing",
+        "sample insufficient for testing",
+        "L858R not tested",
+        "T790M unknown",
     ],
 )
 def test_results_that_are_none(text):
@@ -98,7 +126,21 @@ def test_results_that_are_none(text):
     assert found.type is EgfrType.NOT_TESTED
 
 
-@pytest.mark.parametrize("text", ["KRAS G12D", "see report", "42", "p.A750", "R521K"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "KRAS G12D",
+        "KRAS mutation",  # of another gene
+        "ALK positive",
+        "KRAS wild type",
+        "c.2361G>A (p.Q787Q)",  # rs1050171: silent, and common
+        "silent mutation",
+        "see report",
+        "42",
+        "p.A750",
+        "R521K",
+    ],
+)
 def test_what_is_not_understood_is_left_to_a_person(text):
     assert parse_egfr(text) is None
 

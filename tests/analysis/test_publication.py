@@ -18,6 +18,8 @@ from analysis.errors import AnalysisError
 from analysis.printed_tables import PrintedNumber, read_tables
 from analysis.publication import audit_folder, audit_tables, read_claims
 from analysis.recompute import Candidate, recompute
+from analysis.side_by_side import side_by_side
+from analysis.tables import Row, Table
 from mipc import app
 
 SHARED = Path(os.environ.get("MIPC_SHARED", Path(__file__).parents[3] / "shared"))
@@ -231,3 +233,136 @@ def test_the_command_prints_the_report_and_its_json(folder, tmp_path):
     refused = runner.invoke(app, ["audit-tables", str(empty)])
     assert refused.exit_code == 1
     assert "holds no CSV file" in refused.stderr
+
+
+def audit_of(tmp_path, text, encoding="utf-8"):
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    return audit_folder(tmp_path)
+
+
+GROUPS = "variable,level,a_n,b_n,paper_p\ntotal,,50,45,\nsex,male,20,28,{p}\nsex,female,30,{women},\n"
+
+
+def test_counts_with_their_share_and_semicolons_are_read_as_printed(tmp_path):
+    """R: chisq.test(rbind(c(20, 28), c(30, 17)), correct = FALSE) is 0.0305."""
+    text = GROUPS.format(p="0.0305", women="17").replace(",20,28,", ",20 (40%),28 (62),").replace(",", ";")
+    (found,) = audit_of(tmp_path, text).p_values
+    assert found.table == ((20, 30), (28, 17))
+    assert found.used is Candidate.CHI_SQUARED
+
+
+def test_unknown_values_do_not_count_as_the_other_level(tmp_path):
+    """R: chisq.test(rbind(c(20, 28), c(30, 15)), correct = FALSE) is 0.0157; two of b have no sex."""
+    audit = audit_of(tmp_path, GROUPS.format(p="0.016", women="15"))
+    (found,) = audit.p_values
+    assert (found.place, found.table) == ("t: sex", ((20, 30), (28, 15)))
+    assert found.used is Candidate.CHI_SQUARED
+    (note,) = audit.of_kind(FindingKind.NOTE)
+    assert note.sentence == "levels add up to 50 of 50, 43 of 45: the rest taken for unknown"
+
+
+@pytest.mark.parametrize(
+    ("p", "women", "kind", "sentence"),
+    [
+        ("NS", "17", FindingKind.NOT_RECOMPUTABLE, "p NS: 'NS' is not a number"),
+        (">0.05", "17", FindingKind.NOT_RECOMPUTABLE, "p >0.05: '>0.05' is not a number"),
+        ("1.2", "17", FindingKind.CONTRADICTION, "p 1.2 is no probability"),
+        ("0.03", "57", FindingKind.CONTRADICTION, "female: 57 of 45 in b_n"),
+        ("0.03", "57", FindingKind.SUM, "b_n: levels add up to 85, the group has 45"),
+    ],
+)
+def test_what_is_wrong_with_a_printed_number_is_a_finding_and_stops_nothing(
+    tmp_path, p, women, kind, sentence
+):
+    audit = audit_of(tmp_path, GROUPS.format(p=p, women=women))
+    assert sentence in [finding.sentence for finding in audit.of_kind(kind)]
+
+
+def test_an_empty_margin_cannot_be_tested(tmp_path):
+    text = "variable,level,a_n,b_n,paper_p\ntotal,,9,9,\nsex,male,9,9,0.5\nsex,female,0,0,\n"
+    (finding,) = audit_of(tmp_path, text).of_kind(FindingKind.NOT_RECOMPUTABLE)
+    assert finding.sentence == "p 0.5: a row or column of the table is empty: nothing to compare"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "sentence"),
+    [
+        (GROUPS.format(p="0.03", women="some"), "utf-8", r"t.csv, row 4: b_n 'some' is no count"),
+        ("variable,level,a_n,a_n\ntotal,,1,1\n", "utf-8", "two columns 'a_n'"),
+        ("arm,CR,total\nMüller,1,1\n", "latin-1", "t.csv is not text in UTF-8"),
+        ("arm,CR,total\nA,1,one\n", "utf-8", "row 2: total 'one' is no count"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_with_the_place(tmp_path, text, encoding, sentence):
+    with pytest.raises(AnalysisError, match=sentence):
+        audit_of(tmp_path, text, encoding)
+
+
+@pytest.mark.parametrize(
+    ("printed", "changes"),
+    [
+        pytest.param("<0.05", False, id="significant-as-the-rule-says"),
+        pytest.param("0.05", False, id="the-digits-are-the-rules"),
+        pytest.param("<0.1", False, id="no-word-on-0.05"),
+        pytest.param("0.051", True, id="another-tests-digits"),
+    ],
+)
+def test_a_conclusion_changes_only_where_two_numbers_say_different_things(printed, changes):
+    """R: chisq.test(rbind(c(30, 20), c(20, 30)), correct = FALSE) is 0.0455."""
+    found = recompute("t", np.array([[30, 20], [20, 30]]), PrintedNumber.parse(printed))
+    assert found.by_test[found.rule_test] == pytest.approx(0.0455, abs=5e-5)
+    assert found.changes_the_conclusion is changes
+
+
+MEANS = (
+    "variable,level,a_n,b_n,paper_p\ntotal,,{n},{n},\nage,mean,{a},{b},{p}\nage,min,20,20,\nage,max,80,80,\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("n", "a", "b", "p", "kind"),
+    [
+        # R: t.test(c(20, 80), c(21, 80), var.equal = TRUE) gives 0.9916
+        pytest.param(
+            2, "50.0", "50.5", "0.992", FindingKind.NOTE, id="two-values-at-either-end-of-the-range"
+        ),
+        pytest.param(
+            40, "50.0", "50.1", "0.999", FindingKind.NOTE, id="a-difference-that-rounding-may-have-made"
+        ),
+        pytest.param(40, "50.0", "60.0", "0.9", FindingKind.CONTRADICTION, id="ten-years-apart"),
+        pytest.param(40, "50.0", "50.0", "1.000", None, id="nothing-implied"),
+    ],
+)
+def test_the_spread_a_p_value_implies_has_to_fit_into_the_range(tmp_path, n, a, b, p, kind):
+    audit = audit_of(tmp_path, MEANS.format(n=n, a=a, b=b, p=p))
+    assert [finding.kind for finding in audit.findings] == ([] if kind is None else [kind])
+
+
+@pytest.mark.parametrize(
+    ("hr", "sentence"),
+    [
+        ("0.50,0.83,0.30", "0.50 does not lie between its limits, 0.83 and 0.30"),
+        ("0.50,-0.30,0.83", "0.50 does not lie between its limits, -0.30 and 0.83"),
+    ],
+)
+def test_a_hazard_ratio_lies_between_its_limits(tmp_path, hr, sentence):
+    audit = audit_of(tmp_path, f"factor,level,n,hr,hr_low,hr_high,multivariate_p\negfr,mut,20,{hr},0.008\n")
+    assert [finding.sentence for finding in audit.of_kind(FindingKind.CONTRADICTION)] == [sentence]
+
+
+def test_limits_that_rounding_made_one_say_nothing_of_p(tmp_path):
+    text = "factor,level,n,hr,hr_low,hr_high,multivariate_p\nage,year,900,1.0,1.0,1.0,0.9\n"
+    assert audit_of(tmp_path, text).findings == ()
+
+
+def test_the_reason_of_a_difference_is_true_of_any_cohort(tmp_path):
+    """Counts of a table of hazards have nothing to do with follow-up."""
+    (tmp_path / "table5.csv").write_text(
+        "factor,level,n,median_os_months,hr,hr_low,hr_high\nsex,female,44,12.3,,,\n"
+    )
+    row = Row("Female", ("sex", "female"), {}, {"n": 40.0, "median_os_months": 11.0})
+    found = side_by_side(read_tables(tmp_path), [Table("table5", "t", (), (row,))])
+    assert [(cell.column, cell.reason) for cell in found] == [
+        ("n", "differs"),
+        ("median_os_months", "rests on each patient's follow-up, which is not printed"),
+    ]

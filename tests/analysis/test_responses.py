@@ -1,6 +1,7 @@
 """What mipc respond wrote, entered into the patient table."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,10 +17,12 @@ from mipc import app
 SDTM = Path(os.environ.get("MIPC_SHARED", Path(__file__).parents[3] / "shared")) / "clinical" / "sdtm"
 
 
-def write(folder, best, points="", times=""):
+def write(folder, best, points="", times="", series=""):
     (folder / "best_response.csv").write_text("USUBJID,evaluator,confirmation,best_response\n" + best)
-    (folder / "responses.csv").write_text("USUBJID,evaluator,sum_mm,baseline_mm\n" + points)
-    (folder / "adtte.csv").write_text("USUBJID,PARAMCD,AVALM,CNSR,EVALUATR,EVNTDESC\n" + times)
+    columns = "USUBJID,evaluator,VISITNUM,overall_response,sum_mm,baseline_mm\n"
+    (folder / "responses.csv").write_text(columns + points)
+    (folder / "adtte.csv").write_text("USUBJID,PARAMCD,ADT,AVALM,CNSR,EVALUATR,EVNTDESC\n" + times)
+    (folder / "adrs.csv").write_text("USUBJID,PARAMCD,AVISITN,AVALC,EVALUATR,CAMEFROM\n" + series)
 
 
 @pytest.fixture
@@ -32,8 +35,9 @@ def test_responses_changes_and_endpoints_are_entered(tmp_path, patients):
     write(
         tmp_path,
         "a,R1,not required,PR\na,R1,required,SD\nb,R1,not required,NON-CR/NON-PD\nz,R1,not required,PD\n",
-        "a,R1,50,50\na,R1,30,50\na,R1,,50\na,R1,45,50\n",
-        "a,PFS,4.5,0,R1,death\nb,PFS,6.0,1,R1,no event\na,PFS,3.0,0,R2,death\n",
+        "a,R1,2,SD,50,50\na,R1,3,PR,30,50\na,R1,4,NE,,50\na,R1,5,PD,45,50\n",
+        "a,PFS,2020-05-01,4.5,0,R1,death\nb,PFS,2020-07-01,6.0,1,R1,no event\n"
+        "a,PFS,2020-04-01,3.0,0,R2,death\n",
     )
     found = with_responses(patients, tmp_path)
     frame = found.frame.set_index("patient_id")
@@ -71,3 +75,43 @@ def test_what_respond_writes_is_what_analyse_reads(tmp_path):
     table = pd.DataFrame({"patient_id": ["01-701-1015", "01-701-1028"]})
     found = with_responses(derive(read_clinical(table)), tmp_path).frame
     assert found["best_response"].tolist() == ["CR", "PD"]
+    # Accepted: radiologist 2 of the first, 95 mm to 7 mm; radiologist 1 of the second, 94.36 mm to 90.86 mm.
+    assert found["best_change_percent"].tolist() == pytest.approx([-92.6, -3.7], abs=0.05)
+
+
+def test_the_best_change_is_sought_up_to_progression(tmp_path, patients):
+    """As the best response is: what shrinks after progression owes it to the next treatment."""
+    write(
+        tmp_path,
+        "a,R1,not required,PD\nb,R1,not required,PD\n",
+        "a,R1,2,PD,60,50\na,R1,3,PR,20,50\nb,R1,2,SD,45,50\nb,R1,3,PD,,50\nb,R1,4,PR,10,50\n",
+    )
+    found = with_responses(patients, tmp_path).frame["best_change_percent"]
+    assert found.tolist()[:2] == pytest.approx([20, -10])
+
+
+def test_the_change_of_accepted_reads_is_that_of_the_accepted_reader_at_each_visit(tmp_path, patients):
+    write(
+        tmp_path,
+        "a,R1,not required,PR\na,ACCEPTED,not required,PR\n",
+        "a,R1,2,SD,45,50\na,R1,3,PR,5,50\na,R2,2,SD,36,40\na,R2,3,PR,24,40\n",
+        series="a,OVR,2,SD,ACCEPTED,R1\na,OVR,3,PR,ACCEPTED,R2\na,OVR,3,PR,R1,R1\n",
+    )
+    frame = patients.frame.assign(best_change_percent=[float("nan"), -15.0, 3.0])
+    found = with_responses(replace(patients, frame=frame), tmp_path).frame["best_change_percent"]
+    assert found.tolist() == pytest.approx([-40, -15, 3])
+
+
+def test_progression_and_death_are_told_apart_by_what_ended_the_time(tmp_path, patients):
+    """A date of progression in the table says nothing any more of a time that was taken over."""
+    write(
+        tmp_path,
+        "a,R1,not required,PR\n",
+        times="a,PFS,2020-05-01,4.5,0,R1,progression\nb,PFS,2020-07-01,6.0,0,R1,death\n",
+    )
+    given = pd.to_datetime(["2020-01-01", "2020-02-02", "2020-03-03"])
+    frame = patients.frame.assign(progression_date=given)
+    found = with_responses(replace(patients, frame=frame), tmp_path).frame["progression_date"]
+    assert found.iloc[0] == pd.Timestamp("2020-05-01")
+    assert found.isna().tolist() == [False, True, False]
+    assert found.iloc[2] == given[2]

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from analysis.comparisons import Interval
 from analysis.cox import cox
 from analysis.egfr_probability import egfr_model
-from analysis.errors import AnalysisError, Problem
+from analysis.errors import AnalysisError
+from analysis.imputation import imputed_cox
 from analysis.sensitivity import e_value, support
-from analysis.time_zero import landmark, refuse_immortal_time, split_at_exposure, time_dependent_cox
+from analysis.time_zero import landmark, split_at_exposure, time_dependent_cox
 from tests.reference import r
 
 
@@ -37,14 +38,6 @@ def test_a_useless_treatment_looks_good_as_fixed_and_useless_as_time_dependent()
     ratio = from_landmark.fit.hazard_ratio("exposed")
     assert ratio.low < 1 < ratio.high
     assert from_landmark.n + from_landmark.n_before == len(frame)
-
-
-def test_later_known_covariates_are_refused_unless_forced():
-    with pytest.raises(AnalysisError, match="'tki_use' is known only after") as caught:
-        refuse_immortal_time(["sex", "tki_use"])
-    assert caught.value.problem is Problem.IMMORTAL_TIME
-    assert refuse_immortal_time(["sex", "tki_use"], force=True) == ("tki_use",)
-    assert refuse_immortal_time(["sex"]) == ()
 
 
 @pytest.mark.parametrize(
@@ -152,3 +145,10 @@ def test_weights_and_time_dependence_go_together():
     fit = cox(split, "stop", "event_here", ["age", "sex", "dose"], entry="start", cluster="patient_id")
     expected = r.column(r.kept("survival"), "plain-efron", "coefficients")
     assert list(fit.coefficients.values()) == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("imputations", [0, 1])
+def test_one_imputation_tells_nothing_of_what_is_missing(imputations):
+    table = pd.DataFrame({"t": [1.0, 2, 3, 4], "d": [1, 1, 0, 1], "x": [1.0, 0.0, 1.0, np.nan]})
+    with pytest.raises(AnalysisError, match=f"2 or more imputations, got {imputations}"):
+        imputed_cox(table, "t", "d", ["x"], column="x", predictors=[], imputations=imputations)
