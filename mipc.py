@@ -326,7 +326,9 @@ def analyse(
         Path, typer.Argument(help="Clinical table: CSV or Excel.", exists=True, dir_okay=False)
     ],
     out: Annotated[Path, typer.Option(help="Folder for tables, figures and the page.")],
-    labels: Annotated[str | None, typer.Option(help="studies.csv, or the study database.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="studies.csv, labels.csv of review collect, or the study database.")
+    ] = None,
     mapping: Annotated[str | None, typer.Option(help="How the table's columns are called (TOML).")] = None,
     plan: Annotated[str | None, typer.Option(help="Analysis plan (TOML), or wu2013.")] = None,
     paper: Annotated[Path | None, typer.Option(help="Folder of printed tables to lay beside ours.")] = None,

@@ -31,6 +31,7 @@ from analysis.plan import Plan
 from analysis.prognosis import Prognosis, model_table, prognosis
 from analysis.side_tables import probability_table, side_tables
 from analysis.tables import Table, format_p
+from records.model import VerdictLabel
 
 __all__ = ["Analysis", "Figure", "analyse", "with_labels"]
 
@@ -70,12 +71,22 @@ def with_labels(clinical: Clinical, labels: pd.DataFrame) -> Clinical:
     labels : DataFrame
         Columns `patient_id` and `verdict`, as in `studies.csv`. A patient with
         several studies is MIPC if any says so, and unknown only if all are.
+
+    Raises
+    ------
+    AnalysisError
+        If a column is absent, or a verdict is none.
     """
     absent = {"patient_id", "verdict"} - set(labels.columns)
     if absent:
         raise AnalysisError(Problem.MISSING_COLUMN, f"the labels have no column {', '.join(sorted(absent))}")
     judged = labels.assign(patient_id=labels["patient_id"].astype(str).str.strip())
-    said = judged["verdict"].map({"mipc": True, "not_mipc": False}).astype("boolean")
+    verdicts = judged["verdict"].astype(str).str.strip()
+    strange = sorted(set(verdicts) - {"", *VerdictLabel})
+    if strange:
+        sentence = f"the labels hold {', '.join(map(repr, strange))}; a verdict is {', '.join(VerdictLabel)}"
+        raise AnalysisError(Problem.BAD_INPUT, sentence)
+    said = verdicts.map({VerdictLabel.MIPC: True, VerdictLabel.NOT_MIPC: False}).astype("boolean")
     by_patient = said.groupby(judged["patient_id"]).max()
     frame = clinical.frame.copy()
     found = frame["patient_id"].map(by_patient).astype("boolean")
@@ -84,10 +95,14 @@ def with_labels(clinical: Clinical, labels: pd.DataFrame) -> Clinical:
         patient = str(frame["patient_id"].iloc[row])
         why = "no verdict could be given" if patient in set(by_patient.index) else "no labelled study"
         problems.append(TableProblem(int(frame["table_row"].iloc[row]), patient, "mipc", "", why))
-    strangers = sorted(set(by_patient.index) - set(frame["patient_id"]))
+    strangers = sorted(set(by_patient.index) - set(frame["patient_id"]) - {""})
     problems += [
         TableProblem(0, name, "patient_id", name, "labelled, but not in the table") for name in strangers
     ]
+    nameless = int((judged["patient_id"] == "").sum())
+    if nameless:
+        sentence = f"studies labelled without a patient's number: {nameless}"
+        problems.append(TableProblem(0, "", "patient_id", "", sentence))
     return Clinical(frame.assign(mipc=found), tuple(problems), clinical.n_read)
 
 

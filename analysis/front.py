@@ -1,6 +1,7 @@
 """Where the analysis meets the command line: files and exit codes in, text out."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["run_analysis", "run_audit", "run_demo"]
 
 NOTHING_USABLE = 1
+QUOTE = re.compile("^'(?=[=+\\-@＝＋－＠])")  # `mipc screen` puts it before what a spreadsheet would run
 MOST_PROBLEMS = 5  # of a table that cannot be analysed are shown
 
 
@@ -160,14 +162,17 @@ def _mapping(where: str | None) -> "ClinicalMapping | None":
 
 
 def _labels(where: str) -> "pd.DataFrame":
-    """Read verdicts from studies.csv, or from a study database by path or URL."""
+    """Read verdicts from studies.csv or labels.csv, or from a study database by path or URL."""
     import pandas as pd
 
     from analysis.clinical import read_table
 
     path = Path(where)
     if path.suffix.lower() in (".csv", ".xlsx"):
-        return read_table(path)
+        table = read_table(path)
+        if "patient_id" in table:
+            table["patient_id"] = table["patient_id"].str.replace(QUOTE, "", regex=True)
+        return table
     if "://" not in where and not path.is_file():
         raise AnalysisError(Problem.BAD_INPUT, f"there are no labels {where!r}")
     from records.errors import StoreError

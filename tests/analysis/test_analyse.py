@@ -23,6 +23,7 @@ from analysis.printed_tables import read_tables
 from analysis.report import write_analysis
 from analysis.side_by_side import side_by_side
 from analysis.tables import Row, Table, format_interval, format_p, write_csv
+from imaging.tables import FORMULA_STARTS, text_cell
 from mipc import app
 from records.store import StoredStudy, open_store
 from tests.analysis.test_clinical import RADIOGENOMICS
@@ -231,6 +232,34 @@ def test_labels_enter_as_the_cohort_and_what_cannot_be_joined_is_told():
         ("d", "no labelled study"),
         ("z", "labelled, but not in the table"),
     }
+
+
+def test_studies_without_a_number_are_counted_and_belong_to_nobody():
+    table = read_clinical(pd.DataFrame({"patient_id": ["a"], "os_months": ["1"]}))
+    labels = pd.DataFrame({"patient_id": ["a", "", " "], "verdict": ["mipc", "mipc", "not_mipc"]})
+    (problem,) = with_labels(table, labels).problems
+    assert problem.sentence == "studies labelled without a patient's number: 2"
+
+
+def test_a_verdict_in_other_words_is_refused():
+    table = read_clinical(pd.DataFrame({"patient_id": ["a"], "os_months": ["1"]}))
+    with pytest.raises(AnalysisError, match="the labels hold 'MIPC'; a verdict is mipc, not_mipc, "):
+        with_labels(table, pd.DataFrame({"patient_id": ["a"], "verdict": ["MIPC"]}))
+
+
+def test_a_number_that_a_spreadsheet_would_run_is_the_patients_again(tmp_path):
+    """`studies.csv` holds it behind a quote, `mipc.db` and `labels.csv` as it is."""
+    numbers = [f"{start}7" for start in FORMULA_STARTS]
+    rows = "".join(f"{number},{5 + place},1\n" for place, number in enumerate(numbers))
+    (tmp_path / "t.csv").write_text("patient_id,os_months,os_event\n" + rows, encoding="utf-8")
+    labels = "".join(f"{text_cell(number)},mipc\n" for number in numbers)
+    assert labels.count("'") == len(numbers)
+    (tmp_path / "studies.csv").write_text("patient_id,verdict\n" + labels, encoding="utf-8")
+    (tmp_path / "plan.toml").write_text('formats = ["svg"]\n')
+    arguments = ["--labels", tmp_path / "studies.csv", "--plan", tmp_path / "plan.toml", "--out", tmp_path]
+    done = CliRunner().invoke(app, ["analyse", str(tmp_path / "t.csv"), *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    assert f"with mipc: {len(numbers)}\n" in done.stdout
 
 
 def test_a_study_database_gives_labels(tmp_path, screening_like):
