@@ -70,30 +70,34 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     Raises
     ------
     AnalysisError
-        If TU and TR are not both there once, nor reads.
+        If TU and TR are not both there once, nor reads, or both are.
     """
     found: dict[str, list[Path]] = {}
+    unreadable: list[str] = []
     for path in paths:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         for file in files:
             if file.suffix.lower() == ".json":
                 found.setdefault("reads", []).append(file)
             elif file.suffix.lower() == ".csv":
-                columns = read_table(file, []).columns
+                table = read_table(file, [])
+                unreadable += [str(said) for said in table.problems if not table.columns]
                 for domain, column in DOMAIN_COLUMNS.items():
-                    if column in columns:
+                    if column in table.columns:
                         found.setdefault(domain, []).append(file)
     twice = [name for name, files in found.items() if len(files) > 1]
     if twice:
         names = ", ".join(str(file) for name in twice for file in found[name])
         raise AnalysisError(Problem.BAD_INPUT, f"expected one file of a kind, found {names}")
     inputs = Inputs(**{name: files[0] for name, files in found.items()})
+    names = ", ".join(sorted(found)).upper()
     if inputs.reads is None and (inputs.tu is None or inputs.tr is None):
-        raise AnalysisError(
-            Problem.BAD_INPUT,
-            "expected CSV files of SDTM TU and TR, or reads as JSON; found "
-            + (", ".join(sorted(found)).upper() or "none of them"),
-        )
+        sentence = "expected CSV files of SDTM TU and TR, or reads as JSON; found "
+        sentence += "; ".join([names or "none of them", *unreadable])
+        raise AnalysisError(Problem.BAD_INPUT, sentence)
+    if inputs.reads is not None and (inputs.tu is not None or inputs.tr is not None):
+        sentence = f"expected CSV files of SDTM TU and TR, or reads as JSON, not both; found {names}"
+        raise AnalysisError(Problem.BAD_INPUT, sentence)
     return inputs
 
 
@@ -143,6 +147,10 @@ def respond(
         _write(out / "irecist.csv", IRECIST_COLUMNS, _immune_rows(courses, protocol))
         _write(out / "irecist_best.csv", IRECIST_BEST_COLUMNS, _immune_best_rows(courses, protocol))
     summary = _summary(courses, judgement)
+    if subjects_file is not None:
+        read = {course.subject_id for course in courses}
+        summary["without_dates"] = len(read - set(subjects))
+        summary["never_read"] = len(set(subjects) - read)
     if inputs.rs is not None:
         differences = stated_differences(judgement.points, stated)
         rows = [_difference_row(row, computed) for row, computed in differences]

@@ -5,7 +5,7 @@ judgement = judge(courses)
 for row in response_rows(judgement.points): ...
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -212,7 +212,7 @@ def _judge(
     accepted = accepted_points(points)
     best: list[Best] = []
     times: list[TimeToEvent] = []
-    departures: list[RowProblem] = []
+    departures = list(_without_dates(courses, subjects)) if subjects else []
     for course in courses:
         subject = subjects.get(course.subject_id, Subject(course.subject_id))
         baseline = course.reads[0]
@@ -323,6 +323,19 @@ def _times(
         duration_of_response(subject, responded, by_fda),
     )
     return [time for time in times if time is not None]
+
+
+def _without_dates(courses: Sequence[Course], subjects: Mapping[str, Subject]) -> Iterator[RowProblem]:
+    """Yield the patients who were read and whose dates are not among those of the others."""
+    spelled = {name.casefold(): name for name in subjects}
+    for name in dict.fromkeys(course.subject_id for course in courses):
+        if name not in subjects:
+            sentence = (
+                f"{name} has reads and no dates: no times to events, and SD counts from the baseline scan"
+            )
+            other = spelled.get(name.casefold())
+            sentence += f"; the dates have {other}" if other else ""
+            yield RowProblem("", ProblemCode.NO_DATES, sentence)
 
 
 def _starts(courses: Sequence[Course], subjects: Mapping[str, Subject]) -> dict[str, date]:

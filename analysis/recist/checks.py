@@ -72,6 +72,7 @@ class ProblemCode(StrEnum):
     NODE_IS_NORMAL = "node_is_normal"
     BASELINE_TOO_EARLY = "baseline_too_early"
     BASELINE_AFTER_START = "baseline_after_start"
+    NO_DATES = "no_dates"
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,19 @@ def test_protocol_file_tells_all_that_is_wrong_with_it(folder):
     assert not (folder / "out").exists()
 
 
+def test_patients_of_one_table_alone_are_named_and_counted(folder):
+    """A number spelled in small letters makes two patients of one: neither is silent."""
+    (folder / "people.txt").write_text(SUBJECTS.replace("P1", "p1"))
+    done = run(folder, "--out", folder / "out", "--subjects", folder / "people.txt", "--json")
+    summary = json.loads(done.stdout)
+    assert (summary["patients"], summary["without_dates"], summary["never_read"]) == (1, 1, 1)
+    (departure,) = table(folder / "out" / "departures.csv")
+    assert departure["code"] == "no_dates"
+    assert departure["sentence"].startswith("P1 has reads and no dates: ")
+    assert departure["sentence"].endswith("; the dates have p1")
+    assert {row["USUBJID"] for row in table(folder / "out" / "adtte.csv")} == {"p1"}
+
+
 def test_scan_after_death_is_refused(folder):
     (folder / "people.txt").write_text(SUBJECTS.replace("2024-06-01", "2024-03-24"))
     done = run(folder, "--out", folder / "out", "--subjects", folder / "people.txt")
@@ -132,8 +145,8 @@ def test_bad_rows_are_told_together_and_nothing_is_written(folder):
     [
         pytest.param("tr.csv", None, "found RS, TU", id="tr-missing"),
         pytest.param("again.csv", TU, "one file of a kind", id="two-tu"),
-        pytest.param("reads.json", "{", "not JSON", id="not-json"),
-        pytest.param("reads.json", '[{"subject_id": 3}]', "required field missing", id="not-reads"),
+        pytest.param("tu.csv", "", "found RS, TR; tu.csv: is empty", id="tu-empty"),
+        pytest.param("reads.json", "[]", "not both; found READS, RS, TR, TU", id="reads-beside-sdtm"),
     ],
 )
 def test_inputs_that_cannot_be_used(folder, name, text, words):
@@ -142,6 +155,20 @@ def test_inputs_that_cannot_be_used(folder, name, text, words):
     else:
         (folder / name).write_text(text)
     done = run(folder, "--out", folder / "out")
+    assert done.exit_code == 1
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("{", "not JSON", id="not-json"),
+        pytest.param('[{"subject_id": 3}]', "required field missing", id="not-reads"),
+    ],
+)
+def test_reads_that_are_none(tmp_path, text, words):
+    (tmp_path / "reads.json").write_text(text)
+    done = run(tmp_path, "--out", tmp_path / "out")
     assert done.exit_code == 1
     assert words in done.stderr
 
