@@ -42,6 +42,7 @@ def with_responses(
     best = tables["best_response"]
     reader = _evaluator(best, evaluator)
     mine = best[(best["evaluator"] == reader) & (best["confirmation"] == CONFIRMATION[confirmed])]
+    judged = set(mine["USUBJID"])
     mine = mine[mine["best_response"] != "MISSING"]  # never read: what the table knows of him stays
     said = mine.set_index("USUBJID")["best_response"].replace(dict.fromkeys(NONPROGRESSIVE, "NPD"))
     frame = clinical.frame.copy()
@@ -55,9 +56,16 @@ def with_responses(
     frame["best_change_percent"] = changes.fillna(frame["best_change_percent"]) if had_changes else changes
     for code, (months, event) in ENDPOINTS.items():
         frame = _endpoint(frame, tables["adtte"], code, reader, months, event)
-    strangers = sorted(set(said.index) - set(patients))
     problems = [
-        TableProblem(0, name, "patient_id", name, "has reads, but is not in the table") for name in strangers
+        TableProblem(0, name, "patient_id", name, "has responses, but is not in the table")
+        for name in sorted(judged - set(patients))
+    ]
+    stands = given.notna() & ~patients.isin(said.index)
+    problems += [
+        TableProblem(int(row), name, "best_response", str(response), "not read: the table's response stands")
+        for row, name, response in zip(
+            frame["table_row"][stands], patients[stands], given[stands], strict=True
+        )
     ]
     return Clinical(frame, (*clinical.problems, *problems), clinical.n_read)
 

@@ -47,7 +47,10 @@ def test_responses_changes_and_endpoints_are_entered(tmp_path, patients):
     assert frame["pfs_event"].tolist()[:2] == [True, False]
     assert frame["pfs_event"].isna().tolist() == [False, False, True]
     assert frame.loc["a", "os_months"] == 9
-    assert ("z", "has reads, but is not in the table") in {(p.patient_id, p.sentence) for p in found.problems}
+    assert {(p.row, p.patient_id, p.value, p.sentence) for p in found.problems[len(patients.problems) :]} == {
+        (0, "z", "z", "has responses, but is not in the table"),
+        (4, "c", "PR", "not read: the table's response stands"),
+    }
     assert with_responses(patients, tmp_path, confirmed=True).frame["best_response"].iloc[0] == "SD"
 
 
@@ -60,6 +63,16 @@ def test_several_evaluators_need_a_choice_unless_reads_were_accepted(tmp_path, p
         with_responses(patients, tmp_path, evaluator="R3")
     write(tmp_path, "a,R1,not required,PR\na,ACCEPTED,not required,CR\n")
     assert with_responses(patients, tmp_path).frame["best_response"].iloc[0] == "CR"
+
+
+def test_patients_never_read_are_told_apart_from_those_who_are_not_in_the_table(tmp_path, patients):
+    write(tmp_path, "b,R1,not required,MISSING\nz,R1,not required,MISSING\nc,R1,not required,SD\n")
+    found = with_responses(patients, tmp_path)
+    assert found.frame["best_response"].tolist()[1:] == ["PD", "SD"]
+    assert {(p.patient_id, p.sentence) for p in found.problems[len(patients.problems) :]} == {
+        ("b", "not read: the table's response stands"),
+        ("z", "has responses, but is not in the table"),
+    }
 
 
 def test_another_folder_is_refused(tmp_path, patients):
