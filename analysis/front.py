@@ -1,5 +1,6 @@
 """Where the analysis meets the command line: files and exit codes in, text out."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ __all__ = ["run_analysis", "run_audit", "run_demo"]
 
 NOTHING_USABLE = 1
 QUOTE = re.compile("^'(?=[=+\\-@＝＋－＠])")  # `mipc screen` puts it before what a spreadsheet would run
+MADE_BY = ("program_version", "model_version", "protocol")  # columns of studies.csv
 MOST_PROBLEMS = 5  # of a table that cannot be analysed are shown
 
 
@@ -115,10 +117,17 @@ def run_analysis(
     with foreseen_errors():
         wanted = read_plan(plan)
         clinical = derive(read_clinical(read_table(table), _mapping(mapping)))
+        sources = [_hashed(table.name, table)]
+        if mapping is not None:
+            sources.append(f"mapping {_hashed(mapping, Path(mapping))}")
         if labels is not None:
-            clinical = with_labels(clinical, _labels(labels))
+            name, verdicts = _labels(labels)
+            clinical = with_labels(clinical, verdicts)
+            sources.append(f"labels {name}{_made_by(verdicts)}")
         if responses is not None:
             clinical = with_responses(clinical, responses, evaluator=evaluator)
+            whose = f", evaluator {evaluator}" if evaluator else ""
+            sources.append(f"responses {_hashed(str(responses), *sorted(responses.glob('*.csv')))}{whose}")
         printed = () if paper is None else read_tables(paper)
         try:
             found = analyse(clinical, wanted)
@@ -126,7 +135,7 @@ def run_analysis(
             for sentence in _first_problems(clinical):
                 error.add_note(sentence)
             raise
-        cells = write_analysis(found, out, source=table.name, printed=printed)
+        cells = write_analysis(found, out, source="; ".join(sources), printed=printed)
     typer.echo(found.flow.as_text(), nl=False)
     typer.echo(f"{len(found.problems)} problems in the data, {len(found.tables)} tables, "
                f"{len(found.figures)} figures: {out / 'analysis.html'}")  # fmt: skip
@@ -161,8 +170,25 @@ def _mapping(where: str | None) -> "ClinicalMapping | None":
     return read_mapping(text_of(path))
 
 
-def _labels(where: str) -> "pd.DataFrame":
-    """Read verdicts from studies.csv or labels.csv, or from a study database by path or URL."""
+def _hashed(name: str, *files: Path) -> str:
+    """Name what was read, with the first digits of the SHA-256 of its files, one after the other."""
+    there = [file for file in files if file.is_file()]  # a shipped mapping is none
+    content = b"".join(file.read_bytes() for file in there)
+    return f"{name} (sha256 {hashlib.sha256(content).hexdigest()[:12]})" if there else name
+
+
+def _made_by(labels: "pd.DataFrame") -> str:
+    """Say which program, model and thresholds gave the labels, where they were screened."""
+    if not set(MADE_BY) <= set(labels.columns):
+        return ""
+    made = sorted(set(labels[list(MADE_BY)].itertuples(index=False, name=None)))
+    return ", " + " and ".join(
+        f"mipc {program}, model {model}, {protocol}" for program, model, protocol in made
+    )
+
+
+def _labels(where: str) -> "tuple[str, pd.DataFrame]":
+    """Name and read verdicts of studies.csv or labels.csv, or of a study database by path or URL."""
     import pandas as pd
 
     from analysis.clinical import read_table
@@ -172,7 +198,7 @@ def _labels(where: str) -> "pd.DataFrame":
         table = read_table(path)
         if "patient_id" in table:
             table["patient_id"] = table["patient_id"].str.replace(QUOTE, "", regex=True)
-        return table
+        return _hashed(path.name, path), table
     if "://" not in where and not path.is_file():
         raise AnalysisError(Problem.BAD_INPUT, f"there are no labels {where!r}")
     from records.errors import StoreError
@@ -180,7 +206,17 @@ def _labels(where: str) -> "pd.DataFrame":
 
     try:
         with open_store(where) as store:
-            rows = [(s.study.patient_id, s.verdict.label.value) for s in store.all_screenings()]
+            rows = [
+                (
+                    one.study.patient_id,
+                    one.verdict.label.value,
+                    one.provenance.program_version,
+                    one.provenance.model_version,
+                    f"{one.provenance.protocol_name}@{one.provenance.protocol_sha256[:12]}",
+                )
+                for one in store.all_screenings()
+            ]
+            name = store.name
     except StoreError as error:
         raise AnalysisError(Problem.BAD_INPUT, str(error)) from error
-    return pd.DataFrame(rows, columns=["patient_id", "verdict"])
+    return name, pd.DataFrame(rows, columns=["patient_id", "verdict", *MADE_BY])

@@ -30,7 +30,7 @@ def write_analysis(
     out : Path
         Made if it is not there.
     source : str
-        Name of the clinical table, for the page.
+        What was read, with its hashes and versions, for the page.
     printed : sequence of PrintedTable
         A paper's tables to be laid beside ours.
     """

@@ -1,9 +1,11 @@
 """`mipc respond`: from the files of a trial, or the reads of the viewer, to response tables."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from analysis.adam import ADRS_COLUMNS, ADTTE_COLUMNS, adrs_rows, adtte_rows
@@ -13,7 +15,7 @@ from analysis.errors import AnalysisError, Problem
 from analysis.rates import Rate, disease_control_rate, eligible, objective_response_rate
 from analysis.recist.checks import InputError, ProblemCode, RowProblem
 from analysis.recist.irecist import best_immune_response, follow_immune, immune_progression_day
-from analysis.recist.protocol import NotEvaluable, ResponseProtocol
+from analysis.recist.protocol import NotEvaluable, ResponseProtocol, response_protocol_text
 from analysis.recist.results import Best
 from analysis.recist.words import number
 from analysis.response import (
@@ -117,7 +119,7 @@ def respond(
     inputs : Inputs
     out : Path
         Gets `responses.csv`, `best_response.csv`, `rates.csv`, `adrs.csv`,
-        `adtte.csv`, `departures.csv`, and, where asked for or given,
+        `adtte.csv`, `departures.csv`, `protocol.toml`, and, where asked for or given,
         `irecist.csv`, `irecist_best.csv` and `stated_differences.csv`.
     subjects_file : Path, optional
         Dates of the patients; without it `adtte.csv` has no rows.
@@ -143,6 +145,9 @@ def respond(
     judgement = judge(courses, subjects, protocol=protocol, schedule=schedule)
     out.mkdir(parents=True, exist_ok=True)
     _write_judgement(out, judgement, protocol or ResponseProtocol())
+    files = [file for file in (inputs.tu, inputs.tr, inputs.rs, inputs.reads, subjects_file) if file]
+    text = _protocol_text(files, protocol or ResponseProtocol(), schedule or Schedule())
+    (out / "protocol.toml").write_text(text, encoding="utf-8")
     if irecist:
         _write(out / "irecist.csv", IRECIST_COLUMNS, _immune_rows(courses, protocol))
         _write(out / "irecist_best.csv", IRECIST_BEST_COLUMNS, _immune_best_rows(courses, protocol))
@@ -157,6 +162,17 @@ def respond(
         _write(out / "stated_differences.csv", DIFFERENCE_COLUMNS, rows)
         summary["stated_differences"] = len(rows)
     return summary
+
+
+def _protocol_text(files: Sequence[Path], protocol: ResponseProtocol, schedule: Schedule) -> str:
+    """Return the choices in force, below what made the tables and from which files."""
+    lines = [f"mipc {version('mipc')}"]
+    lines += [f"{file.name}: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+    due = ", then ".join(
+        f"every {days} days" + (f" until day {until}" if until else "") for days, until in schedule.phases
+    )
+    lines.append(f"scans due {due}, {schedule.window_days} days early or late")
+    return "".join(f"# {line}\n" for line in lines) + response_protocol_text(protocol)
 
 
 def _write_judgement(out: Path, judgement: Judgement, protocol: ResponseProtocol) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "ResponseProtocol",
     "StayingResponse",
     "read_response_protocol",
+    "response_protocol_text",
 ]
 
 
@@ -128,3 +129,16 @@ def read_response_protocol(text: str) -> ResponseProtocol:
     if problems:
         raise AnalysisError(Problem.BAD_PLAN, "the response protocol: " + "; ".join(problems))
     return ResponseProtocol(**chosen)
+
+
+def response_protocol_text(protocol: ResponseProtocol) -> str:
+    """Return a protocol as TOML, every choice on a line, as `read_response_protocol` reads it.
+
+    >>> read_response_protocol(response_protocol_text(ResponseProtocol())) == ResponseProtocol()
+    True
+    """
+    return "".join(f"{field.name} = {_toml(getattr(protocol, field.name))}\n" for field in fields(protocol))
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()

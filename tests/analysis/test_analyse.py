@@ -1,6 +1,7 @@
 """From a clinical table to the tables, figures and files of a paper."""
 
 import csv
+import hashlib
 import json
 import zipfile
 from dataclasses import replace
@@ -272,6 +273,37 @@ def test_a_study_database_gives_labels(tmp_path, screening_like):
     done = CliRunner().invoke(app, ["analyse", str(table), *arguments])
     assert done.exit_code == 0, done.output
     assert "1 left out: without mipc or unknown\nwith mipc: 1\n" in done.stdout
+    digest = hashlib.sha256(table.read_bytes()).hexdigest()[:12]
+    page = (tmp_path / "out" / "analysis.html").read_text(encoding="utf-8")
+    assert f"<p>t.csv (sha256 {digest}); labels {where}, mipc 1, model 1, p@{'0' * 12}; plan" in page
+
+
+def test_the_page_says_from_which_labels_and_responses_its_numbers_come(tmp_path):
+    (tmp_path / "t.csv").write_text("patient_id,os_months,os_event\na,5,1\n")
+    verdicts = "patient_id,verdict,program_version,model_version,protocol\na,mipc,0.1.0,7,usual@ab\n"
+    (tmp_path / "studies.csv").write_text(verdicts)
+    responses = tmp_path / "responses"
+    responses.mkdir()
+    columns = {
+        "best_response": "USUBJID,evaluator,confirmation,best_response\na,R1,not required,PR\n",
+        "responses": "USUBJID,evaluator,VISITNUM,overall_response,sum_mm,baseline_mm\n",
+        "adtte": "USUBJID,PARAMCD,ADT,AVALM,CNSR,EVALUATR,EVNTDESC\n",
+    }
+    for name, text in columns.items():
+        (responses / f"{name}.csv").write_text(text)
+    options = ["--labels", tmp_path / "studies.csv", "--responses", responses, "--evaluator", "R1"]
+    arguments = [tmp_path / "t.csv", *options, "--out", tmp_path / "out"]
+    pages = []
+    for answer in ("PR", "SD"):
+        (responses / "best_response.csv").write_text(columns["best_response"].replace("PR", answer))
+        done = CliRunner().invoke(app, ["analyse", *map(str, arguments)])
+        assert done.exit_code == 0, done.output
+        page = (tmp_path / "out" / "analysis.html").read_text(encoding="utf-8")
+        pages.append(page[page.index("<p>t.csv") :].partition("</p>")[0])
+    digest = hashlib.sha256(verdicts.encode()).hexdigest()[:12]
+    assert f"; labels studies.csv (sha256 {digest}), mipc 0.1.0, model 7, usual@ab; responses " in pages[0]
+    assert "), evaluator R1; plan default; mipc " in pages[0]
+    assert pages[0] != pages[1]
 
 
 @pytest.fixture

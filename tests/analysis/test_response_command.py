@@ -1,11 +1,14 @@
 """`mipc respond`: files in, tables out, one sentence for what is wrong."""
 
 import csv
+import hashlib
 import json
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
 
+from analysis.recist.protocol import EarlyDeath, ResponseProtocol, read_response_protocol
 from analysis.response import RESPONSE_COLUMNS
 from mipc import app
 from records.reads import reads_to_json
@@ -99,6 +102,23 @@ def test_protocol_file_says_what_recist_leaves_open(folder):
         ("P2", "required"): "MISSING",
         ("P2", "not required"): "MISSING",
     }
+
+
+def test_tables_say_by_what_program_choices_and_files_they_were_made(folder):
+    (folder / "respond.toml").write_text('early_death = "progression"\ndouble_slice_for_nodes = true\n')
+    options = ("--protocol", folder / "respond.toml", "--stable-days", 40, "--scan-days", 56)
+    run(folder, "--out", folder / "out", "--subjects", folder / "people.txt", *options)
+    text = (folder / "out" / "protocol.toml").read_text()
+    assert read_response_protocol(text) == ResponseProtocol(
+        early_death=EarlyDeath.PROGRESSION, double_slice_for_nodes=True, minimum_stable_days=40
+    )
+    for name in ("tu.csv", "tr.csv", "rs.csv", "people.txt"):
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        assert f"# {name}: sha256 {digest}\n" in text
+    assert text.startswith(f"# mipc {version('mipc')}\n")
+    assert "# scans due every 56 days, 7 days early or late\n" in text
+    again = run(folder, "--out", folder / "again", "--protocol", folder / "out" / "protocol.toml")
+    assert again.exit_code == 0, again.output
 
 
 def test_protocol_file_tells_all_that_is_wrong_with_it(folder):
