@@ -19,6 +19,7 @@ __all__ = ["PrintedNumber", "PrintedTable", "Shape", "read_tables"]
 
 TOTAL = "total"
 COUNT_AND_SHARE = re.compile(r"^(\d+)\s*\([^()]*\)$")
+WORDS = ("variable", "level", "factor", "n", "total", "hr", "hr_low", "hr_high", "paper_p", "paper_test")
 MEASURES = ("mean", "median", "min", "max", "sd")  # levels that are not counts
 
 
@@ -102,6 +103,14 @@ class PrintedTable:
         return Shape.WIDE
 
     @property
+    def is_known(self) -> bool:
+        """Whether anything in it can be checked: a wide table by sizes, rates or p-values of its rows."""
+        ends = ("_rate", "_p")
+        return self.shape is not Shape.WIDE or any(
+            name in ("n", TOTAL) or name.endswith(ends) for name in self.columns
+        )
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """Columns of counts, a group each."""
         return tuple(name for name in self.columns if name.endswith("_n"))
@@ -147,7 +156,7 @@ def _read(path: Path) -> PrintedTable:
     ]
     if len(lines) < 2:
         raise AnalysisError(Problem.BAD_INPUT, f"{path.name} has no rows")
-    header = lines[0][1]
+    header = [name.lower() if name.lower() in WORDS else name for name in lines[0][1]]
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
         raise AnalysisError(Problem.BAD_INPUT, f"{path.name} has two columns {twice!r}")

@@ -36,6 +36,7 @@ from analysis.recompute import Recomputed, recompute
 __all__ = ["Audit", "Claims", "audit_folder", "audit_tables", "read_claims"]
 
 CountArray = NDArray[np.int64]
+NO_SHAPE = "no columns 'variable, level', 'factor, level, hr', 'total', 'n' or p-values"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,17 @@ class Audit:
 def audit_folder(
     folder: Path, *, claims: Claims | None = None, rule: CountRule = CountRule.EXPECTED_BELOW_5
 ) -> Audit:
-    """Audit the tables of a folder, with `claims.toml` beside them or a known paper's claims."""
+    """Audit the tables of a folder, with `claims.toml` beside them or a known paper's claims.
+
+    Raises
+    ------
+    AnalysisError
+        If a table cannot be read, or none is of a known shape.
+    """
     tables = read_tables(folder)
+    if not any(table.is_known for table in tables):
+        names = ", ".join(table.name for table in tables)
+        raise AnalysisError(Problem.BAD_INPUT, f"{folder} holds no printed table: {NO_SHAPE} ({names})")
     if claims is None:
         claims = _known_claims(folder, tables)
     return audit_tables(tables, claims=claims, rule=claims.rule if claims else rule, source=folder.name)
@@ -130,6 +140,8 @@ def audit_tables(
 
 def _audit_table(table: PrintedTable, rule: CountRule) -> tuple[list[Recomputed], list[Finding]]:
     """Return what one table's counts give, and what is wrong within it."""
+    if not table.is_known:
+        return [], [Finding(FindingKind.NOT_RECOMPUTABLE, table.name, f"{NO_SHAPE}: nothing was checked")]
     if table.shape is Shape.GROUPS:
         found, notes = _group_p_values(table, rule)
         return found, [*notes, *check_groups(table), *check_means(table)]

@@ -251,6 +251,26 @@ def test_counts_with_their_share_and_semicolons_are_read_as_printed(tmp_path):
     assert found.used is Candidate.CHI_SQUARED
 
 
+def test_names_of_columns_may_begin_with_capitals(tmp_path):
+    header, _, rows = GROUPS.format(p="0.0305", women="17").partition("\n")
+    header = header.replace("variable,level", "Variable,Level").replace("paper_p", "Paper_p")
+    (found,) = audit_of(tmp_path, f"{header}\n{rows}").p_values
+    assert found.table == ((20, 30), (28, 17))
+
+
+def test_a_table_of_no_known_shape_is_told_and_alone_refused(tmp_path, folder):
+    write(tmp_path, "visits", "patient,day\na,1\nb,2")
+    (found,) = [finding for finding in audit_folder(folder).findings if finding.place == "visits"]
+    assert found.kind is FindingKind.NOT_RECOMPUTABLE
+    assert found.sentence.endswith("nothing was checked")
+    for name in ("table1", "table2"):
+        (folder / f"{name}.csv").unlink()
+    done = CliRunner().invoke(app, ["audit-tables", str(folder)])
+    assert done.exit_code == 1
+    assert "holds no printed table" in done.stderr
+    assert done.stderr.strip().endswith("(visits)")
+
+
 def test_unknown_values_do_not_count_as_the_other_level(tmp_path):
     """R: chisq.test(rbind(c(20, 28), c(30, 15)), correct = FALSE) is 0.0157; two of b have no sex."""
     audit = audit_of(tmp_path, GROUPS.format(p="0.016", women="15"))
