@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.characteristics import Group, characteristics, cross_table, levels_of
 from analysis.comparisons import clopper_pearson, compare_counts
+from analysis.dictionary import RESPONSES
 from analysis.kaplan_meier import kaplan_meier
 from analysis.log_rank import log_rank_p
 from analysis.plan import Factor, Plan
@@ -22,7 +23,6 @@ TYPES = (
     ("unspecified", "Not specified"),
 )
 CONTROLLED = ("CR", "PR", "SD", "NPD")
-RESPONSES = ("CR", "PR", "SD", "NPD", "PD", "NE")
 STATUS = (("mutation", "EGFR mutation"), ("wild_type", "Wild type"), ("not_tested", "Not tested"))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["COLUMNS", "LINES", "METASTASES", "Column", "Kind", "dictionary_markdown"]
+__all__ = ["COLUMNS", "LINES", "METASTASES", "RESPONSES", "Column", "Kind", "dictionary_markdown"]
 
 
 class Kind(StrEnum):
@@ -33,7 +33,7 @@ class Column:
 
 METASTASES = ("bone", "brain", "liver", "adrenal_gland", "others")  # outside the lungs and the pleura
 LINES = ("line1", "line2", "line3", "line4")
-RESPONSES = ("CR", "PR", "SD", "NPD", "PD", "NE")
+RESPONSES = ("CR", "PR", "SD", "NPD", "NED", "PD", "EARLY DEATH", "NE")
 
 COLUMNS: tuple[Column, ...] = (
     Column("patient_id", Kind.TEXT, "Identifies the patient; one row each", is_required=True),

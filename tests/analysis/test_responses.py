@@ -9,10 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.clinical import read_clinical
+from analysis.cohort_tables import response_table
 from analysis.derivations import derive
+from analysis.dictionary import RESPONSES
 from analysis.errors import AnalysisError
+from analysis.plan import Plan
 from analysis.responses import with_responses
 from mipc import app
+from records.reads import Response
 
 SDTM = Path(os.environ.get("MIPC_SHARED", Path(__file__).parents[3] / "shared")) / "clinical" / "sdtm"
 
@@ -73,6 +77,16 @@ def test_patients_never_read_are_told_apart_from_those_who_are_not_in_the_table(
         ("b", "not read: the table's response stands"),
         ("z", "has responses, but is not in the table"),
     }
+
+
+@pytest.mark.parametrize("response", [one for one in Response if one is not Response.MISSING])
+def test_every_best_response_has_its_column_in_the_table_of_responses(tmp_path, response):
+    write(tmp_path, f"a,R1,not required,{response}\nb,R1,not required,PR\n")
+    table = pd.DataFrame({"patient_id": ["a", "b"], "line1": ["gefitinib"] * 2, "os_months": ["9", "8"]})
+    found = with_responses(derive(read_clinical(table)), tmp_path)
+    (row,) = response_table(found.frame, Plan()).rows
+    assert row.cells["n"] == "2"
+    assert sum(int(row.cells.get(name, "0")) for name in RESPONSES) == 2
 
 
 def test_another_folder_is_refused(tmp_path, patients):
