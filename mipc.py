@@ -345,9 +345,14 @@ def analyse(
 def audit_tables(
     folder: Annotated[Path, typer.Argument(help="Folder of a paper's tables as CSV files.")],
     claims: Annotated[Path | None, typer.Option(help="TOML file of numbers in the text.")] = None,
-    rule: Annotated[str, typer.Option(help="The paper's rule for its tests.")] = "expected_below_5",
-    out: Annotated[Path | None, typer.Option(help="Write the report here (Markdown).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False, help="The paper's rule for its tests (the claims', or expected_below_5)."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the report here, in place of printing it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, not Markdown.")] = False,
 ) -> None:
     """Compute a paper's printed p-values again, and check its sums."""
     from analysis import front

@@ -41,17 +41,17 @@ def foreseen_errors() -> Iterator[None]:
         raise typer.Exit(NOTHING_USABLE) from error
 
 
-def run_audit(folder: Path, claims: Path | None, rule: str, out: Path | None, as_json: bool) -> None:
+def run_audit(folder: Path, claims: Path | None, rule: str | None, out: Path | None, as_json: bool) -> None:
     """Audit a folder of printed tables and print or write the report."""
     from analysis.audit_report import as_markdown
     from analysis.comparisons import CountRule
     from analysis.publication import audit_folder, read_claims
 
-    if rule not in list(CountRule):
+    if rule is not None and rule not in list(CountRule):
         raise typer.BadParameter(f"rule is one of {', '.join(CountRule)}", param_hint="--rule")
     with foreseen_errors():
         given = None if claims is None else read_claims(text_of(claims))
-        audit = audit_folder(folder, claims=given, rule=CountRule(rule))
+        audit = audit_folder(folder, claims=given, rule=None if rule is None else CountRule(rule))
         text = json.dumps(_audit_as_dict(audit), indent=2) if as_json else as_markdown(audit)
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +106,8 @@ def run_analysis(
     evaluator: str | None = None,
 ) -> None:
     """Analyse a clinical table and write everything under a folder."""
+    if evaluator is not None and responses is None:
+        raise typer.BadParameter("whose responses? give their folder, --responses", param_hint="--evaluator")
     from analysis.analyse import analyse, with_labels
     from analysis.clinical import read_clinical, read_table
     from analysis.derivations import derive

@@ -82,10 +82,15 @@ class Audit:
         return tuple(p for p in self.p_values if not p.matches)
 
 
-def audit_folder(
-    folder: Path, *, claims: Claims | None = None, rule: CountRule = CountRule.EXPECTED_BELOW_5
-) -> Audit:
+def audit_folder(folder: Path, *, claims: Claims | None = None, rule: CountRule | None = None) -> Audit:
     """Audit the tables of a folder, with `claims.toml` beside them or a known paper's claims.
+
+    Parameters
+    ----------
+    folder : Path
+    claims : Claims, optional
+    rule : CountRule, optional
+        In place of the rule that the claims name.
 
     Raises
     ------
@@ -98,7 +103,8 @@ def audit_folder(
         raise AnalysisError(Problem.BAD_INPUT, f"{folder} holds no printed table: {NO_SHAPE} ({names})")
     if claims is None:
         claims = _known_claims(folder, tables)
-    return audit_tables(tables, claims=claims, rule=claims.rule if claims else rule, source=folder.name)
+    rule = rule or (claims.rule if claims else CountRule.EXPECTED_BELOW_5)
+    return audit_tables(tables, claims=claims, rule=rule, source=folder.name)
 
 
 def audit_tables(

@@ -349,6 +349,9 @@ def test_the_commands_work_together(tmp_path):
     assert refused.exit_code == 1
     assert "there is no plan" in refused.stderr
     assert runner.invoke(app, ["analyse", str(tmp_path / "none.csv"), "--out", "x"]).exit_code == 2
+    alone = runner.invoke(app, ["analyse", str(table), "--out", str(tmp_path), "--evaluator", "READER A"])
+    assert alone.exit_code == 2
+    assert "--responses" in alone.stderr
 
 
 def test_a_cohort_without_any_follow_up_is_refused():

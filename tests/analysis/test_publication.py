@@ -89,6 +89,13 @@ def test_a_rule_can_be_held_against_the_paper(folder):
     assert "table1: stage" in {p.place for p in audit.departures}
 
 
+def test_a_rule_that_is_asked_for_goes_before_that_of_the_claims(folder):
+    (folder / "claims.toml").write_text('rule = "yates"\n')
+    for arguments, rule in (((), "yates"), (("--rule", "fisher"), "fisher")):
+        done = CliRunner().invoke(app, ["audit-tables", str(folder), "--json", *arguments])
+        assert json.loads(done.stdout)["rule"] == rule
+
+
 def test_levels_that_do_not_add_up_in_one_group_are_found(tmp_path):
     write(
         tmp_path,
