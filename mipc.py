@@ -67,7 +67,7 @@ NODES = Path(typer.get_app_dir("mipc")) / "nodes.toml"
 NodesFile = Annotated[
     Path,
     typer.Option(
-        envvar="MIPC_NODES", show_default=False, help="The archives, a TOML file [nodes.toml of the user]."
+        envvar="MIPC_NODES", show_default=False, help="The archives, a TOML file (nodes.toml of the user)."
     ),
 ]
 RegistryFile = Annotated[
@@ -88,19 +88,19 @@ def screen(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the report, the tables and the store.")],
     store: Annotated[
-        str, typer.Option(show_default=False, help="SQLite file or postgresql:// URL [OUT/mipc.db].")
+        str, typer.Option(show_default=False, help="SQLite file or postgresql:// URL (OUT/mipc.db).")
     ] = "",
     protocol: Annotated[
-        Path | None, typer.Option(show_default=False, help="Thresholds, a TOML file [those shipped].")
+        Path | None, typer.Option(show_default=False, help="Thresholds, a TOML file (those shipped).")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, show_default=False, help="Processes [one a core].")] = 0,
+    workers: Annotated[int, typer.Option(min=0, show_default=False, help="Processes (one a core).")] = 0,
     scheduler: Annotated[
         str, typer.Option(show_default=False, help="Screen on this dask cluster (tcp://HOST:PORT).")
     ] = "",
     time_limit: Annotated[float, typer.Option(min=1, help="Seconds a study may take.")] = 600,
     memory_limit: Annotated[
         float,
-        typer.Option(min=0, show_default=False, help="GiB a study may take [a worker's share]."),
+        typer.Option(min=0, show_default=False, help="GiB a study may take (a worker's share)."),
     ] = 0,
     resume: Annotated[bool, typer.Option(help="Go on where an earlier run stopped.")] = True,
     dicom: Annotated[bool, typer.Option("--dicom", help="Write the results as DICOM to OUT/dicom.")] = False,
@@ -153,9 +153,9 @@ def track_patients(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the tables, the change maps and the store.")],
     store: Annotated[
-        str, typer.Option(show_default=False, help="SQLite file or postgresql:// URL [OUT/mipc.db].")
+        str, typer.Option(show_default=False, help="SQLite file or postgresql:// URL (OUT/mipc.db).")
     ] = "",
-    workers: Annotated[int, typer.Option(min=0, show_default=False, help="Processes [one a core].")] = 0,
+    workers: Annotated[int, typer.Option(min=0, show_default=False, help="Processes (one a core).")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
 ) -> None:
     """Follow micronodules from each patient's first study to the later ones."""
@@ -231,7 +231,7 @@ def rejudge(
     store: StoreOption,
     out: Annotated[Path, typer.Option(help="Folder for the new store, tables, report and changes.csv.")],
     protocol: Annotated[
-        Path | None, typer.Option(show_default=False, help="Thresholds, a TOML file [those shipped].")
+        Path | None, typer.Option(show_default=False, help="Thresholds, a TOML file (those shipped).")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print who changed side for a program.")] = False,
 ) -> None:
@@ -329,7 +329,9 @@ def analyse(
     labels: Annotated[
         str | None, typer.Option(help="studies.csv, labels.csv of review collect, or the study database.")
     ] = None,
-    mapping: Annotated[str | None, typer.Option(help="How the table's columns are called (TOML).")] = None,
+    mapping: Annotated[
+        str | None, typer.Option(help="How the table's columns are called (TOML), or nsclc_radiogenomics.")
+    ] = None,
     plan: Annotated[str | None, typer.Option(help="Analysis plan (TOML), or wu2013.")] = None,
     paper: Annotated[Path | None, typer.Option(help="Folder of printed tables to lay beside ours.")] = None,
     responses: Annotated[Path | None, typer.Option(help="Folder that mipc respond wrote.")] = None,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from imaging.dicom import derive_uid
@@ -179,6 +180,20 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
     assert status == 0
     assert json.loads(output)["studies"] == count
     assert len({json.loads(line).get("study_uid") for line in log.read_text().splitlines()} - {None}) == count
+
+
+def test_help_says_all_that_is_written_for_it():
+    """Words in square brackets are markup to rich, which prints "Processes ." for them."""
+    wide = {"COLUMNS": "200"}
+    for command, said in (
+        ("screen", "Processes (one a core)."),
+        ("audit-tables", "(the claims', or expected_"),
+    ):
+        assert said in CliRunner().invoke(app, [command, "--help"], env=wide).stdout
+    for name, command in get_command(app).commands.items():
+        for one in (command, *getattr(command, "commands", {}).values()):
+            for parameter in one.params:
+                assert "[" not in (getattr(parameter, "help", None) or ""), (name, one.name, parameter.name)
 
 
 def test_the_version_is_told():
