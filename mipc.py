@@ -206,7 +206,17 @@ def _asking(what: "Callable[[Nodes], Answer]", nodes: Path) -> "Answer":
         _stop("stopped; the same command goes on where this one stopped", INTERRUPTED)
 
 
-StoreOption = Annotated[str, typer.Option(help="The study database that mipc screen wrote, file or URL.")]
+def _store_or_url(text: str) -> str:
+    """Return a store that is there, or its URL: opening another would make it."""
+    if "://" not in text and not Path(text).is_file():
+        raise typer.BadParameter(f"There is no store '{text}'.")
+    return text
+
+
+StoreOption = Annotated[
+    str,
+    typer.Option(help="The study database that mipc screen wrote, file or URL.", callback=_store_or_url),
+]
 
 
 @app.command()

@@ -136,8 +136,8 @@ def respond(
 
     Raises
     ------
-    InputError
-        With every problem of every file; nothing is written then.
+    AnalysisError
+        If there is no read, or (`InputError`) with every problem of every file; nothing is written then.
     OSError
         If a file cannot be read or written.
     """
@@ -212,6 +212,9 @@ def _read(
     problems += find_scans_after_death(courses, subjects)
     if problems:
         raise InputError(problems)
+    if not courses:
+        files = ", ".join(file.name for file in (inputs.tu, inputs.tr, inputs.reads) if file)
+        raise AnalysisError(Problem.BAD_INPUT, f"there is no read in {files}, so nothing to judge")
     if inputs.rs is not None:
         stated = read_rs(inputs.rs)
     return courses, subjects, stated

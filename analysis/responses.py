@@ -79,6 +79,8 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
 
 def _evaluator(best: pd.DataFrame, wanted: str | None) -> str:
     names = sorted(set(best["evaluator"]))
+    if not names:
+        raise AnalysisError(Problem.BAD_INPUT, "the responses of nobody: best_response.csv holds no rows")
     if wanted is not None:
         if wanted not in names:
             raise AnalysisError(Problem.BAD_INPUT, f"no evaluator {wanted!r} among {', '.join(names)}")

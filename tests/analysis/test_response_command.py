@@ -184,6 +184,7 @@ def test_inputs_that_cannot_be_used(folder, name, text, words):
     [
         pytest.param("{", "not JSON", id="not-json"),
         pytest.param('[{"subject_id": 3}]', "required field missing", id="not-reads"),
+        pytest.param("[]", "there is no read in reads.json", id="none-yet"),
     ],
 )
 def test_reads_that_are_none(tmp_path, text, words):
@@ -191,6 +192,7 @@ def test_reads_that_are_none(tmp_path, text, words):
     done = run(tmp_path, "--out", tmp_path / "out")
     assert done.exit_code == 1
     assert words in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_wrong_usage(tmp_path):

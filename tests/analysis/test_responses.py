@@ -89,6 +89,12 @@ def test_every_best_response_has_its_column_in_the_table_of_responses(tmp_path, 
     assert sum(int(row.cells.get(name, "0")) for name in RESPONSES) == 2
 
 
+def test_responses_of_nobody_are_refused(tmp_path, patients):
+    write(tmp_path, "")
+    with pytest.raises(AnalysisError, match="responses of nobody"):
+        with_responses(patients, tmp_path)
+
+
 def test_another_folder_is_refused(tmp_path, patients):
     with pytest.raises(AnalysisError, match=r"has no best_response\.csv"):
         with_responses(patients, tmp_path)
