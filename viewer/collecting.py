@@ -46,6 +46,8 @@ class SignedRead:
         The machine's marks of this patient had been shown, under another code, before this was signed.
     second : Form or None
         The second look, after the machine's marks were shown.
+    chosen : str
+        The reader whose measurements an adjudicator chose; he was shown them as reader 1 or 2.
     """
 
     reader: str
@@ -63,6 +65,7 @@ class SignedRead:
     hash: str
     saw_marks: bool = False
     second: Form | None = None
+    chosen: str = ""
 
     @property
     def changed_mind_to(self) -> str:
@@ -276,6 +279,7 @@ def _signed_reads(pack: PackKey, entries: Sequence[Entry]) -> Iterator[SignedRea
 
 def _signed_read(pack: PackKey, case: KeyCase, number: int, signed: list[Entry]) -> SignedRead:
     point = next(point for point in case.time_points if point.number == number)
+    form = form_from_json(signed[-1].after["form"])
     return SignedRead(
         reader=pack.reader,
         is_adjudicator=pack.is_adjudication,
@@ -287,9 +291,10 @@ def _signed_read(pack: PackKey, case: KeyCase, number: int, signed: list[Entry])
         time_point=number,
         repeat_of=case.repeat_of,
         version=len(signed),
-        form=form_from_json(signed[-1].after["form"]),
+        form=form,
         signed_at=signed[-1].at,
         hash=signed[-1].hash,
+        chosen=case.shown[int(form.answer("accepted_reads")) - 1] if form.is_choice else "",
     )
 
 

@@ -4,7 +4,7 @@ The responses are computed by the analysis and handed in; the viewer compares
 them, and never shows them to a reader.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from records.reads import Response
@@ -81,15 +81,7 @@ def _final_response(
     disputed = tuple(what for what in Disputed if what in found)
     if not disputed:
         return FinalResponse(patient, Basis.AGREED, readers[0], (), own)
-    chosen = tuple(_choices(collection, patient))
+    chosen = [read.chosen for read in collection.reads if read.chosen and read.patient_id == patient]
     if not chosen:
         return FinalResponse(patient, Basis.DISCORDANT, "", disputed, own)
     return FinalResponse(patient, Basis.ADJUDICATED, chosen[-1], disputed, own)
-
-
-def _choices(collection: Collection, patient: str) -> Iterator[str]:
-    """Yield the readers whom adjudicators chose."""
-    for read in collection.reads:
-        if read.is_adjudicator and read.form.is_choice and read.patient_id == patient:
-            shown = collection.key.case(read.reader, read.code).shown
-            yield shown[int(read.form.answer("accepted_reads")) - 1]

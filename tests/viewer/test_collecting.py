@@ -306,7 +306,7 @@ def test_an_adjudicator_chooses_whose_measurements_stand(disputed, disputed_read
     assert rows == [("READER A", "PR", "False"), ("READER B", "SD", "True")]
     with (tmp_path / "out" / "reads.csv").open() as file:
         (decided,) = (row for row in csv.DictReader(file) if row["reader"] == "C")
-    assert (decided["accepted_reads"], decided["reason"]) == (with_24, "15 mm leaves a part out")
+    assert (decided["accepted_reads"], decided["reason"]) == ("B", "15 mm leaves a part out")
     respond(find_inputs([tmp_path / "out" / "recist_reads.json"]), tmp_path / "responses")
     with (tmp_path / "responses" / "best_response.csv").open() as file:
         best = {
