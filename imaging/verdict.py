@@ -89,10 +89,11 @@ def _distance(rule: Rule, pattern: Pattern, protocol: Protocol) -> float:
     threshold, value, plain = float(getattr(protocol, rule.threshold)), measured.value, rule.plain
     if rule.counts:  # from 50 nodules to 200 is as far as from 50 to 12
         threshold, value, plain = (log(max(x, 1.0)) for x in (threshold, value, plain))
-    way = plain - threshold
+    beyond = value - threshold if rule.at_least else threshold - value
+    way = abs(plain - threshold)  # a protocol may ask for more than plainly miliary disease measures
     if way == 0:
-        return 1.0
-    return max(-FARTHEST, min(1.0, (value - threshold) / way))
+        return 1.0 if beyond >= 0 else -FARTHEST
+    return max(-FARTHEST, min(1.0, beyond / way))
 
 
 def _probability(weakest: float, protocol: Protocol) -> float:
