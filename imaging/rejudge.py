@@ -42,9 +42,9 @@ def rejudge(screening: Screening, protocol: Protocol) -> Screening:
         return replace(screening, provenance=made)
     # `slice_mm` of the volume that was read is the same: both numbers come from its headers.
     slice_mm = max(series.slice_thickness_mm or 0.0, series.slice_spacing_mm or 0.0)
-    pattern = measured_for(pattern, screening.nodules, protocol)
-    verdict = judge(pattern, protocol, slice_mm, lungs.noise_hu)
-    return replace(screening, pattern=pattern, verdict=verdict, provenance=made)
+    judged = measured_for(pattern, screening.nodules, protocol)
+    verdict = judge(judged, protocol, slice_mm, lungs.noise_hu)
+    return replace(screening, verdict=verdict, provenance=made)
 
 
 def why_changed(before: Verdict, after: Verdict) -> str:

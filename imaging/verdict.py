@@ -61,7 +61,10 @@ def label_of(criteria: Sequence[Finding], exclusions: Sequence[Finding]) -> Verd
 
 
 def measured_for(pattern: Pattern, nodules: Sequence[Nodule], protocol: Protocol) -> Pattern:
-    """Return the pattern with the share of tiny nodules as the protocol defines tiny."""
+    """Return the pattern to judge, with the share of tiny nodules as the protocol defines tiny.
+
+    What is kept of a study is the pattern itself, so that another protocol can be asked afterwards.
+    """
     if protocol.tiny_largest_diameter_mm == TINY_MM:
         return pattern
     return replace(pattern, fraction_le_5mm=share_at_most(nodules, protocol.tiny_largest_diameter_mm))

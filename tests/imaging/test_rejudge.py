@@ -94,7 +94,12 @@ def test_another_limit_of_tiny_is_taken_from_the_nodules(tmp_path):
     again = rejudge(COHORT[0], load_protocol(file))
     reported = [n for n in COHORT[0].nodules if n.reported]
     share = sum(n.diameter_mm.value <= 2.0 for n in reported) / len(reported)
-    assert again.pattern.fraction_le_5mm.value == pytest.approx(share)
+    (tiny,) = (f for f in again.verdict.criteria if f.name == "tiny")
+    assert tiny.value.value == pytest.approx(share)
+    assert "2 mm or less" in tiny.sentence
+    # What is kept is still the share of 5 mm or less, as its name says: judged back, all is as it was.
+    assert again.pattern == COHORT[0].pattern
+    assert rejudge(again, PROTOCOL) == rejudge(COHORT[0], PROTOCOL)
 
 
 def test_a_store_is_not_judged_into_itself(store):
