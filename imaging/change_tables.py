@@ -121,9 +121,9 @@ def values_of(pair: Pair) -> dict[str, object]:
         "is_aligned": change.alignment.is_good,
         "lung_overlap": round(quality.lung_overlap, 4),
         "residual_mm": quality.residual_mm and round(quality.residual_mm, 3),
-        "fates": change.fates,
-        "grown": change.grown,
-        "shrunken": change.shrunken,
+        "fates": change.fates if change.alignment.is_good else None,
+        "grown": change.grown if change.alignment.is_good else None,
+        "shrunken": change.shrunken if change.alignment.is_good else None,
         "volume_change": volume and round(volume.value.value, 4),
         "volume_change_is_real": volume and volume.is_real,
     }
@@ -155,9 +155,7 @@ def _pair_row(pair: Pair) -> tuple[str, ...]:
         number_cell(quality.found_share, 3),
         number_cell(quality.residual_mm, 2),
         number_cell(quality.residual_p95_mm, 2),
-        *(str(change.count(fate)) for fate in Fate),
-        str(change.grown),
-        str(change.shrunken),
+        *_counts(pair, [*(change.count(fate) for fate in Fate), change.grown, change.shrunken]),
         change.suggestion.reading.value if change.suggestion.reading else "",
         change.suggestion.sentence,
         *_made_by(pair),
@@ -177,9 +175,14 @@ def _burden_rows(pair: Pair) -> Iterator[tuple[str, ...]]:
             *interval_cells(zone.baseline.volume_mm3, 1),
             *interval_cells(zone.follow_up.volume_mm3, 1),
             *_change_cells(zone.volume_change),
-            *(str(sum(trace.fate is fate for trace in here)) for fate in Fate),
+            *_counts(pair, [sum(trace.fate is fate for trace in here) for fate in Fate]),
             *_made_by(pair),
         )
+
+
+def _counts(pair: Pair, counts: Sequence[int]) -> list[str]:
+    """Return counts of matched nodules; empty cells where nothing could be matched, which is not none."""
+    return [str(count) if pair.change.alignment.is_good else "" for count in counts]
 
 
 def _match_rows(pair: Pair) -> Iterator[tuple[str, ...]]:
