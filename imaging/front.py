@@ -17,10 +17,10 @@ from imaging.follow_output import FOLDER, print_follow_ups, write_follow_ups, wr
 from imaging.follow_output import summary_values as follow_up_values
 from imaging.legible import legible
 from imaging.machine import default_workers
+from imaging.outlet import writing_to
 from imaging.protocol import load_protocol, provenance
 from imaging.run import Run, read_inputs, screen_intake, summary_values
 from imaging.worker import Limits
-from records.errors import StoreError
 from records.store import Store, open_store
 
 __all__ = ["DONE", "INTERRUPTED", "NOTHING_USABLE", "screen_command"]
@@ -57,8 +57,12 @@ def screen_command(
     """
     protocol = load_protocol(protocol_file)
     made = provenance(protocol, model_version())
-    _make_folder(out)
-    with open_store(store) as database, Display() as display, _stops_like_ctrl_c():
+    with (
+        writing_to(out),
+        open_store(store) as database,
+        Display() as display,
+        _stops_like_ctrl_c(),
+    ):
         try:
             if scheduler:  # other machines have other working folders
                 inputs = [path.absolute() for path in inputs]
@@ -140,10 +144,3 @@ def _stops_like_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"nothing can be written to {out}: {error.strerror}") from error

@@ -45,7 +45,7 @@ from records.errors import Reason, StoreError
 from records.model import Provenance, Screening, VerdictLabel
 from records.stored import UNREADABLE, StoredStudy, unpack
 
-__all__ = ["SCHEMA_VERSION", "Store", "StoredStudy", "open_store"]
+__all__ = ["SCHEMA_VERSION", "Store", "StoredStudy", "open_kept_store", "open_store"]
 
 SCHEMA_VERSION = 1
 
@@ -244,6 +244,20 @@ class Store:
             raise StoreError(f"the store {self.name} cannot be used: {lines[0]}") from error
 
 
+def open_kept_store(where: str | Path) -> Store:
+    """Open a study database that is there; a name mistyped makes no empty one.
+
+    Raises
+    ------
+    StoreError
+        If it is not there, or cannot be used.
+    """
+    url = _url(where)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise StoreError(f"there is no store {url.database}; mipc screen writes one")
+    return open_store(where)
+
+
 def open_store(where: str | Path) -> Store:
     """Open the study database, making it if it is new.
 
@@ -257,18 +271,15 @@ def open_store(where: str | Path) -> Store:
     StoreError
         If it cannot be reached, is no database, or has another schema.
     """
-    if isinstance(where, str) and "://" in where:
-        url = _database_url(where)
-    else:
-        path = Path(where).absolute()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"no store can be made at {path}: {error.strerror}") from error
-        url = URL.create("sqlite", database=str(path))
+    url = _url(where)
     if url.get_backend_name() == "postgresql":
         return Store(_postgresql_engine(url), url.render_as_string(hide_password=True))
-    return Store(_sqlite_engine(url), str(url.database))
+    path = Path(str(url.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"no store can be made at {path}: {error.strerror}") from error
+    return Store(_sqlite_engine(url), str(path))
 
 
 def study_key(study_uid: str) -> str:
@@ -312,6 +323,12 @@ def _stored_study(study_uid: str, row: Row[Any]) -> StoredStudy:
         result=row.result,
         pictures=None,
     )
+
+
+def _url(where: str | Path) -> URL:
+    if isinstance(where, str) and "://" in where:
+        return _database_url(where)
+    return URL.create("sqlite", database=str(Path(where).absolute()))
 
 
 def _database_url(text: str) -> URL:
