@@ -155,6 +155,9 @@ def track_patients(
     store: Annotated[
         str, typer.Option(show_default=False, help="SQLite file or postgresql:// URL [OUT/mipc.db].")
     ] = "",
+    protocol: Annotated[
+        Path | None, typer.Option(show_default=False, help="Thresholds, a TOML file [those shipped].")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, show_default=False, help="Processes [one a core].")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
 ) -> None:
@@ -164,14 +167,15 @@ def track_patients(
     warm_up("imaging.screen", "imaging.batch")
     from imaging.front import screen_command
     from imaging.patience import EngineError
+    from imaging.protocol import ProtocolError
     from records.errors import StoreError
 
     try:
         status = screen_command(
-            inputs, out, store=store or out / "mipc.db", protocol_file=None, workers=workers,
+            inputs, out, store=store or out / "mipc.db", protocol_file=protocol, workers=workers,
             limits=Limits(600, None), resumes=True, prints_json=json, follows_all=True,
         )  # fmt: skip
-    except (EngineError, StoreError) as error:
+    except (EngineError, ProtocolError, StoreError) as error:
         _stop(str(error), WRONG_USAGE)
     except KeyboardInterrupt:
         _stop("stopped", INTERRUPTED)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from imaging.count import Recall
 from imaging.dicom.files import Intake, StudyFiles
 from imaging.follow import find_pairs, follow_pairs
 from imaging.follow_kept import Compared, fingerprint, keep, kept, pair_name
+from imaging.protocol import PROTOCOL_FILE
 from imaging.suggestion import Suggestion
 from imaging.tracking import FollowUp
 from imaging.worker import Limits
@@ -180,6 +182,23 @@ def test_a_result_that_is_not_whole_does_not_count(tmp_path, damage):
     else:
         (folder / f"{name}.png").unlink()
     assert kept(folder, name, "print") is None
+
+
+def test_a_cohort_is_followed_by_the_protocol_it_was_screened_by(tmp_path):
+    """Three slices are too few to judge, which is quick; what counts is by whose thresholds they were not."""
+    images, file = tmp_path / "images", tmp_path / "strict.toml"
+    images.mkdir()
+    for image in sorted((SAMPLES / "few").glob("*.dcm"))[:3]:
+        shutil.copy(image, images)
+    file.write_text(PROTOCOL_FILE.read_text().replace("mipc-default", "strict"))
+    shared = [str(images), "--out", str(tmp_path / "out"), "--protocol", str(file)]
+    assert CliRunner().invoke(app, ["screen", *shared]).exit_code == 0
+    done = CliRunner().invoke(app, ["track", *shared, "--json"])
+    assert done.exit_code == 1  # one study is nothing to follow
+    assert json.loads(done.stdout)["protocol"]["name"] == "strict"
+    assert "1 of 1 studies are in the store already" in done.stderr
+    file.write_text("name = 3")
+    assert CliRunner().invoke(app, ["track", *shared]).exit_code == 2
 
 
 def test_the_treated_sample_is_followed_from_the_files_to_the_tables(tmp_path):
