@@ -51,11 +51,18 @@ class _Screened:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Followed:
-    """What became of comparing a pair: what was found, or why there is nothing."""
+    """What became of comparing a pair: what was found, or why there is nothing.
+
+    Attributes
+    ----------
+    details : str
+        The traceback of a comparison that failed, for the log.
+    """
 
     studies: PairOfStudies
     compared: Compared | None
     why_none: str
+    details: str = ""
 
 
 def find_pairs(intake: Intake, store: Store, *, only_flagged: bool) -> tuple[list[PairOfStudies], list[str]]:
@@ -156,7 +163,7 @@ def follow_pairs(
         for one in ended:
             pair = todo[one.index]
             if isinstance(one, Lost):
-                found[pair.name] = Followed(pair, None, one.sentence)
+                found[pair.name] = Followed(pair, None, one.sentence, one.details)
             else:
                 found[pair.name] = one.value
                 if one.value.compared:

@@ -13,8 +13,9 @@ from imaging.card import model_version
 from imaging.console import Display, print_problems, print_summary
 from imaging.dicom import Intake
 from imaging.follow import Followed, find_pairs, follow_pairs
-from imaging.follow_output import FOLDER, print_follow_ups, write_follow_ups, write_waiting
+from imaging.follow_output import FOLDER, log_failures, print_follow_ups, write_follow_ups, write_waiting
 from imaging.follow_output import summary_values as follow_up_values
+from imaging.journal import LOG, Journal, without_patient
 from imaging.legible import legible
 from imaging.machine import default_workers
 from imaging.outlet import writing_to
@@ -115,6 +116,7 @@ def _follow(intake: Intake, database: Store, store: str | Path, run: Run, displa
         limits=run.limits,
         progress=lambda done, total: display.show("Following up", done, total, f"{done}/{total} pairs"),
     )
+    log_failures(followed, run.folder)
     write_follow_ups(followed, run.folder, run.provenance)
     return followed
 
@@ -131,9 +133,16 @@ def _write_dicom(intake: Intake, store: str | Path, run: Run, display: Display) 
         limits=run.limits,
         progress=lambda done, total: display.show("Writing DICOM", done, total, f"{done}/{total} studies"),
     )
-    for one in written:
-        if one.why_none:
-            print(f"no DICOM results of study {one.study_uid}: {legible(one.why_none, 300)}", file=sys.stderr)
+    with Journal(run.folder / LOG) as journal:
+        for of, one in zip(intake.studies, written, strict=True):
+            if one.why_none:
+                print(
+                    f"no DICOM results of study {one.study_uid}: {legible(one.why_none, 300)}",
+                    file=sys.stderr,
+                )
+            if one.details:
+                details = without_patient(one.details, of.study)
+                journal.write("no DICOM results", study_uid=one.study_uid, details=details)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from imaging.count import Recall
 from imaging.dicom.files import Intake, StudyFiles
 from imaging.follow import find_pairs, follow_pairs
 from imaging.follow_kept import Compared, fingerprint, keep, kept, pair_name
+from imaging.follow_output import log_failures
 from imaging.protocol import PROTOCOL_FILE
 from imaging.suggestion import Suggestion
 from imaging.tracking import FollowUp
@@ -162,7 +163,11 @@ def test_a_run_that_stopped_goes_on_with_the_pairs_that_are_left(tmp_path):
     found = followed(tmp_path, THREE)
     assert found["1.2"].compared == compared(2)
     assert found["1.3"].compared is None  # was tried, and its images are not there
-    assert found["1.3"].why_none
+    assert "the log has the details" in found["1.3"].why_none
+    log_failures(list(found.values()), tmp_path)
+    (line,) = (json.loads(text) for text in (tmp_path / "log.jsonl").read_text().splitlines())
+    assert (line["baseline_study_uid"], line["follow_up_study_uid"]) == ("1.1", "1.3")
+    assert "Traceback" in line["details"]
     assert followed(tmp_path, THREE, resumes=False)["1.2"].compared is None
 
 
