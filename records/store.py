@@ -43,7 +43,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from records.errors import Reason, StoreError
 from records.model import Provenance, Screening, VerdictLabel
-from records.stored import UNREADABLE, StoredStudy, unpack
+from records.stored import StoredStudy, unpack, unreadable
 
 __all__ = ["SCHEMA_VERSION", "Store", "StoredStudy", "open_kept_store", "open_store"]
 
@@ -188,8 +188,10 @@ class Store:
     def all_screenings(self) -> Iterator[Screening]:
         """Yield every screening kept, in the order of the studies' keys."""
         with self._reading() as connection:
-            rows = connection.execute(select(_studies.c.result).order_by(_studies.c.study_key))
-            yield from (unpack(row.result) for row in rows)
+            rows = connection.execute(
+                select(_studies.c.study_key, _studies.c.result).order_by(_studies.c.study_key)
+            )
+            yield from (unpack(row.result, row.study_key) for row in rows)
 
     def pictures(self, study_uid: str) -> bytes | None:
         """Return the pictures of a study, or None if there are none."""
@@ -311,7 +313,7 @@ def _stored_study(study_uid: str, row: Row[Any]) -> StoredStudy:
         verdict = VerdictLabel(row.verdict)
         reason = Reason(row.reason) if row.reason is not None else None
     except ValueError as error:
-        raise StoreError(UNREADABLE) from error
+        raise StoreError(unreadable(study_uid)) from error
     return StoredStudy(
         study_uid=study_uid,
         fingerprint=row.fingerprint,
