@@ -155,6 +155,9 @@ def track_patients(
     store: Annotated[
         str, typer.Option(show_default=False, help="SQLite file or postgresql:// URL (OUT/mipc.db).")
     ] = "",
+    protocol: Annotated[
+        Path | None, typer.Option(show_default=False, help="Thresholds, a TOML file (those shipped).")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, show_default=False, help="Processes (one a core).")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
 ) -> None:
@@ -164,14 +167,15 @@ def track_patients(
     warm_up("imaging.screen", "imaging.batch")
     from imaging.front import screen_command
     from imaging.patience import EngineError
+    from imaging.protocol import ProtocolError
     from records.errors import StoreError
 
     try:
         status = screen_command(
-            inputs, out, store=store or out / "mipc.db", protocol_file=None, workers=workers,
+            inputs, out, store=store or out / "mipc.db", protocol_file=protocol, workers=workers,
             limits=Limits(600, None), resumes=True, prints_json=json, follows_all=True,
         )  # fmt: skip
-    except (EngineError, StoreError) as error:
+    except (EngineError, ProtocolError, StoreError) as error:
         _stop(str(error), WRONG_USAGE)
     except KeyboardInterrupt:
         _stop("stopped", INTERRUPTED)
@@ -206,17 +210,7 @@ def _asking(what: "Callable[[Nodes], Answer]", nodes: Path) -> "Answer":
         _stop("stopped; the same command goes on where this one stopped", INTERRUPTED)
 
 
-def _store_or_url(text: str) -> str:
-    """Return a store that is there, or its URL: opening another would make it."""
-    if "://" not in text and not Path(text).is_file():
-        raise typer.BadParameter(f"There is no store '{text}'.")
-    return text
-
-
-StoreOption = Annotated[
-    str,
-    typer.Option(help="The study database that mipc screen wrote, file or URL.", callback=_store_or_url),
-]
+StoreOption = Annotated[str, typer.Option(help="The study database that mipc screen wrote, file or URL.")]
 
 
 @app.command()

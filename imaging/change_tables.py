@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imaging.burden import Change
 from imaging.matching import Fate
-from imaging.tables import interval_cells, number_cell, protocol_label, text_cell, write_atomically
+from imaging.tables import MADE_BY, interval_cells, made_by, number_cell, text_cell, write_atomically
 from imaging.tracking import FollowUp
 from records.model import Estimate, Nodule, Screening
 
@@ -26,7 +26,6 @@ __all__ = [
 ]
 
 OF_PAIR = ("patient_id", "baseline_study_uid", "follow_up_study_uid")
-MADE_BY = ("program_version", "model_version", "protocol")
 
 
 def _three(name: str, unit: str = "") -> tuple[str, str, str]:
@@ -121,9 +120,9 @@ def values_of(pair: Pair) -> dict[str, object]:
         "is_aligned": change.alignment.is_good,
         "lung_overlap": round(quality.lung_overlap, 4),
         "residual_mm": quality.residual_mm and round(quality.residual_mm, 3),
-        "fates": change.fates,
-        "grown": change.grown,
-        "shrunken": change.shrunken,
+        "fates": change.fates if change.alignment.is_good else None,
+        "grown": change.grown if change.alignment.is_good else None,
+        "shrunken": change.shrunken if change.alignment.is_good else None,
         "volume_change": volume and round(volume.value.value, 4),
         "volume_change_is_real": volume and volume.is_real,
     }
@@ -155,12 +154,10 @@ def _pair_row(pair: Pair) -> tuple[str, ...]:
         number_cell(quality.found_share, 3),
         number_cell(quality.residual_mm, 2),
         number_cell(quality.residual_p95_mm, 2),
-        *(str(change.count(fate)) for fate in Fate),
-        str(change.grown),
-        str(change.shrunken),
+        *_counts(pair, [*(change.count(fate) for fate in Fate), change.grown, change.shrunken]),
         change.suggestion.reading.value if change.suggestion.reading else "",
         change.suggestion.sentence,
-        *_made_by(pair),
+        *made_by(pair.follow_up),
     )
 
 
@@ -177,9 +174,14 @@ def _burden_rows(pair: Pair) -> Iterator[tuple[str, ...]]:
             *interval_cells(zone.baseline.volume_mm3, 1),
             *interval_cells(zone.follow_up.volume_mm3, 1),
             *_change_cells(zone.volume_change),
-            *(str(sum(trace.fate is fate for trace in here)) for fate in Fate),
-            *_made_by(pair),
+            *_counts(pair, [sum(trace.fate is fate for trace in here) for fate in Fate]),
+            *made_by(pair.follow_up),
         )
+
+
+def _counts(pair: Pair, counts: Sequence[int]) -> list[str]:
+    """Return counts of matched nodules; empty cells where nothing could be matched, which is not none."""
+    return [str(count) if pair.change.alignment.is_good else "" for count in counts]
 
 
 def _match_rows(pair: Pair) -> Iterator[tuple[str, ...]]:
@@ -200,18 +202,13 @@ def _match_rows(pair: Pair) -> Iterator[tuple[str, ...]]:
             _truth(size.is_real) if size else "",
             number_cell(trace.distance_mm, 2),
             number_cell(trace.contrast_share, 2),
-            *_made_by(pair),
+            *made_by(pair.follow_up),
         )
 
 
 def _of(pair: Pair) -> tuple[str, str, str]:
     study = pair.baseline.study
     return text_cell(study.patient_id), text_cell(study.uid), text_cell(pair.follow_up.study.uid)
-
-
-def _made_by(pair: Pair) -> tuple[str, str, str]:
-    made = pair.follow_up.provenance
-    return text_cell(made.program_version), text_cell(made.model_version), protocol_label(pair.follow_up)
 
 
 def _change_cells(change: Change | None) -> tuple[str, str, str, str]:

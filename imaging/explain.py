@@ -14,7 +14,7 @@ from imaging.pictures import Pictures, Plane, Slab
 from imaging.report import figure, page_name
 from records.errors import StoreError
 from records.model import Arrangement, Finding, Nodule, Screening
-from records.store import Store, open_store
+from records.store import Store, open_kept_store
 
 __all__ = ["as_text", "as_values", "draw_picture", "explain_command", "find_study"]
 
@@ -32,7 +32,7 @@ def explain_command(study: str, store: str | Path, out: Path, *, prints_json: bo
     StoreError
         If the store cannot be used, or holds no such study, or several.
     """
-    with open_store(store) as database:
+    with open_kept_store(store) as database:
         screening = find_study(database, study)
         packed = database.pictures(screening.study.uid)
     picture = None

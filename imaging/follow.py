@@ -7,6 +7,7 @@ nodules already and the store holds them; the images are read again to lay the l
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -42,18 +43,26 @@ class PairOfStudies:
 
 
 @dataclass(frozen=True, slots=True)
-class _Usable:
+class _Screened:
     study: Study
     is_flagged: bool
+    why_not: str  # it can't be compared; "" if it can
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Followed:
-    """What became of comparing a pair: what was found, or why there is nothing."""
+    """What became of comparing a pair: what was found, or why there is nothing.
+
+    Attributes
+    ----------
+    details : str
+        The traceback of a comparison that failed, for the log.
+    """
 
     studies: PairOfStudies
     compared: Compared | None
     why_none: str
+    details: str = ""
 
 
 def find_pairs(intake: Intake, store: Store, *, only_flagged: bool) -> tuple[list[PairOfStudies], list[str]]:
@@ -68,26 +77,50 @@ def find_pairs(intake: Intake, store: Store, *, only_flagged: bool) -> tuple[lis
         Only patients of whom at least one study is, or may be, miliary.
     """
     files = {study.study.uid: study for study in intake.studies}
-    usable = []
+    screened = []
     for one in store.screenings(list(files)):
-        if one.pattern is not None and one.series is not None and one.study.patient_id.strip():
-            usable.append(_Usable(one.study, one.verdict.label in FLAGGED))
-    usable.sort(key=lambda one: (one.study.patient_id, one.study.study_date, one.study.uid))
+        can_be = one.pattern is not None and one.series is not None
+        why_not = "" if can_be else one.verdict.sentence
+        screened.append(_Screened(one.study, one.verdict.label in FLAGGED, why_not))
+    screened.sort(key=lambda one: (one.study.patient_id, one.study.study_date, one.study.uid))
     pairs, problems = [], []
-    for patient, group in groupby(usable, key=lambda one: one.study.patient_id):
+    for patient, group in groupby(screened, key=lambda one: one.study.patient_id):
         studies = list(group)
         if len(studies) < 2 or (only_flagged and not any(one.is_flagged for one in studies)):
             continue
+        if not patient.strip():
+            problems.append(
+                f"{len(studies)} studies have no Patient ID and are not compared: whose they are is not known"
+            )
+            continue
+        problems += [
+            f"the study of {one.study.study_date or 'no date'} of patient {patient} is not compared: "
+            f"{one.why_not}"
+            for one in studies
+            if one.why_not
+        ]
+        studies = [one for one in studies if not one.why_not]
+        if len(studies) < 2:
+            continue
         dates = [one.study.study_date for one in studies]
-        if "" in dates or len(set(dates)) < len(dates):
+        if len(set(dates)) < len(dates) or not all(map(_is_day, dates)):
             problems.append(
                 f"the studies of patient {patient} are not compared: their dates are "
-                f"{', '.join(date or 'none' for date in dates)}, so they can't be put in order"
+                f"{', '.join(day or 'none' for day in dates)}, so they can't be put in order"
             )
             continue
         first = files[studies[0].study.uid]
         pairs += [PairOfStudies(first, files[one.study.uid]) for one in studies[1:]]
     return pairs, problems
+
+
+def _is_day(text: str) -> bool:
+    """Whether there is such a day: a header without a date may say 00000000, and would come first."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def follow_pairs(
@@ -130,7 +163,7 @@ def follow_pairs(
         for one in ended:
             pair = todo[one.index]
             if isinstance(one, Lost):
-                found[pair.name] = Followed(pair, None, one.sentence)
+                found[pair.name] = Followed(pair, None, one.sentence, one.details)
             else:
                 found[pair.name] = one.value
                 if one.value.compared:

@@ -10,7 +10,7 @@ from records.model import Screening
 
 __all__ = ["Compared", "fingerprint", "keep", "kept", "pair_name"]
 
-FORM = 1  # of the file; another form is compared again
+FORM = 2  # of the file; another form is compared again
 
 
 @dataclass(frozen=True, slots=True)

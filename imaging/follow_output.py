@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imaging.follow import Followed, PairOfStudies
+from imaging.journal import LOG, Journal, without_patient
 from imaging.legible import legible
 from imaging.report import FollowRow, write_follow_page
 from records.model import Provenance
 
-__all__ = ["FOLDER", "print_follow_ups", "summary_values", "write_follow_ups", "write_waiting"]
+__all__ = [
+    "FOLDER",
+    "log_failures",
+    "print_follow_ups",
+    "summary_values",
+    "write_follow_ups",
+    "write_waiting",
+]
 
 FOLDER = "follow_up"
 
@@ -38,6 +46,20 @@ def write_follow_ups(followed: Sequence[Followed], out: Path, made: Provenance) 
 
 def _row(pair: PairOfStudies, sentence: str, reading: str = "", picture: bytes = b"") -> FollowRow:
     return FollowRow(pair.name, pair.baseline.study, pair.follow_up.study, reading, sentence, picture)
+
+
+def log_failures(followed: Sequence[Followed], out: Path) -> None:
+    """Add to the log what went wrong in the program, without names."""
+    with Journal(out / LOG) as journal:
+        for one in followed:
+            before, after = one.studies.baseline.study, one.studies.follow_up.study
+            if one.details:
+                journal.write(
+                    "not compared",
+                    baseline_study_uid=before.uid,
+                    follow_up_study_uid=after.uid,
+                    details=without_patient(without_patient(one.details, before), after),
+                )
 
 
 def print_follow_ups(followed: Sequence[Followed], out: Path) -> None:

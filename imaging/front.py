@@ -13,14 +13,15 @@ from imaging.card import model_version
 from imaging.console import Display, print_problems, print_summary
 from imaging.dicom import Intake
 from imaging.follow import Followed, find_pairs, follow_pairs
-from imaging.follow_output import FOLDER, print_follow_ups, write_follow_ups, write_waiting
+from imaging.follow_output import FOLDER, log_failures, print_follow_ups, write_follow_ups, write_waiting
 from imaging.follow_output import summary_values as follow_up_values
+from imaging.journal import LOG, Journal, without_patient
 from imaging.legible import legible
 from imaging.machine import default_workers
+from imaging.outlet import writing_to
 from imaging.protocol import load_protocol, provenance
 from imaging.run import Run, read_inputs, screen_intake, summary_values
 from imaging.worker import Limits
-from records.errors import StoreError
 from records.store import Store, open_store
 
 __all__ = ["DONE", "INTERRUPTED", "NOTHING_USABLE", "screen_command"]
@@ -57,8 +58,12 @@ def screen_command(
     """
     protocol = load_protocol(protocol_file)
     made = provenance(protocol, model_version())
-    _make_folder(out)
-    with open_store(store) as database, Display() as display, _stops_like_ctrl_c():
+    with (
+        writing_to(out),
+        open_store(store) as database,
+        Display() as display,
+        _stops_like_ctrl_c(),
+    ):
         try:
             if scheduler:  # other machines have other working folders
                 inputs = [path.absolute() for path in inputs]
@@ -111,6 +116,7 @@ def _follow(intake: Intake, database: Store, store: str | Path, run: Run, displa
         limits=run.limits,
         progress=lambda done, total: display.show("Following up", done, total, f"{done}/{total} pairs"),
     )
+    log_failures(followed, run.folder)
     write_follow_ups(followed, run.folder, run.provenance)
     return followed
 
@@ -127,9 +133,16 @@ def _write_dicom(intake: Intake, store: str | Path, run: Run, display: Display) 
         limits=run.limits,
         progress=lambda done, total: display.show("Writing DICOM", done, total, f"{done}/{total} studies"),
     )
-    for one in written:
-        if one.why_none:
-            print(f"no DICOM results of study {one.study_uid}: {legible(one.why_none, 300)}", file=sys.stderr)
+    with Journal(run.folder / LOG) as journal:
+        for of, one in zip(intake.studies, written, strict=True):
+            if one.why_none:
+                print(
+                    f"no DICOM results of study {one.study_uid}: {legible(one.why_none, 300)}",
+                    file=sys.stderr,
+                )
+            if one.details:
+                details = without_patient(one.details, of.study)
+                journal.write("no DICOM results", study_uid=one.study_uid, details=details)
 
 
 @contextmanager
@@ -140,10 +153,3 @@ def _stops_like_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"nothing can be written to {out}: {error.strerror}") from error

@@ -15,7 +15,9 @@ from typing import Self
 
 from records.model import Study
 
-__all__ = ["Journal", "without_patient"]
+__all__ = ["LOG", "Journal", "without_patient"]
+
+LOG = "log.jsonl"  # in the folder of a run
 
 WITHHELD = "[patient]"
 TELLING_LENGTH = 4  # a shorter word is taken out only where it stands alone

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imaging.geometry import points_mm
+from records.errors import StoreError
 from records.model import Nodule, Point, Volume
+from records.stored import UNREADABLE
 
 __all__ = ["SLAB_MM", "Pictures", "Plane", "Slab", "draw"]
 
@@ -114,7 +116,20 @@ class Pictures:
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> Self:
-        """Return the pictures that `to_bytes` packed."""
+        """Return the pictures that `to_bytes` packed.
+
+        Raises
+        ------
+        StoreError
+            If they are damaged, or another version packed them.
+        """
+        try:
+            return cls._unpacked(packed)
+        except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+            raise StoreError(UNREADABLE) from error
+
+    @classmethod
+    def _unpacked(cls, packed: bytes) -> Self:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             table = json.loads(archive.read("slabs.json"))
             slabs = tuple(

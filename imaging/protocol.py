@@ -7,11 +7,29 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from imaging.legible import legible
 from records.model import Provenance
 
 __all__ = ["PROTOCOL_FILE", "Protocol", "ProtocolError", "load_protocol", "provenance"]
 
 PROTOCOL_FILE = Path(__file__).parent / "protocol.toml"
+
+# What an entry may be: from 0 on, where nothing else is said. Percent for a share, or a number nothing can
+# measure, would change the answer of every study without a word.
+RANGE = (0.0, 1e6)
+SHARE = (0.0, 1.0)
+RANGES = {
+    "tiny_least_fraction": SHARE,
+    "round_least_roundness": SHARE,
+    "bilateral_least_balance": SHARE,
+    "diffuse_least_zones": (0.0, 6.0),
+    "diffuse_least_evenness": SHARE,
+    "ground_glass_largest_fraction": SHARE,
+    "ground_glass_largest_haze": SHARE,
+    "lymphangitic_largest_septal_index": SHARE,
+    "probability_offset": (-1e6, 1e6),
+    "probability_prevalence": (1e-6, 1 - 1e-6),  # 0 and 1 have no odds
+}
 
 
 class ProtocolError(ValueError):
@@ -50,15 +68,18 @@ def load_protocol(path: Path | None = None) -> Protocol:
     Raises
     ------
     ProtocolError
-        If the file is missing, is not TOML, lacks an entry, has one too many, or an entry is no number.
+        If the file is missing, is not TOML, lacks an entry, has one too many, or an entry is no number or
+        one that cannot be meant.
     """
     path = path or PROTOCOL_FILE
     try:
         raw = path.read_bytes()
-        document: dict[str, Any] = tomllib.loads(raw.decode())
+        document: dict[str, Any] = tomllib.loads(raw.decode("utf-8-sig"))  # some editors begin with a mark
     except OSError as error:
         raise ProtocolError(f"cannot read the protocol {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ProtocolError(f"the protocol {path} is not a TOML file: it has to be saved as UTF-8") from error
+    except ValueError as error:  # also of a number of thousands of digits
         raise ProtocolError(f"the protocol {path} is not a TOML file: {error}") from error
     name = document.pop("name", path.stem)
     if not isinstance(name, str):
@@ -74,6 +95,12 @@ def load_protocol(path: Path | None = None) -> Protocol:
             elif isinstance(value, bool) or not isinstance(value, int | float):
                 raise ProtocolError(f"the protocol {path}: {section}.{key} must be a number, found {value!r}")
             else:
+                low, high = RANGES.get(f"{section}_{key}", RANGE)
+                if not low <= value <= high:  # neither is what is not a number
+                    raise ProtocolError(
+                        f"the protocol {path}: {section}.{key} must lie between {low:g} and {high:g}, "
+                        f"found {legible(str(value), 40)}"
+                    )
                 values[f"{section}_{key}"] = float(value)
     known = {field.name for field in fields(Protocol)} - {"name", "sha256", "sources"}
     if missing := sorted(known - set(values)):

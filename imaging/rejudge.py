@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imaging.legible import legible
+from imaging.outlet import writing_to
 from imaging.protocol import Protocol, load_protocol
 from imaging.report import CohortRow, write_cohort_page, write_study_page
-from imaging.tables import Tables, write_atomically
+from imaging.tables import MADE_BY, Tables, made_by, text_cell, write_atomically
 from imaging.verdict import judge, measured_for
 from records.errors import StoreError
 from records.model import Finding, Screening, Verdict, VerdictLabel
-from records.store import Store, StoredStudy, open_store
+from records.store import Store, StoredStudy, open_kept_store, open_store
 
 __all__ = ["Change", "rejudge", "rejudge_command", "why_changed"]
 
-CHANGE_COLUMNS = ("study_uid", "patient_id", "study_date", "before", "after", "why")
+CHANGE_COLUMNS = ("study_uid", "patient_id", "study_date", "before", "after", "why", *MADE_BY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Change:
     before: VerdictLabel
     after: VerdictLabel
     why: str
+    made_by: tuple[str, str, str]
 
 
 def rejudge(screening: Screening, protocol: Protocol) -> Screening:
@@ -42,9 +44,9 @@ def rejudge(screening: Screening, protocol: Protocol) -> Screening:
         return replace(screening, provenance=made)
     # `slice_mm` of the volume that was read is the same: both numbers come from its headers.
     slice_mm = max(series.slice_thickness_mm or 0.0, series.slice_spacing_mm or 0.0)
-    pattern = measured_for(pattern, screening.nodules, protocol)
-    verdict = judge(pattern, protocol, slice_mm, lungs.noise_hu)
-    return replace(screening, pattern=pattern, verdict=verdict, provenance=made)
+    judged = measured_for(pattern, screening.nodules, protocol)
+    verdict = judge(judged, protocol, slice_mm, lungs.noise_hu)
+    return replace(screening, verdict=verdict, provenance=made)
 
 
 def why_changed(before: Verdict, after: Verdict) -> str:
@@ -76,18 +78,15 @@ def rejudge_command(store: str | Path, protocol_file: Path | None, out: Path, *,
         If the protocol, the store or the folder `out` cannot be used.
     """
     protocol = load_protocol(protocol_file)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"nothing can be written to {out}: {error.strerror}") from error
     changes: list[Change] = []
     labels: Counter[VerdictLabel] = Counter()
-    with open_store(store) as old, open_store(out / "mipc.db") as new:
-        if new.name == old.name:
+    with open_kept_store(store) as old, writing_to(out):
+        target = out / "mipc.db"
+        if target.exists() and Path(old.name).exists() and target.samefile(old.name):
             raise StoreError(f"{out} holds the store that is to be judged again: choose another folder")
         rows: list[CohortRow] = []
         made = None
-        with Tables(out) as tables:
+        with open_store(target) as new, Tables(out) as tables:
             for before, after in _judged(old, protocol):
                 new.save(after)
                 screening = after.screening
@@ -102,7 +101,7 @@ def rejudge_command(store: str | Path, protocol_file: Path | None, out: Path, *,
             print(f"mipc: there is no study in {old.name}", file=sys.stderr)
             return 1
         write_cohort_page(rows, out, made)
-    _write_changes(changes, out / "changes.csv")
+        _write_changes(changes, out / "changes.csv")
     _say(changes, labels, protocol, out, prints_json=prints_json)
     return 0
 
@@ -117,7 +116,8 @@ def _judged(store: Store, protocol: Protocol) -> Iterator[tuple[StoredStudy, Sto
 def _change(before: StoredStudy, after: StoredStudy) -> Change:
     study = after.screening.study
     why = why_changed(before.screening.verdict, after.screening.verdict)
-    return Change(study.uid, study.patient_id, study.study_date, before.verdict, after.verdict, why)
+    made = made_by(after.screening)
+    return Change(study.uid, study.patient_id, study.study_date, before.verdict, after.verdict, why, made)
 
 
 def _answer(finding: Finding) -> str:
@@ -131,8 +131,8 @@ def _write_changes(changes: list[Change], path: Path) -> None:
         for change in changes:
             writer.writerow(
                 [
-                    legible(change.study_uid), legible(change.patient_id), legible(change.study_date),
-                    change.before.value, change.after.value, legible(change.why),
+                    text_cell(change.study_uid), text_cell(change.patient_id), text_cell(change.study_date),
+                    change.before.value, change.after.value, text_cell(change.why), *change.made_by,
                 ]
             )  # fmt: skip
 

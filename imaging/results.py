@@ -18,11 +18,18 @@ __all__ = ["Written", "write_results"]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written of one study, or why nothing was."""
+    """What was written of one study, or why nothing was.
+
+    Attributes
+    ----------
+    details : str
+        The traceback if writing failed, for the log.
+    """
 
     study_uid: str
     paths: tuple[Path, ...]
     why_none: str
+    details: str = ""
 
 
 def write_results(
@@ -55,8 +62,11 @@ def write_results(
     work = partial(_write_one, store, folder)
     with closing(run_tasks(work, studies, workers=workers, limits=limits)) as ended:
         for one in ended:
-            uid = studies[one.index].study.uid
-            found[one.index] = Written(uid, (), one.sentence) if isinstance(one, Lost) else one.value
+            if isinstance(one, Lost):
+                uid = studies[one.index].study.uid
+                found[one.index] = Written(uid, (), one.sentence, one.details)
+            else:
+                found[one.index] = one.value
             if progress is not None:
                 progress(len(found), len(studies))
     return [found[index] for index in sorted(found)]

@@ -14,7 +14,7 @@ from imaging.cluster import run_on_cluster
 from imaging.console import Display, Stock, Tally
 from imaging.dicom import Intake, StudyFiles, find_studies
 from imaging.follow import find_pairs
-from imaging.journal import Journal, without_patient
+from imaging.journal import LOG, Journal, without_patient
 from imaging.patience import EngineError
 from imaging.pool import run_tasks
 from imaging.report import CohortRow, load_templates, write_cohort_page, write_study_page
@@ -91,7 +91,7 @@ def screen_intake(intake: Intake, store: Store, run: Run, display: Display) -> S
     kept = len(intake.studies) - len(todo)
     if kept:
         display.say(f"{kept} of {len(intake.studies)} studies are in the store already.")
-    with Journal(run.folder / "log.jsonl") as journal:
+    with Journal(run.folder / LOG) as journal:
         journal.write(
             "start",
             studies=len(intake.studies),

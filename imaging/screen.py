@@ -172,8 +172,8 @@ def screen_study(study: dicom.StudyFiles, protocol: Protocol) -> Screened:
         choice, volume = _first_readable(choice)
         notes = volume.notes
         findings = find_nodules(volume, model)
-        pattern = measured_for(findings.pattern, findings.nodules, protocol)
-        verdict = judge(pattern, protocol, slice_mm(volume), findings.summary.noise_hu)
+        judged = measured_for(findings.pattern, findings.nodules, protocol)
+        verdict = judge(judged, protocol, slice_mm(volume), findings.summary.noise_hu)
         pictures = draw(volume, findings.lungs.labels, findings.nodules)
     except ScreeningError as error:
         verdict = not_evaluable(error.reason, error.sentence)
@@ -183,7 +183,7 @@ def screen_study(study: dicom.StudyFiles, protocol: Protocol) -> Screened:
         choice=_choice_in_words(choice, notes),
         lungs=findings.summary if findings else None,
         nodules=findings.nodules if findings else (),
-        pattern=measured_for(findings.pattern, findings.nodules, protocol) if findings else None,
+        pattern=findings.pattern if findings else None,
         verdict=verdict,
         provenance=made,
         seconds=time.perf_counter() - began,

@@ -12,11 +12,13 @@ from scipy import stats
 
 from imaging.burden import ZoneBurden
 from imaging.matching import Fate, Trace
+from imaging.pattern import LARGE_MM
 
 __all__ = ["Reading", "Suggestion", "suggest"]
 
 # An increase of a fifth in diameter is one of 73 % in volume (RECIST 1.1, 4.3.4 on unequivocal progression).
 UNEQUIVOCAL_INCREASE = 1.2**3 - 1
+LEAST_GROWTH, LEAST_GROWTH_MM = 0.2, 5.0  # both, for a progression of what is measured (RECIST 1.1, 4.3.1)
 # Marks on nothing that a pair of scans shows as new: three in six simulated pairs (none in the three without
 # change), with half an event more for their being so few (Jeffreys 1946); docs/tracking.md.
 NEW_BY_CHANCE = (3 + 0.5) / 6
@@ -89,5 +91,24 @@ def suggest(traces: Sequence[Trace], whole: ZoneBurden) -> Suggestion:
         return Suggestion(
             Reading.NEW_LESIONS, f"{counts}, {least_new()} and more are not by chance; {volume}."
         )
+    large = sum(_is_large_increase(trace) for trace in traces)
+    if large:
+        lesions = "1 lesion is" if large == 1 else f"{large} lesions are"
+        return Suggestion(
+            None,
+            f"{counts}; {volume}. But {lesions} new or larger, and {LARGE_MM:g} mm or more: "
+            "to be measured by hand, so nothing is suggested.",
+        )
     chance = f", fewer than the {least_new()} that are more than chance" if new else ""
     return Suggestion(Reading.NON_PROGRESSION, f"{counts}{chance}; {volume}.")
+
+
+def _is_large_increase(trace: Trace) -> bool:
+    """Whether a lesion that is no micronodule is new, or grew as much as RECIST asks of a sum."""
+    if trace.follow_up is None or trace.follow_up.diameter_mm.value < LARGE_MM:
+        return False
+    if trace.baseline is None:
+        return trace.fate is Fate.NEW
+    before_mm, after_mm = trace.baseline.diameter_mm.value, trace.follow_up.diameter_mm.value
+    least_mm = max(LEAST_GROWTH * before_mm, LEAST_GROWTH_MM)
+    return after_mm - before_mm >= least_mm - 1e-6  # from 26.0 to 31.2 mm is a fifth, in floats too

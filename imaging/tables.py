@@ -13,15 +13,18 @@ from imaging.legible import legible
 from records.model import Estimate, Finding, Nodule, Screening
 
 __all__ = [
+    "MADE_BY",
     "NODULE_COLUMNS",
     "STUDY_COLUMNS",
     "Tables",
     "interval_cells",
+    "made_by",
     "number_cell",
-    "protocol_label",
     "text_cell",
     "write_atomically",
 ]
+
+MADE_BY = ("program_version", "model_version", "protocol")
 
 STUDY_COLUMNS = (
     "study_uid",
@@ -47,9 +50,7 @@ STUDY_COLUMNS = (
     "kernel",
     "lung_volume_ml",
     "seconds",
-    "program_version",
-    "model_version",
-    "protocol",
+    *MADE_BY,
 )
 
 NODULE_COLUMNS = (
@@ -72,9 +73,7 @@ NODULE_COLUMNS = (
     "pleura_distance_mm",
     "sop_instance_uid",
     "slice_index",
-    "program_version",
-    "model_version",
-    "protocol",
+    *MADE_BY,
     "long_axis_mm",
     "short_axis_mm",
 )
@@ -146,7 +145,7 @@ def study_row(screening: Screening) -> tuple[str, ...]:
         text_cell(series.kernel) if series else "",
         number_cell(lungs.right_ml + lungs.left_ml if lungs else None, 0),
         number_cell(screening.seconds, 2),
-        *_made_by(screening),
+        *made_by(screening),
     )
 
 
@@ -168,7 +167,7 @@ def nodule_row(screening: Screening, nodule: Nodule) -> tuple[str, ...]:
         number_cell(nodule.pleura_distance_mm, 1),
         text_cell(nodule.sop_instance_uid),
         str(nodule.slice_index),
-        *_made_by(screening),
+        *made_by(screening),
         number_cell(nodule.long_axis_mm, 1),
         number_cell(nodule.short_axis_mm, 1),
     )
@@ -194,19 +193,14 @@ def _umask() -> int:
     return mask
 
 
-def _made_by(screening: Screening) -> tuple[str, str, str]:
+def made_by(screening: Screening) -> tuple[str, str, str]:
+    """Return the cells of `MADE_BY`: of the protocol its name and the first digits of its hash."""
     made = screening.provenance
     return (
         text_cell(made.program_version),
         text_cell(made.model_version),
-        text_cell(protocol_label(screening)),
+        text_cell(f"{made.protocol_name}@{made.protocol_sha256[:12]}"),
     )
-
-
-def protocol_label(screening: Screening) -> str:
-    """Return the protocol's name and the first digits of its hash, for a person."""
-    made = screening.provenance
-    return f"{made.protocol_name}@{made.protocol_sha256[:12]}"
 
 
 def _holding(findings: Sequence[Finding]) -> str:

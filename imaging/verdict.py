@@ -61,7 +61,10 @@ def label_of(criteria: Sequence[Finding], exclusions: Sequence[Finding]) -> Verd
 
 
 def measured_for(pattern: Pattern, nodules: Sequence[Nodule], protocol: Protocol) -> Pattern:
-    """Return the pattern with the share of tiny nodules as the protocol defines tiny."""
+    """Return the pattern to judge, with the share of tiny nodules as the protocol defines tiny.
+
+    What is kept of a study is the pattern itself, so that another protocol can be asked afterwards.
+    """
     if protocol.tiny_largest_diameter_mm == TINY_MM:
         return pattern
     return replace(pattern, fraction_le_5mm=share_at_most(nodules, protocol.tiny_largest_diameter_mm))
@@ -89,10 +92,11 @@ def _distance(rule: Rule, pattern: Pattern, protocol: Protocol) -> float:
     threshold, value, plain = float(getattr(protocol, rule.threshold)), measured.value, rule.plain
     if rule.counts:  # from 50 nodules to 200 is as far as from 50 to 12
         threshold, value, plain = (log(max(x, 1.0)) for x in (threshold, value, plain))
-    way = plain - threshold
+    beyond = value - threshold if rule.at_least else threshold - value
+    way = abs(plain - threshold)  # a protocol may ask for more than plainly miliary disease measures
     if way == 0:
-        return 1.0
-    return max(-FARTHEST, min(1.0, (value - threshold) / way))
+        return 1.0 if beyond >= 0 else -FARTHEST
+    return max(-FARTHEST, min(1.0, beyond / way))
 
 
 def _probability(weakest: float, protocol: Protocol) -> float:

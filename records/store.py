@@ -43,9 +43,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from records.errors import Reason, StoreError
 from records.model import Provenance, Screening, VerdictLabel
-from records.stored import UNREADABLE, StoredStudy, unpack
+from records.stored import StoredStudy, unpack, unreadable
 
-__all__ = ["SCHEMA_VERSION", "Store", "StoredStudy", "open_store"]
+__all__ = ["SCHEMA_VERSION", "Store", "StoredStudy", "open_kept_store", "open_store"]
 
 SCHEMA_VERSION = 1
 
@@ -188,8 +188,10 @@ class Store:
     def all_screenings(self) -> Iterator[Screening]:
         """Yield every screening kept, in the order of the studies' keys."""
         with self._reading() as connection:
-            rows = connection.execute(select(_studies.c.result).order_by(_studies.c.study_key))
-            yield from (unpack(row.result) for row in rows)
+            rows = connection.execute(
+                select(_studies.c.study_key, _studies.c.result).order_by(_studies.c.study_key)
+            )
+            yield from (unpack(row.result, row.study_key) for row in rows)
 
     def pictures(self, study_uid: str) -> bytes | None:
         """Return the pictures of a study, or None if there are none."""
@@ -244,6 +246,20 @@ class Store:
             raise StoreError(f"the store {self.name} cannot be used: {lines[0]}") from error
 
 
+def open_kept_store(where: str | Path) -> Store:
+    """Open a study database that is there; a name mistyped makes no empty one.
+
+    Raises
+    ------
+    StoreError
+        If it is not there, or cannot be used.
+    """
+    url = _url(where)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise StoreError(f"there is no store {url.database}; mipc screen writes one")
+    return open_store(where)
+
+
 def open_store(where: str | Path) -> Store:
     """Open the study database, making it if it is new.
 
@@ -257,18 +273,15 @@ def open_store(where: str | Path) -> Store:
     StoreError
         If it cannot be reached, is no database, or has another schema.
     """
-    if isinstance(where, str) and "://" in where:
-        url = _database_url(where)
-    else:
-        path = Path(where).absolute()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"no store can be made at {path}: {error.strerror}") from error
-        url = URL.create("sqlite", database=str(path))
+    url = _url(where)
     if url.get_backend_name() == "postgresql":
         return Store(_postgresql_engine(url), url.render_as_string(hide_password=True))
-    return Store(_sqlite_engine(url), str(url.database))
+    path = Path(str(url.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"no store can be made at {path}: {error.strerror}") from error
+    return Store(_sqlite_engine(url), str(path))
 
 
 def study_key(study_uid: str) -> str:
@@ -300,7 +313,7 @@ def _stored_study(study_uid: str, row: Row[Any]) -> StoredStudy:
         verdict = VerdictLabel(row.verdict)
         reason = Reason(row.reason) if row.reason is not None else None
     except ValueError as error:
-        raise StoreError(UNREADABLE) from error
+        raise StoreError(unreadable(study_uid)) from error
     return StoredStudy(
         study_uid=study_uid,
         fingerprint=row.fingerprint,
@@ -312,6 +325,12 @@ def _stored_study(study_uid: str, row: Row[Any]) -> StoredStudy:
         result=row.result,
         pictures=None,
     )
+
+
+def _url(where: str | Path) -> URL:
+    if isinstance(where, str) and "://" in where:
+        return _database_url(where)
+    return URL.create("sqlite", database=str(Path(where).absolute()))
 
 
 def _database_url(text: str) -> URL:

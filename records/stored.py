@@ -10,10 +10,11 @@ from records.codec import screening_from_json, screening_to_json
 from records.errors import Reason, StoreError
 from records.model import Provenance, Screening, VerdictLabel
 
-__all__ = ["UNREADABLE", "StoredStudy", "unpack"]
+__all__ = ["UNREADABLE", "StoredStudy", "unpack", "unreadable"]
 
 UNREADABLE = (
-    "a result in the store was kept by another version of mipc, or is damaged: screen again with --no-resume"
+    "a result in the store was kept by another version of mipc, or is damaged: screen it again with "
+    "--no-resume"
 )
 
 
@@ -59,11 +60,11 @@ class StoredStudy:
     @property
     def screening(self) -> Screening:
         """The screening that was packed."""
-        return unpack(self.result)
+        return unpack(self.result, self.study_uid)
 
 
-def unpack(result: bytes) -> Screening:
-    """Return the screening that was packed.
+def unpack(result: bytes, study: str) -> Screening:
+    """Return the screening that was packed; `study` is named if it cannot be read.
 
     Raises
     ------
@@ -73,4 +74,13 @@ def unpack(result: bytes) -> Screening:
     try:
         return screening_from_json(zlib.decompress(result).decode("ascii"))
     except (BaseValidationError, KeyError, ValueError, zlib.error) as error:
-        raise StoreError(UNREADABLE) from error
+        raise StoreError(unreadable(study)) from error
+
+
+def unreadable(study: str) -> str:
+    """Return the sentence about one study, whatever its UID holds.
+
+    >>> unreadable("1.2.3")[:18]
+    'study 1.2.3: a res'
+    """
+    return f"study {study.encode('unicode_escape').decode('ascii')[:80]}: {UNREADABLE}"

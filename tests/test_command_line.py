@@ -182,13 +182,6 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
     assert len({json.loads(line).get("study_uid") for line in log.read_text().splitlines()} - {None}) == count
 
 
-@pytest.mark.parametrize("command", [["explain", "1.2.3"], ["rejudge"]])
-def test_a_store_that_is_not_there_is_not_made(tmp_path, command):
-    status, _, said = mipc(*command, "--store", tmp_path / "mistyped.db", "--out", tmp_path / "out")
-    assert (status, "There is no store" in said) == (2, True)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_help_says_all_that_is_written_for_it():
     """Words in square brackets are markup to rich, which prints "Processes ." for them."""
     wide = {"COLUMNS": "200"}

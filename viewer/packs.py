@@ -23,7 +23,7 @@ from uuid import uuid4
 from records.errors import ScreeningError
 from records.ledger import Ledger
 from records.model import Screening, VerdictLabel
-from records.store import open_store
+from records.store import open_kept_store
 from viewer.desk import LEDGER_FILE
 from viewer.pack import (
     PACK_FILE,
@@ -84,10 +84,8 @@ def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, .
     """
     from imaging.dicom import choose_series, find_studies
 
-    if "://" not in str(store) and not Path(store).exists():
-        raise PackError(f"there is no store {store}; mipc screen writes one")
-    files = {study.study.uid: study for study in find_studies(inputs).studies}
-    with open_store(store) as opened:
+    with open_kept_store(store) as opened:
+        files = {study.study.uid: study for study in find_studies(inputs).studies}
         screenings = list(opened.screenings(sorted(files)))
     scans: list[Scan] = []
     screened = {screening.study.uid for screening in screenings}

@@ -199,5 +199,30 @@ def test_the_reading_follows_from_the_numbers(traces, reading):
     assert not {"CR", "PR", "SD", "PD"} & set(found.sentence.split())
 
 
+@pytest.mark.parametrize(
+    ("lesion", "reading"),
+    [
+        pytest.param(trace(Fate.NEW, None, 9.9), Reading.NON_PROGRESSION, id="9.9-mm-new"),
+        pytest.param(trace(Fate.NEW, None, 10.0), None, id="10-mm-new"),
+        pytest.param(trace(Fate.PERSISTING, 20.0, 24.9), Reading.NON_PROGRESSION, id="only-4.9-mm-more"),
+        pytest.param(trace(Fate.PERSISTING, 20.0, 25.0), None, id="5-mm-and-a-quarter-more"),
+        pytest.param(trace(Fate.PERSISTING, 26.0, 31.2), None, id="exactly-a-fifth-in-floats"),
+        pytest.param(trace(Fate.PERSISTING, 30.0, 35.9), Reading.NON_PROGRESSION, id="5.9-mm-no-fifth"),
+        pytest.param(trace(Fate.GONE, 30.0, None), Reading.NON_PROGRESSION, id="a-mass-that-is-gone"),
+        pytest.param(
+            trace(Fate.NOT_ASSESSABLE, None, 20.0, doubt=Doubt.OUTSIDE_COVERAGE),
+            Reading.NON_PROGRESSION,
+            id="a-mass-outside-the-baseline",
+        ),
+    ],
+)
+def test_beside_a_mass_that_progresses_there_is_no_word_of_non_progression(lesion, reading):
+    """A new lesion, or a fifth and 5 mm more, is progression (RECIST 1.1, 4.3); from 10 mm on by hand."""
+    traces = [*kept(100), lesion]
+    found = suggest(traces, whole(traces)[0])
+    assert found.reading is reading
+    assert ("measured by hand" in found.sentence) == (reading is None)
+
+
 def test_four_new_marks_are_more_than_chance():
     assert least_new() == 4  # Poisson with mean 0.58: P(3 or more) 0.021, P(4 or more) 0.003

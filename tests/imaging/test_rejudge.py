@@ -1,5 +1,6 @@
 """A cohort judged again, a verdict explained, thresholds moved: all from the store, with no image at hand."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -94,13 +95,64 @@ def test_another_limit_of_tiny_is_taken_from_the_nodules(tmp_path):
     again = rejudge(COHORT[0], load_protocol(file))
     reported = [n for n in COHORT[0].nodules if n.reported]
     share = sum(n.diameter_mm.value <= 2.0 for n in reported) / len(reported)
-    assert again.pattern.fraction_le_5mm.value == pytest.approx(share)
+    (tiny,) = (f for f in again.verdict.criteria if f.name == "tiny")
+    assert tiny.value.value == pytest.approx(share)
+    assert "2 mm or less" in tiny.sentence
+    # What is kept is still the share of 5 mm or less, as its name says: judged back, all is as it was.
+    assert again.pattern == COHORT[0].pattern
+    assert rejudge(again, PROTOCOL) == rejudge(COHORT[0], PROTOCOL)
 
 
-def test_a_store_is_not_judged_into_itself(store):
-    done = run("rejudge", "--store", store, "--out", store.parent)
+@pytest.mark.parametrize("way", ["as-it-is", "by-a-link", "by-dots", "as-a-url"])
+def test_a_store_is_not_judged_into_itself(store, stricter, way):
+    linked = store.parent / "linked.db"
+    linked.symlink_to(store)
+    (store.parent / "beside").mkdir()
+    named = {
+        "as-it-is": store,
+        "by-a-link": linked,
+        "by-dots": store.parent / "beside" / ".." / store.name,
+        "as-a-url": f"sqlite:///{store}",
+    }
+    before = store.read_bytes()
+    done = run("rejudge", "--store", named[way], "--protocol", stricter, "--out", store.parent)
     assert done.exit_code == 2
     assert "another folder" in done.output
+    assert store.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [("explain", "1.1"), ("rejudge",)])
+def test_a_store_that_is_not_there_is_said_and_not_made(tmp_path, command):
+    done = run(*command, "--store", tmp_path / "typo.db", "--out", tmp_path / "out")
+    assert done.exit_code != 0
+    assert "there is no store" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("explain", "1.1"), ("rejudge",)])
+def test_pictures_that_are_damaged_are_one_sentence(store, tmp_path, command):
+    with open_store(store) as database:
+        database.save(StoredStudy.of(COHORT[0], "images", b"PK half a zip"))
+    done = run(*command, "--store", store, "--out", tmp_path / "out")
+    assert isinstance(done.exception, SystemExit)
+    assert "is damaged" in done.output
+
+
+def test_a_spreadsheet_runs_nothing_of_the_changes(stricter, tmp_path):
+    """A cell that begins with = + - or @ is run (OWASP, CSV Injection)."""
+    study = replace(COHORT[1].study, patient_id="=1+1")
+    with open_store(tmp_path / "mipc.db") as database:
+        database.save(StoredStudy.of(replace(COHORT[1], study=study), "images"))
+    stricter.write_text(stricter.read_text().replace('"strict"', '"@strict"'))
+    out = tmp_path / "again"
+    done = run("rejudge", "--store", tmp_path / "mipc.db", "--protocol", stricter, "--out", out)
+    assert done.exit_code == 0, done.output
+    with (out / "changes.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["patient_id"], row["after"]) == ("'=1+1", "not_mipc")
+    assert row["protocol"].startswith("'@strict@")
+    assert row["program_version"] == COHORT[1].provenance.program_version
+    assert row["model_version"] == COHORT[1].provenance.model_version
 
 
 def test_explain_prints_the_paragraph_every_finding_and_what_made_it(store, tmp_path):

@@ -137,6 +137,29 @@ def test_the_margin_is_that_of_the_weakest_rule():
     assert margin(miliary(nodule_count=at(0.0)), PROTOCOL) < -2
 
 
+# A protocol may ask for what plainly miliary disease measures (200 nodules, 6 zones), or for more.
+STRICT = [
+    pytest.param("profuse_least_nodules", 200.0, "nodule_count", at(201.0), at(199.0), id="200-nodules"),
+    pytest.param("profuse_least_nodules", 300.0, "nodule_count", at(400.0), at(250.0), id="300-nodules"),
+    pytest.param("diffuse_least_zones", 6.0, "zones_occupied", 6, 5, id="6-zones"),
+    pytest.param(
+        "random_largest_clustering",
+        0.9,
+        "arrangement",
+        arranged(at(0.8)),
+        arranged(at(1.0)),
+        id="0.9-of-chance",
+    ),
+    pytest.param("ground_glass_largest_haze", 0.0, "haze_fraction", exactly(0.0), exactly(0.1), id="no-haze"),
+]
+
+
+@pytest.mark.parametrize(("threshold", "limit", "what", "better", "worse"), STRICT)
+def test_the_margin_changes_its_sign_at_the_threshold_however_strict(threshold, limit, what, better, worse):
+    strict = replace(PROTOCOL, **{threshold: limit})
+    assert margin(miliary(**{what: better}), strict) >= 0 > margin(miliary(**{what: worse}), strict)
+
+
 @pytest.mark.parametrize(("changed", "label"), RULES)
 def test_each_criterion_on_both_sides(changed, label):
     assert judge(miliary(**changed), PROTOCOL, 1.25).label is label

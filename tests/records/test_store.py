@@ -163,7 +163,10 @@ def test_a_damaged_result_says_what_to_do(tmp_path, damage):
     with open_store(path) as store:
         store.save(StoredStudy.of(miliary_screening("1.2.3"), "f"))
     speak(str(path), f"UPDATE mipc_studies SET {damage}")
-    with open_store(path) as store, pytest.raises(StoreError, match="damaged: screen again"):
+    with (
+        open_store(path) as store,
+        pytest.raises(StoreError, match=r"study 1\.2\.3: .*damaged: screen it again"),
+    ):
         list(store.screenings(["1.2.3"]))
 
 

@@ -10,6 +10,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from imaging.dicom import find_studies, read_volume
 from imaging.dicom.export import export_results
+from records.errors import StoreError
 from records.model import VerdictLabel
 from tests.imaging.dicom.making import chest, edit, export, setting
 from tests.imaging.dicom.results import screened
@@ -216,7 +217,7 @@ def test_packs_are_never_written_over(study, packs):
 
 
 def test_a_store_that_is_not_there_is_said_and_not_made(study, tmp_path):
-    with pytest.raises(PackError, match=r"there is no store .*mpic\.db"):
+    with pytest.raises(StoreError, match=r"there is no store .*mpic\.db"):
         prepare([study[0]], tmp_path / "mpic.db", tmp_path / "packs", readers=("A",))
     assert not (tmp_path / "mpic.db").exists()
 
