@@ -73,9 +73,8 @@ def draw_survival(
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(f"Time, {unit}")
     axes.set_ylabel(outcome)
-    is_high = any(
-        curve.survival_at(0.5 * longest) > 0.5 for curve in curves.values()
-    )  # where a legend would be
+    # Where a legend would be.
+    is_high = any(curve.survival_at(0.5 * longest) > 0.5 for curve in curves.values())
     axes.legend(
         frameon=False,
         fontsize=8,

@@ -214,7 +214,7 @@ def _labels(where: str) -> "tuple[str, pd.DataFrame]":
                     one.verdict.label.value,
                     one.provenance.program_version,
                     one.provenance.model_version,
-                    f"{one.provenance.protocol_name}@{one.provenance.protocol_sha256[:12]}",
+                    one.provenance.protocol_label,
                 )
                 for one in store.all_screenings()
             ]

@@ -30,10 +30,8 @@ from analysis.zph import Zph, zph
 
 __all__ = ["Estimate", "Prognosis", "model_table", "prognosis", "side_by_side_errors"]
 
-UNWEIGHTED, PROFILE = (
-    "model",
-    "profile likelihood",
-)  # errors beside those of weights: the information's, Firth's
+# Errors beside those of weights: the information's, and Firth's.
+UNWEIGHTED, PROFILE = "model", "profile likelihood"
 NOT_A_MODEL = (Problem.SEPARATED, Problem.NOT_ESTIMABLE, Problem.NO_EVENTS, Problem.NOT_CONVERGED)
 
 

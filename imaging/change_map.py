@@ -77,9 +77,7 @@ def draw_change_map(
         _draw_marks(axes, places, change.traces, kinds, left_out)
         axes.set_title(title, fontsize=11, color=INK, loc="left")
     _draw_zones(figure.add_subplot(rows[1]), change.zones[1:])
-    if (
-        change.alignment.is_good
-    ):  # else nothing was matched, and a legend would say that nothing is gone or new
+    if change.alignment.is_good:  # else nothing was matched: a legend would say that nothing is gone or new
         _draw_legend(figure, kinds)
     figure.suptitle(change.suggestion.reading.value if change.suggestion.reading else "nothing is suggested",
                     fontsize=14, color=INK, x=0.01, ha="left")  # fmt: skip

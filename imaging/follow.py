@@ -7,7 +7,6 @@ nodules already and the store holds them; the images are read again to lay the l
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -103,7 +102,7 @@ def find_pairs(intake: Intake, store: Store, *, only_flagged: bool) -> tuple[lis
         if len(studies) < 2:
             continue
         dates = [one.study.study_date for one in studies]
-        if len(set(dates)) < len(dates) or not all(map(_is_day, dates)):
+        if len(set(dates)) < len(dates) or not all(one.study.is_dated for one in studies):
             problems.append(
                 f"the studies of patient {patient} are not compared: their dates are "
                 f"{', '.join(day or 'none' for day in dates)}, so they can't be put in order"
@@ -112,15 +111,6 @@ def find_pairs(intake: Intake, store: Store, *, only_flagged: bool) -> tuple[lis
         first = files[studies[0].study.uid]
         pairs += [PairOfStudies(first, files[one.study.uid]) for one in studies[1:]]
     return pairs, problems
-
-
-def _is_day(text: str) -> bool:
-    """Whether there is such a day: a header without a date may say 00000000, and would come first."""
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def follow_pairs(

@@ -16,7 +16,14 @@ from scipy.special import ndtr
 from imaging.filters import white_noise_passed
 from records.model import Volume
 
-__all__ = ["Resolution", "grain_by_band_hu", "measure_resolution", "noise_of", "voxel_noise_hu"]
+__all__ = [
+    "Resolution",
+    "SharpKernel",
+    "grain_by_band_hu",
+    "measure_resolution",
+    "noise_of",
+    "voxel_noise_hu",
+]
 
 PLANE_STEP_MM = 20.0
 EDGES_A_PLANE = 1500
@@ -41,18 +48,24 @@ _NO_EDGES = np.zeros((0, len(ALONG_MM))), np.zeros(0, bool)
 
 
 @dataclass(frozen=True, slots=True)
-class Resolution:
-    """Blur of the image of a point.
+class SharpKernel:
+    """The image of a point by a kernel that overshoots at edges, in the plane.
 
-    In the plane it is a Gaussian, of a sharp kernel `1 + overshoot` times a Gaussian less `overshoot` times
-    a wider one.
+    It is `1 + overshoot` times a Gaussian, the core, less `overshoot` times a wider one, the ring.
     """
+
+    overshoot: float
+    core_sigma_mm: float
+    ring_sigma_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Blur of the image of a point: in the plane a Gaussian, unless the kernel is sharp."""
 
     in_plane_sigma_mm: float  # half of the distance over which a step rises from 16 to 84 %
     slice_thickness_mm: float
-    overshoot: float = 0.0
-    core_sigma_mm: float = 0.0  # where there is overshoot: of the one Gaussian ...
-    ring_sigma_mm: float = 0.0  # ... and of the other
+    sharp: SharpKernel | None = None  # None of a soft-tissue kernel
 
 
 def measure_resolution(volume: Volume) -> Resolution:
@@ -71,22 +84,22 @@ def measure_resolution(volume: Volume) -> Resolution:
     widths_mm = (_first_crossing(rise, 0.841) - _first_crossing(rise, 0.159)) / 2
     sigma_mm = float(np.clip(np.percentile(widths_mm, SHARP_SHARE), *SIGMA_LIMITS_MM))
     chosen = is_lung & (widths_mm <= np.percentile(widths_mm, 2 * SHARP_SHARE))
-    return Resolution(sigma_mm, thickness_mm, *_overshoot(rise[chosen]))
+    return Resolution(sigma_mm, thickness_mm, _sharp_kernel(rise[chosen]))
 
 
-def _overshoot(rise: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return overshoot, core and ring of the kernel that shows a step like these; zeros if it is a soft one.
+def _sharp_kernel(rise: NDArray[np.float64]) -> SharpKernel | None:
+    """Return the sharp kernel that shows a step like these, or None if they do not swing beyond it.
 
-    They are fitted to the dark side alone: at the bright one lie muscle and fat.
+    It is fitted to the dark side alone: at the bright one lie muscle and fat.
     """
     if len(rise) < LEAST_EDGES:
-        return 0.0, 0.0, 0.0
+        return None
     around_mm = np.concatenate([DARK_MM, BRIGHT_MM])
     half_mm = _first_crossing(rise, 0.5)
     steps = [np.interp(around_mm + at, ALONG_MM, one) for at, one in zip(half_mm, rise, strict=True)]
     step = np.median(steps, axis=0)
     if step.max() - step.min() - 1.0 < SHARP_SWING:
-        return 0.0, 0.0, 0.0
+        return None
     dark = step[: len(DARK_MM)]
     best = (np.inf, 0.0, 0.0, 0.0)
     for core_mm in CORES_MM.tolist():
@@ -96,7 +109,7 @@ def _overshoot(rise: NDArray[np.float64]) -> tuple[float, float, float]:
             share = float(np.clip(detail @ (dark - core) / (detail @ detail), 0.0, MOST_OVERSHOOT))
             misfit = float(np.sum((core + share * detail - dark) ** 2))
             best = min(best, (misfit, share, core_mm, ring * core_mm))
-    return best[1:]
+    return SharpKernel(*best[1:])
 
 
 def _edges(

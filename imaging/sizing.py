@@ -343,11 +343,11 @@ def _kernel(resolution: Resolution) -> tuple[float, tuple[float, float]]:
 
     The ring lies in the plane alone: of a ball blurred alike in all directions it takes the mean variance.
     """
-    if resolution.overshoot == 0.0:
+    sharp = resolution.sharp
+    if sharp is None:
         return resolution.in_plane_sigma_mm, (0.0, 1.0)
-    core_mm, ring_mm = resolution.core_sigma_mm, resolution.ring_sigma_mm
-    alike_mm = sqrt((2.0 * ring_mm**2 + core_mm**2) / 3.0)
-    return core_mm, (resolution.overshoot, alike_mm / core_mm)
+    alike_mm = sqrt((2.0 * sharp.ring_sigma_mm**2 + sharp.core_sigma_mm**2) / 3.0)
+    return sharp.core_sigma_mm, (sharp.overshoot, alike_mm / sharp.core_sigma_mm)
 
 
 def fit_balls(

@@ -199,7 +199,7 @@ def made_by(screening: Screening) -> tuple[str, str, str]:
     return (
         text_cell(made.program_version),
         text_cell(made.model_version),
-        text_cell(f"{made.protocol_name}@{made.protocol_sha256[:12]}"),
+        text_cell(made.protocol_label),
     )
 
 

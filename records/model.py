@@ -6,6 +6,7 @@ patient's left, y to the back, z to the head), arrays are indexed
 """
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 import numpy as np
@@ -79,6 +80,15 @@ class Study:
     patient_name: str
     study_date: str  # ISO 8601, "" if absent
     description: str
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether there is such a day: headers also name the 31st of February, or the day 00000000."""
+        try:
+            date.fromisoformat(self.study_date)
+        except ValueError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +282,11 @@ class Provenance:
     model_version: str
     protocol_name: str
     protocol_sha256: str
+
+    @property
+    def protocol_label(self) -> str:
+        """The protocol's name and the first digits of its hash, as tables hold them."""
+        return f"{self.protocol_name}@{self.protocol_sha256[:12]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 from records.ledger import Check, Entry, Head, Ledger, LedgerError, verify_ledger
 from records.model import VerdictLabel
 from records.reads import Evaluator, Read
-from viewer.desk import LEDGER_FILE, fault_of_description, fault_of_images
+from viewer.desk import LEDGER_FILE
+from viewer.handed_out import fault_of_description, fault_of_images
 from viewer.lesions import is_on_baseline, recist_read
 from viewer.pack import Pack, PackError, load_pack
 from viewer.reading import Form, differences, form_from_json

@@ -16,15 +16,13 @@ from typing import Any
 
 from records.files import replace_file
 from records.ledger import Entry, Head, Ledger, LedgerError, verify_ledger
+from viewer.handed_out import fault_of_description, fault_of_images
 from viewer.lesions import follow_up_form, is_on_baseline, on_baseline, problems_of_lesions
 from viewer.pack import (
-    PACK_FILE,
     BlindedCase,
     Pack,
     PackError,
     TimePoint,
-    digest_of_description,
-    digest_of_images,
     load_pack,
 )
 from viewer.passphrase import new_key, secret_of
@@ -47,8 +45,6 @@ __all__ = [
     "Desk",
     "Item",
     "State",
-    "fault_of_description",
-    "fault_of_images",
 ]
 
 LEDGER_FILE = "reads.jsonl"
@@ -454,36 +450,6 @@ class Desk:
 
     def _draft_path(self, item: Item, action: str = SIGN) -> Path:
         return self.folder / "drafts" / f"{item.case.code}-{item.time_point.number}{DRAFTS[action]}.json"
-
-
-def fault_of_description(folder: Path, opening: Entry) -> str:
-    """Say that what is asked, of which scans, is not what was handed out; nothing if it is."""
-    handed_out = opening.after if isinstance(opening.after, dict) else {}
-    is_own = digest_of_description(folder) == handed_out.get(PACK_FILE)
-    return "" if is_own else f"{PACK_FILE} is not the one that was handed out"
-
-
-def fault_of_images(folder: Path, opening: Entry, code: str, number: int) -> str:
-    """Say what is wrong with the images of a time point; nothing if they are those that were handed out.
-
-    Parameters
-    ----------
-    folder : Path
-        A pack.
-    opening : Entry
-        The first entry of its ledger, which holds a digest for each time point.
-    code, number
-        Of the case and the time point.
-    """
-    name = f"{code}/{number}"
-    handed_out = opening.after if isinstance(opening.after, dict) else {}
-    try:
-        found = digest_of_images(folder, code, number)
-    except FileNotFoundError:
-        return f"the images of {name} are missing"
-    except OSError as error:
-        return f"the images of {name} cannot be read: {error}"
-    return "" if found == handed_out.get(name) else f"the images of {name} are not those that were handed out"
 
 
 def _latest_forms(entries: tuple[Entry, ...], *actions: str) -> dict[str, Form]:

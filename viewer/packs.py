@@ -100,22 +100,13 @@ def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, .
         except ScreeningError as error:
             left_out.append(f"study {study.study.uid}: {error.sentence}")
             continue
-        if not _is_date(study.study.study_date):
+        if not study.study.is_dated:
             left_out.append(f"study {study.study.uid} has no valid date, so its place in time is not known")
             continue
         scans.append(
             _scan(screening, study.study.patient_id or study.study.uid, study.study.study_date, series)
         )
     return tuple(scans), tuple(left_out)
-
-
-def _is_date(text: str) -> bool:
-    """Whether there is such a day: headers also name the 31st of February."""
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _scan(screening: Screening, patient_id: str, study_date: str, series: "SeriesFiles") -> Scan:

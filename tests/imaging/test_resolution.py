@@ -32,11 +32,11 @@ def lungs(*, sharpened=0.0, detail_mm=0.7, rim_hu=0.0, noise_hu=12.0):
 def test_a_soft_kernel_is_a_gaussian():
     found = measure_resolution(lungs())
     assert found.in_plane_sigma_mm == pytest.approx(CORE_MM, rel=0.15)
-    assert found.overshoot == 0.0
+    assert found.sharp is None
 
 
 def test_a_rim_of_emphysema_makes_no_kernel_sharp():
-    assert measure_resolution(lungs(rim_hu=-60.0)).overshoot == 0.0
+    assert measure_resolution(lungs(rim_hu=-60.0)).sharp is None
 
 
 @pytest.mark.parametrize(("sharpened", "detail_mm"), [(1.5, 0.7), (2.5, 0.7), (1.2, 1.0)])
@@ -48,7 +48,7 @@ def test_a_sharp_kernel_shows_an_edge_as_is_measured(sharpened, detail_mm):
         return (1 + share) * ndtr(t / core_mm) - share * ndtr(t / ring_mm)
 
     drawn = edge(sharpened, CORE_MM, np.hypot(CORE_MM, detail_mm))
-    told = edge(found.overshoot, found.core_sigma_mm, found.ring_sigma_mm)
+    told = edge(found.sharp.overshoot, found.sharp.core_sigma_mm, found.sharp.ring_sigma_mm)
     # What is left is what reading between pixels blurs.
     gaussian = ndtr(t / found.in_plane_sigma_mm)
     assert np.abs(told - drawn).max() < 0.6 * np.abs(gaussian - drawn).max()

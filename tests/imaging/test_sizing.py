@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from imaging.insertion import random_direction
-from imaging.resolution import Resolution
+from imaging.resolution import Resolution, SharpKernel
 from imaging.sizing import fit_balls
 
 
@@ -54,7 +54,7 @@ def test_a_ball_that_a_sharp_kernel_shows_has_its_diameter(diameter_mm, spacing_
         image, centre = drawn(diameter_mm, -20.0, spacing_mm, (core_mm, fine_mm, fine_mm))
         images.append(image)
     image = (1 + share) * images[0] - share * images[1]
-    sharp = Resolution(0.45, spacing_mm[0], share, core_mm, ring_mm)
+    sharp = Resolution(0.45, spacing_mm[0], SharpKernel(share, core_mm, ring_mm))
     told, mistaken = (
         2 * fit_balls(image, centre, np.array([1.5]), spacing_mm, kernel, 15.0).radius_mm[0]
         for kernel in (sharp, Resolution(0.45, spacing_mm[0]))

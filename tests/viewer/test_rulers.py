@@ -195,12 +195,19 @@ def test_a_ruler_stays_on_the_slice_where_it_was_begun(room, hands, target):
     assert len(room.images.rulers) == 2
 
 
-def test_what_was_typed_over_a_ruler_stands_when_another_is_removed(room, hands, target):
+def measure_target(room, hands, target):
+    """Name a target, draw its long axis of 40 mm, and put it into the form; return the view."""
     view = room.images.views[0]
     p, r, c = target
     hands.keys("Tab", "Y", "Ctrl+T", "Esc", "R")
     hands.drag(view, view.to_pixels((p, r, c - 20)), view.to_pixels((p, r, c + 20)))
     hands.key("V")
+    return view
+
+
+def test_what_was_typed_over_a_ruler_stands_when_another_is_removed(room, hands, target):
+    view = measure_target(room, hands, target)
+    p, r, c = target
     size = room.form.lesions.field("T1")
     size.setFocus()
     hands.app.focusWidget().selectAll()
@@ -213,11 +220,8 @@ def test_what_was_typed_over_a_ruler_stands_when_another_is_removed(room, hands,
 
 
 def test_the_short_axis_drawn_later_goes_into_the_field_too(room, hands, target):
-    view = room.images.views[0]
+    view = measure_target(room, hands, target)
     p, r, c = target
-    hands.keys("Tab", "Y", "Ctrl+T", "Esc", "R")
-    hands.drag(view, view.to_pixels((p, r, c - 20)), view.to_pixels((p, r, c + 20)))
-    hands.key("V")
     hands.drag(view, view.to_pixels((p, r - 12, c)), view.to_pixels((p, r + 12, c)))
     (found,) = room.session.form.measurements
     assert (round(found.long_axis_mm), round(found.short_axis_mm)) == (40, 24)

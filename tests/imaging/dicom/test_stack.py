@@ -157,23 +157,15 @@ def test_a_scout_in_the_series_is_left_out():
     assert len(build_stack([scout, *row_of(*np.arange(40) * 2.5)]).frames) == 40
 
 
-def test_of_two_acquisitions_on_one_place_the_larger_is_taken():
-    again = dataclasses.replace(MADE, acquisition=2)
-    first = row_of(*np.arange(40) * 2.5)
-    second = [frame(2.5 * place + 1.1, 100 + place, reconstruction=again) for place in range(30)]
-    stack = build_stack([*second, *first])
-    assert stack.frames == tuple(first)
-    assert "2 acquisitions or reconstructions; one with 40 of 70" in stack.notes[0]
-
-
-def test_two_acquisitions_that_lie_between_each_other_are_not_mixed():
+@pytest.mark.parametrize(("aside_mm", "count"), [(1.1, 30), (1.25, 40)], ids=["uneven", "even"])
+def test_one_of_two_acquisitions_that_lie_between_each_other_is_taken(aside_mm, count):
     """Two breaths, each every 2.5 mm, make no scan of 1.25 mm."""
     first = row_of(*np.arange(40) * 2.5)
     again = dataclasses.replace(MADE, acquisition=2)
-    second = [frame(2.5 * place + 1.25, 100 + place, reconstruction=again) for place in range(40)]
+    second = [frame(2.5 * place + aside_mm, 100 + place, reconstruction=again) for place in range(count)]
     stack = build_stack([*second, *first])
     assert stack.frames == tuple(first)
-    assert "2 acquisitions or reconstructions; one with 40 of 80" in stack.notes[0]
+    assert f"2 acquisitions or reconstructions; one with 40 of {40 + count}" in stack.notes[0]
 
 
 def test_two_scans_that_nothing_tells_apart_are_refused():
