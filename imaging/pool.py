@@ -97,7 +97,7 @@ def _try_once(
                     crew.remove(worker)
                     worker.stop()
                     patience.failed()
-                    if not any(other.is_ready for other in crew):
+                    if waiting and not crew:  # one that still starts may be the one that can
                         patience.check(error)
                     continue
                 if worker.is_ready and not was_ready:

@@ -101,6 +101,14 @@ def test_a_worker_that_dies_before_its_first_task_costs_only_itself(tmp_path, mo
     assert sorted(ended, key=lambda one: one.index) == [Finished(number, number) for number in range(40)]
 
 
+def test_a_worker_that_starts_slowly_is_waited_for_when_others_die(tmp_path, monkeypatch):
+    """Six die in three seconds, and it takes four."""
+    monkeypatch.syspath_prepend(tmp_path)
+    work = toys.dying_work(tmp_path, range(2, 100), seconds=4.0)
+    ended = list(run_tasks(work, range(3), workers=2))
+    assert [one.value for one in ended] == [0, 1, 2]
+
+
 def test_a_batch_whose_workers_all_die_at_once_ends_with_a_sentence(tmp_path, monkeypatch):
     """No task is said to have crashed: none was tried."""
     monkeypatch.syspath_prepend(tmp_path)

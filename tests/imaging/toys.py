@@ -109,15 +109,27 @@ VERBS = {
 
 
 DIES_AT_START = """
+import itertools
 import os
+import time
 from pathlib import Path
 
 FOLDER = Path({folder!r})
+
+
+def number_of_this_start():
+    for start in itertools.count(1):
+        try:
+            (FOLDER / f"start-{{start}}").touch(exist_ok=False)  # no two processes have one number
+        except FileExistsError:
+            continue
+        return start
+
+
 if os.getpid() != {parent}:
-    (FOLDER / f"start-{{os.getpid()}}").touch()
-    start = len(list(FOLDER.glob("start-*")))
-    if start in {deaths}:
+    if number_of_this_start() in {deaths}:
         os._exit(7)
+    time.sleep({seconds})
 
 
 def work(task, **settings):
@@ -129,15 +141,15 @@ def work(task, **settings):
 """
 
 
-def dying_work(folder, deaths):
+def dying_work(folder, deaths, *, seconds=0.0):
     """Return a function whose module ends the process that imports it, at these starts: 1 is the first.
 
-    `folder` has to be on the path.
+    `folder` has to be on the path; `seconds` is how long the import takes where it lives.
     """
     import importlib
 
     (folder / "dies_at_start.py").write_text(
-        DIES_AT_START.format(folder=str(folder), parent=os.getpid(), deaths=repr(deaths))
+        DIES_AT_START.format(folder=str(folder), parent=os.getpid(), deaths=repr(deaths), seconds=seconds)
     )
     sys.modules.pop("dies_at_start", None)
     importlib.invalidate_caches()
