@@ -19,6 +19,7 @@ __all__ = ["CRITERIA", "EXCLUSIONS", "Rule", "compare", "find"]
 SURE = 0.9  # probability with which the truth has to lie on one side of a threshold
 ENOUGH_NODULES = 8.0  # fewer say nothing about size, shape or spread
 MANY, WIDE = 20.0, 4.0  # so many that are all seen have an interval a factor of 2.2 wide, by Poisson's law
+BREATH = 3.0  # times less haze if lungs are breathed out: calibration alone moves it less
 THINNER = "a reconstruction of 1.25 mm or less"
 
 
@@ -182,8 +183,14 @@ def _glass_words(pattern: Pattern, _: Protocol) -> str:
     return f"{_percent(pattern.ground_glass_fraction)} of the nodules are ground glass."
 
 
-def _haze_words(pattern: Pattern, _: Protocol) -> str:
-    return f"{_percent(pattern.haze_fraction)} of the lungs are in ground glass."
+def _haze_words(pattern: Pattern, protocol: Protocol) -> str:
+    haze = pattern.haze_fraction
+    if haze.high > max(protocol.ground_glass_largest_haze, BREATH * haze.low):
+        return (
+            f"The lungs are dense all over: {100 * haze.low:.0f} % of them are in ground glass if they are "
+            f"breathed out, {100 * haze.high:.0f} % if not."
+        )
+    return f"{_percent(haze)} of the lungs are in ground glass."
 
 
 def _septal_words(pattern: Pattern, _: Protocol) -> str:

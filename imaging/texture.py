@@ -3,7 +3,8 @@
 A random but seeded sample of places is looked at. A thickened septum is a sheet: bright against both sides,
 and it goes on in every direction of its own plane, where a vessel goes on in two and a nodule in none. Ground
 glass is where even the darkest surroundings of a place are too bright for air: lungs that breathe in less are
-denser as a whole, so they are compared with what these lungs mostly are.
+denser as a whole, so they are compared with what these lungs mostly are. Lungs that are dense all over may be
+breathed out or hazy: the interval then holds both.
 """
 
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ HAZE_QUANTILE = 0.2
 # plain lung of the bases lies above -760. It stands out from its own lungs by so much, within these limits.
 HAZE_OVER_HU, HAZE_FROM_HU, HAZE_TO_HU = 100.0, (-760.0, -700.0), -300.0
 HAZE_OFF_HU = 10.0  # how far calibration and the depth of a breath move the attenuation of lung
+# Lungs that are breathed out are as dense all over as lungs full of ground glass, and attenuation alone does
+# not tell which. They come to about -700 HU, seldom over -660 HU: from here on it is no breath. Nor is it
+# where the darkest twentieth of the lungs is as dark as after a full breath: haze of plain lungs begins 153
+# to 184 HU above that (five patients).
+BREATHED_OUT_TO_HU, DARKEST_SHARE, HAZE_OVER_DARKEST_HU = -560.0, 0.05, 200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +84,25 @@ def measure_texture(space: ScaleSpace, lungs: Lungs, noise_hu: float) -> Texture
 def haze_of(surroundings_hu: NDArray[np.float64], usual_hu: float) -> Estimate:
     """Return the share of places whose darkest surroundings are too bright for lungs like these.
 
-    Its interval is that of the attenuation: `HAZE_OFF_HU` to both sides.
+    Its interval is that of the attenuation, `HAZE_OFF_HU` to both sides. Of lungs that are dense all over its
+    lower end is the share if they are breathed out, its upper end if they are hazy, and its value the
+    geometric mean.
     """
-    from_hu = float(np.clip(usual_hu + HAZE_OVER_HU, *HAZE_FROM_HU))
-    low, value, high = (
-        float(((surroundings_hu > from_hu + off) & (surroundings_hu < HAZE_TO_HU)).mean())
-        for off in (HAZE_OFF_HU, 0.0, -HAZE_OFF_HU)
+    usual_from_hu = usual_hu + HAZE_OVER_HU
+    hazy_from_hu = float(np.clip(usual_from_hu, *HAZE_FROM_HU))
+    darkest_hu = float(np.quantile(surroundings_hu, DARKEST_SHARE))
+    breathed_out_to_hu = min(BREATHED_OUT_TO_HU, darkest_hu + HAZE_OVER_DARKEST_HU)
+    breathed_out_from_hu = max(hazy_from_hu, min(usual_from_hu, breathed_out_to_hu))
+    low, least, most, high = (
+        float(((surroundings_hu > from_hu) & (surroundings_hu < HAZE_TO_HU)).mean())
+        for from_hu in (
+            breathed_out_from_hu + HAZE_OFF_HU,
+            breathed_out_from_hu,
+            hazy_from_hu,
+            hazy_from_hu - HAZE_OFF_HU,
+        )
     )
-    return Estimate(value, low, high)
+    return Estimate(float(np.sqrt(least * most)), low, high)
 
 
 @njit(nogil=True, cache=True)

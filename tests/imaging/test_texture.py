@@ -52,13 +52,32 @@ def test_haze_is_counted_by_its_share_of_the_lung():
     assert measured(hazy, hu=-600).haze_fraction.value == pytest.approx(0.5, abs=0.08)
 
 
-def test_shallow_breath_is_no_haze_but_lungs_hazy_all_over_are():
-    rng = np.random.default_rng(0)
-    spread = 35.0 * rng.standard_normal(20_000)  # between the parts of a lung
-    assert haze_of(spread - 870, -870.0).value < 0.01
-    shallow = haze_of(spread - 790, -790.0)  # a fifth of it lies over -760 HU
+SPREAD = 35.0 * np.random.default_rng(0).standard_normal(20_000)  # HU between the parts of a lung
+
+
+def test_a_shallow_breath_is_no_haze():
+    assert haze_of(SPREAD - 870, -870.0).value < 0.01
+    shallow = haze_of(SPREAD - 790, -790.0)  # a fifth of it lies over -760 HU
     assert 0 < shallow.low < shallow.value < shallow.high < 0.02
-    assert haze_of(spread - 600, -600.0).value > 0.95
+
+
+@pytest.mark.parametrize("usual_hu", [-710.0, -690.0, -660.0])
+def test_lungs_that_are_dense_all_over_may_be_breathed_out_or_hazy(usual_hu):
+    both = haze_of(SPREAD + usual_hu, usual_hu)
+    assert both.low < 0.01
+    assert both.high == pytest.approx((SPREAD + usual_hu > -710).mean())
+    assert both.low <= both.value <= both.high
+
+
+@pytest.mark.parametrize(
+    ("surroundings_hu", "least"),
+    [
+        pytest.param(SPREAD - 560, 0.3, id="denser than any breath"),
+        pytest.param(np.where(np.arange(20_000) % 10 < 6, -620, -870) + SPREAD, 0.5, id="dark elsewhere"),
+    ],
+)
+def test_what_no_breath_explains_is_haze(surroundings_hu, least):
+    assert haze_of(surroundings_hu, float(np.median(surroundings_hu))).low > least
 
 
 def test_vessels_are_what_hangs_together():

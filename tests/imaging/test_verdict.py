@@ -86,6 +86,13 @@ def test_lungs_that_ten_more_hounsfield_units_would_make_hazy_are_left_open():
     assert "full inspiration" in verdict.sentence
 
 
+def test_lungs_that_may_be_breathed_out_or_hazy_are_left_open_and_said_to_be_both():
+    verdict = judge(miliary(haze_fraction=Estimate(0.11, 0.013, 0.87)), PROTOCOL, 1.25)
+    assert verdict.label is VerdictLabel.INDETERMINATE
+    assert "1 % of them are in ground glass if they are breathed out, 87 % if not" in verdict.sentence
+    assert "full inspiration" in verdict.sentence
+
+
 def test_a_count_read_from_texture_says_so():
     merged = miliary(nodule_count=Estimate(9000.0, 6000.0, 13000.0), count_source=CountSource.TEXTURE)
     verdict = judge(merged, PROTOCOL, 1.25)
