@@ -26,7 +26,7 @@ FLAGS = [
     "--force-color-profile=srgb",
     "--remote-debugging-pipe",
 ]
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 300.0
 
 
 def program() -> str | None:

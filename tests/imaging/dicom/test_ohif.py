@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(browser.program() is None, reason="Chromium is not installed"),
 ]
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 
 SERIES_THERE = """
 window.services?.displaySetService?.getActiveDisplaySets().map(one => one.Modality).sort().join() === 'CT,SR'
