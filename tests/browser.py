@@ -1,6 +1,7 @@
 """A headless Chromium to look at pages with, spoken to over a pipe (Chrome DevTools Protocol)."""
 
 import base64
+import fcntl
 import itertools
 import json
 import os
@@ -26,7 +27,7 @@ FLAGS = [
     "--force-color-profile=srgb",
     "--remote-debugging-pipe",
 ]
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 300.0
 
 
 def program() -> str | None:
@@ -52,7 +53,7 @@ class Page:
         self._numbers = itertools.count(1)
         self._rest = b""
         self._session = ""
-        self._loaded = False
+        self._loaded: set[str] = set()  # pages, each by the number that Chromium gives its loading
         self.dialogs: list[str] = []
         self.complaints: list[str] = []
         self.requests: list[str] = []
@@ -60,6 +61,7 @@ class Page:
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
+        self._call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def open(self, place: Path | str, *, width: int = 1400, height: int = 900) -> None:
         """Load a file, or a page by its address, and wait until it is there."""
@@ -70,12 +72,12 @@ class Page:
             deviceScaleFactor=1,
             mobile=False,
         )
-        self._loaded = False
         for seen in (self.dialogs, self.complaints, self.requests):
             seen.clear()
-        self._call("Page.navigate", url=place if isinstance(place, str) else place.as_uri())
+        begun = self._call("Page.navigate", url=place if isinstance(place, str) else place.as_uri())
+        assert "errorText" not in begun, begun["errorText"]
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._loaded:
+        while begun["loaderId"] not in self._loaded:  # the empty tab may come to its end only now
             self._read(deadline)
 
     def evaluate(self, expression: str) -> object:
@@ -140,8 +142,8 @@ class Page:
     def _note(self, message: dict) -> None:
         what = message.get("params", {})
         match message.get("method"):
-            case "Page.loadEventFired":
-                self._loaded = True
+            case "Page.lifecycleEvent" if what["name"] == "load":
+                self._loaded.add(what["loaderId"])
             case "Page.javascriptDialogOpening":
                 self.dialogs.append(what["message"])
             case "Log.entryAdded":
@@ -165,7 +167,9 @@ def running_browser() -> Iterator[Page]:
     with tempfile.TemporaryDirectory(prefix="mipc-chromium-", ignore_cleanup_errors=True) as profile:
 
         def put_pipes_in_place() -> None:  # the protocol is spoken on descriptors 3 and 4
-            read, write = os.dup(from_us), os.dup(to_us)
+            read, write = (
+                fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (from_us, to_us)
+            )  # neither is 3 or 4
             os.dup2(read, 3)
             os.dup2(write, 4)
 

@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
                 f"http://127.0.0.1:{WEB_PORT}{self.path}",
                 headers={"Accept": self.headers["Accept"]},
                 auth=("reader", "secret"),
-                timeout=60,
+                timeout=300,
                 proxies={"http": ""},
             )
             self._send(answer.status_code, answer.headers.get("Content-Type", ""), answer.content)
@@ -97,4 +97,4 @@ def serving_ohif(port: int = 3000) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             server.shutdown()
-            thread.join(timeout=5)
+            thread.join(timeout=60)

@@ -13,7 +13,8 @@ fi
 mkdir -p build
 scratch=$(mktemp -d build/.ohif.XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
-if ! command -v npm >/dev/null || ! npm pack --silent --pack-destination "$scratch" "@ohif/app@$version" >/dev/null; then
+if ! command -v npm >/dev/null ||
+  ! npm pack --silent --fetch-retries 5 --pack-destination "$scratch" "@ohif/app@$version" >/dev/null; then
   echo "OHIF could not be fetched by npm: its test is skipped" >&2
   exit 0
 fi

@@ -23,7 +23,7 @@ import pytest
 
 PLUGINS = Path("/usr/share/orthanc/plugins")
 CLONE_NEWNET = 0x40000000
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 300.0
 AE_TITLE, DICOM_PORT, WEB_PORT = "ORTHANC", 4242, 8042
 
 
@@ -233,4 +233,4 @@ def wire(port: int, to: int, **faults: int | None) -> Iterator[Wire]:
         server.shutdown(socket.SHUT_RDWR)
         server.close()
         for running in (thread, *line.threads):
-            running.join(timeout=5)
+            running.join(timeout=60)

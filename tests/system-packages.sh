@@ -32,5 +32,5 @@ if [ "$(id -u)" -ne 0 ]; then
   echo "tests that need these Debian packages are skipped: ${missing[*]}" >&2
   exit 0
 fi
-apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+apt-get -o Acquire::Retries=5 update -qq
+DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=5 install -y -qq --no-install-recommends "${missing[@]}"

@@ -29,6 +29,7 @@ from tests.imaging.test_pictures import chest
 from tests.records.examples import PROVENANCE
 
 ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 300.0  # for what takes a few, on a machine that does much else
 MIXED = ("miliary", "thick", "raise broken", "miliary", "kill", "thick", "hang", "hold 4096", "miliary")
 
 
@@ -192,48 +193,48 @@ PROGRAM = textwrap.dedent("""
     warm_up("tests.imaging.toy_screen")
     from tests.imaging import toy_screen, toys
 
-    folder, first, last, store = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-    studies = toy_screen.studies(*["miliary"] * last)[first:]
-    toy_screen.run_batch(folder, studies, store=store)
+    folder, first, store, *descriptions = sys.argv[1:]
+    studies = toy_screen.studies(*descriptions)[int(first):]
+    toy_screen.run_batch(Path(folder), studies, store=store, limits=toy_screen.PATIENT)
     print("ended", flush=True)
 """)
 
 
-def start_batch(folder, last, *, first=0, store=""):
+def start_batch(folder, descriptions, *, first=0, store="", **redirected):
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), str(first), str(last), store],
+        [sys.executable, "-c", PROGRAM, str(folder), str(first), store, *descriptions],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
         # Undo what a shell does to a program it starts in the background.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | redirected,
     )
 
 
 def wait_for_studies(folder, count):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         if (folder / "log.jsonl").exists() and (folder / "log.jsonl").read_text().count(
             '"study_uid"'
         ) >= count:
             return
         time.sleep(0.01)
-    pytest.fail(f"{count} studies were not screened in 30 s")
+    pytest.fail(f"{count} studies were not screened in {SECONDS:g} s")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["kill-9", "Ctrl-C"])
 def test_a_run_that_is_stopped_goes_on_where_it_stopped(tmp_path, stop):
     """Every study is there in the end, and each was screened once but for those in hand."""
-    count = 200  # more than are done before the signal comes
-    batch = start_batch(tmp_path, count)
+    count = 200
+    descriptions = ["miliary"] * 190 + [f"await {tmp_path / 'go'}"] * 10  # so that it can't be done before
+    batch = start_batch(tmp_path, descriptions)
     wait_for_studies(tmp_path, 5)
     batch.send_signal(stop)
-    batch.communicate(timeout=30)
+    batch.communicate(timeout=SECONDS)
     assert batch.returncode != 0
     assert 5 <= len(screened(tmp_path)) < count
-    batch = start_batch(tmp_path, count)
-    output, errors = batch.communicate(timeout=60)
+    (tmp_path / "go").touch()
+    batch = start_batch(tmp_path, descriptions)
+    output, errors = batch.communicate(timeout=SECONDS)
     assert output == "ended\n", errors
     rows = (tmp_path / "studies.csv").read_text().splitlines()[1:]
     assert sorted(row.split(",")[0] for row in rows) == sorted(f"1.2.{number}" for number in range(count))
@@ -246,25 +247,27 @@ def test_a_run_that_is_stopped_goes_on_where_it_stopped(tmp_path, stop):
 def test_progress_is_redrawn_on_a_terminal_without_a_name(tmp_path):
     """Studies done, flagged, not evaluable, the rate and the time left, while it runs."""
     ours, theirs = os.openpty()
-    batch = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(tmp_path), "0", "60", ""],
-        cwd=ROOT,
+    waits = [[f"await {tmp_path / name}"] * 2 for name in ("first", "second")]  # both workers
+    descriptions = ["miliary"] * 20 + waits[0] + ["miliary"] * 20 + waits[1] + ["miliary"] * 16
+    batch = start_batch(
+        tmp_path, descriptions, stdout=subprocess.DEVNULL, stderr=theirs, text=False,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "140"},
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-    )
+    )  # fmt: skip
     os.close(theirs)
     said = b""
     with suppress(OSError):  # the end of a terminal
         while piece := os.read(ours, 65536):
             said += piece
+            for done, name in ((b"20/60 ", "first"), (b"42/60 ", "second")):
+                if done in said:
+                    (tmp_path / name).touch()
     os.close(ours)
-    assert batch.wait(timeout=60) == 0
+    assert batch.wait(timeout=SECONDS) == 0
     line = r"(\d+)/60 studies · (\d+) flagged · 0 not evaluable · \d+ an hour · \d+:\d\d left"
     lines = re.findall(line, said.decode())
-    seen = sorted({int(done) for done, _ in lines})
-    assert len(seen) >= 3
-    assert seen[-1] == 60
+    seen = {int(done) for done, _ in lines}
+    assert {20, 42, 60} <= seen
+    assert max(seen) == 60
     assert all(done == flagged for done, flagged in lines)
     assert b"doe" not in said.lower()
 
@@ -272,10 +275,10 @@ def test_progress_is_redrawn_on_a_terminal_without_a_name(tmp_path):
 def test_two_runs_at_once_share_a_store(tmp_path, store_url):
     """A team screens two exports that overlap: each table is whole, and a study is one row of the store."""
     runs = [
-        start_batch(tmp_path / name, last, first=first, store=store_url)
+        start_batch(tmp_path / name, ["miliary"] * last, first=first, store=store_url)
         for name, first, last in (("a", 0, 40), ("b", 20, 60))
     ]
-    said = [run.communicate(timeout=120) for run in runs]
+    said = [run.communicate(timeout=SECONDS) for run in runs]
     assert [output for output, _ in said] == ["ended\n"] * 2, said
     for name, numbers in (("a", range(40)), ("b", range(20, 60))):
         rows = (tmp_path / name / "studies.csv").read_text().splitlines()[1:]

@@ -16,6 +16,15 @@ from records.errors import Reason
 from tests.imaging import toys
 
 ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 300.0  # for what takes a few, on a machine that does much else
+
+
+def wait_until(is_so):
+    """Wait for a condition that comes about by itself."""
+    deadline = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def outcomes(tasks, *, workers=2, **limits):
@@ -42,14 +51,14 @@ def test_no_task_needs_no_process():
         pytest.param(("exit",), Reason.CRASHED, "exit status 3", id="ends-its-process"),
         pytest.param(("kill",), Reason.CRASHED, "SIGKILL", id="is-killed"),
         pytest.param(("segfault",), Reason.CRASHED, "SIGSEGV", id="reads-memory-that-is-not-there"),
-        pytest.param(("hang",), Reason.TIMED_OUT, "0.8 s", id="hangs-and-holds-the-interpreter"),
+        pytest.param(("hang",), Reason.TIMED_OUT, "2.5 s", id="hangs-and-holds-the-interpreter"),
         pytest.param(("hold", 4096), Reason.OUT_OF_MEMORY, "0.5 GiB", id="eats-memory-bit-by-bit"),
         pytest.param(("ask", 500), Reason.OUT_OF_MEMORY, "0.5 GiB", id="asks-for-too-much-at-once"),
     ],
 )
 def test_a_task_that_goes_wrong_costs_only_itself(task, reason, sentence):
     tasks = [("double", 1), task, ("double", 2), ("double", 3)]
-    seconds = 0.8 if task[0] == "hang" else 30.0
+    seconds = 2.5 if task[0] == "hang" else 120.0
     first, lost, *others = outcomes(tasks, seconds=seconds, memory_bytes=2**29)
     assert [one.value for one in (first, *others)] == [2, 4, 6]
     assert isinstance(lost, Lost)
@@ -64,30 +73,31 @@ def test_a_task_that_failed_is_tried_once_more_alone(tmp_path):
     assert ended[-1] == Finished(0, "done")  # after all the others
 
 
-def test_a_worker_that_is_killed_from_outside_costs_no_result():
+def test_a_worker_that_is_killed_from_outside_costs_no_result(tmp_path):
     """Kill a worker in the middle of a task: its task comes back from another process."""
-    killed = None
-    values = {}
-    for one in run_tasks(toys.misbehave, [("nap", 0.1)] * 8, workers=2):
-        values[one.index] = one.value
-        if killed is None:
-            killed = one.value
-            time.sleep(0.02)  # let it begin its next task
-            os.kill(killed, signal.SIGKILL)
-    assert sorted(values) == list(range(8))
-    assert list(values.values()).count(killed) == 1
+    (tmp_path / "begun").mkdir()
+    tasks = [("nap", 0.01), *[("begin", str(tmp_path / "begun"), str(tmp_path / "go"))] * 7]
+    batch = run_tasks(toys.misbehave, tasks, workers=2)
+    first = next(batch)  # the others wait
+    wait_until((tmp_path / "begun" / str(first.value)).exists)
+    os.kill(first.value, signal.SIGKILL)
+    (tmp_path / "go").touch()
+    ended = [first, *batch]
+    assert sorted(one.index for one in ended) == list(range(8))
+    assert [one.index for one in ended if one.value == first.value] == [first.index]
 
 
 def test_a_worker_that_is_killed_amid_its_answer_costs_no_result(tmp_path):
     """What came of the answer is half a message; its task is done again."""
-    tasks = [("double", 1), ("answer", str(tmp_path / "pid"), 64)]
+    (tmp_path / "begun").mkdir()
+    tasks = [("double", 1), ("answer", str(tmp_path / "go"), str(tmp_path / "begun"), 64)]
     batch = run_tasks(toys.misbehave, tasks, workers=2)
     ended = [next(batch)]
-    deadline = time.monotonic() + 10
-    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    wait_until(lambda: any((tmp_path / "begun").iterdir()))
     time.sleep(0.3)  # it sends, and the pipe is full
-    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    (sender,) = (tmp_path / "begun").iterdir()
+    os.kill(int(sender.name), signal.SIGKILL)
     ended += batch
     assert ended == [Finished(0, 2), Finished(1, bytes(64 * 2**20))]
 
@@ -113,9 +123,12 @@ def test_a_batch_whose_workers_all_die_at_once_ends_with_a_sentence(tmp_path, mo
     """No task is said to have crashed: none was tried."""
     monkeypatch.syspath_prepend(tmp_path)
     work = toys.dying_work(tmp_path, range(1, 1000))
-    with pytest.raises(EngineError, match=r"can be started, in 6 tries\. .*exit status 7.*goes on from here"):
+    # Tried six times, and it is told when the process that may still start beside the sixth has died too.
+    with pytest.raises(
+        EngineError, match=r"can be started, in \d+ tries\. .*exit status 7.*goes on from here"
+    ):
         next(run_tasks(work, range(40), workers=2))
-    assert len(list(tmp_path.glob("start-*"))) <= 8  # not one a task
+    assert 6 <= len(list(tmp_path.glob("start-*"))) <= 12  # not one a task
     work = toys.dying_work(tmp_path, range(0))
     assert len(list(run_tasks(work, range(40), workers=2))) == 40
 
@@ -142,7 +155,7 @@ def test_a_batch_outlives_the_server_that_its_workers_come_from():
             if number == 20:
                 os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
             print(one.value)
-    """).communicate(timeout=60)
+    """).communicate(timeout=SECONDS)
     assert sorted(map(int, output.split())) == [2 * number for number in range(300)], errors
 
 
@@ -155,7 +168,7 @@ def test_a_program_that_cannot_be_loaded_is_no_fault_of_a_task():
             list(run_tasks(toys.misbehave, [("double", 1)], workers=2))
         except Exception as error:
             print(type(error).__name__, error)
-    """).communicate(timeout=60)
+    """).communicate(timeout=SECONDS)
     assert output.startswith("EngineError no process to do the work can be started, in 6 tries."), errors
     assert "cannot load the program (ModuleNotFoundError: No module named 'imaging.no_such_module')" in output
 
@@ -166,7 +179,7 @@ def test_a_worker_collects_garbage_though_its_server_does_not():
 
         warm_up("imaging.batch")
         print([one.value for one in run_tasks(toys.misbehave, [("collects",)], workers=1)])
-    """).communicate(timeout=60)
+    """).communicate(timeout=SECONDS)
     assert output.strip() == "[True]", errors
 
 
@@ -187,7 +200,7 @@ def test_each_worker_uses_its_share_of_the_cores(allowed):
         print(*(one.value for one in run_tasks(toys.misbehave, [("threads",)], workers=2)))
         """,
         NUMBA_NUM_THREADS=str(allowed),
-    ).communicate(timeout=30)
+    ).communicate(timeout=SECONDS)
     share, alone = min(max(1, cores() // 2), allowed), min(cores(), allowed)
     assert output.split() == [str(share)] * 4 + [str(alone)]
 
@@ -200,7 +213,7 @@ def test_a_worker_with_a_share_of_the_cores_can_compile():
         warm_up("numba")
         print(*(one.value for one in run_tasks(toys.misbehave, [("compile",)] * 4, workers=2)), sep=";")
         """
-    ).communicate(timeout=60)
+    ).communicate(timeout=SECONDS)
     assert output.strip().split(";") == [str((42, max(1, cores() // 2)))] * 4, errors
 
 
@@ -208,42 +221,44 @@ def test_what_libraries_print_does_not_reach_standard_output():
     output, errors = program("""
         for one in run_tasks(toys.misbehave, [("chatter",)], workers=1):
             print(one.value)
-    """).communicate(timeout=30)
+    """).communicate(timeout=SECONDS)
     assert output == "done\n"
     assert "a library says hello" in errors
 
 
 def is_running(pid):
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and ") Z " not in stat.read_text()
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # the second if it ends as it is read
+        return False
 
 
-def wait_until_ended(pids, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return [pid for pid in pids if is_running(pid)]
-
-
-def test_a_batch_that_is_left_leaves_no_process():
-    batch = run_tasks(toys.misbehave, [("nap", 0.01), ("nap", 60)], workers=2)
-    pids = [next(batch).value]
+def test_a_batch_that_is_left_leaves_no_process(tmp_path):
+    (tmp_path / "begun").mkdir()
+    batch = run_tasks(
+        toys.misbehave,
+        [("nap", 0.01), ("begin", str(tmp_path / "begun"), str(tmp_path / "never"))],
+        workers=2,
+    )
+    done = next(batch).value
+    wait_until(lambda: any((tmp_path / "begun").iterdir()))
+    pids = [done, *(int(one.name) for one in (tmp_path / "begun").iterdir())]
     batch.close()
-    assert wait_until_ended(pids) == []
+    wait_until(lambda: not any(map(is_running, pids)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_end_when_the_parent_is_killed():
     """SIGKILL gives the parent no chance to tell them."""
     parent = program("""
-        tasks = [("nap", 0.01), ("nap", 0.01), ("nap", 60), ("nap", 60)]
+        tasks = [("nap", 0.01), ("nap", 0.01), ("nap", 600), ("nap", 600)]
         for one in run_tasks(toys.misbehave, tasks, workers=2):
             print(one.value, flush=True)
     """)
     pids = {int(parent.stdout.readline()) for _ in range(2)}
     parent.kill()
     parent.communicate()
-    assert wait_until_ended(pids) == []
+    wait_until(lambda: not any(map(is_running, pids)))
 
 
 def test_there_are_no_more_workers_than_cores_or_than_memory_holds():

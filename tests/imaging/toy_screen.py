@@ -17,7 +17,8 @@ from tests.imaging import toys
 from tests.records.examples import PROVENANCE, miliary_screening, not_evaluable_screening
 
 SECONDS = 0.03
-LIMITS = Limits(seconds=2.0, memory_bytes=2**28)
+LIMITS = Limits(seconds=3.0, memory_bytes=2**28)
+PATIENT = Limits(seconds=600.0, memory_bytes=2**28)  # for studies that wait for a file
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def studies(*descriptions):
 
 
 def screen(study, provenance=PROVENANCE):
-    """Judge by the description: miliary, thick, or something that goes wrong."""
+    """Judge by the description: miliary, thick, or something that goes wrong or waits."""
     description = study.study.description
     if description == "thick":
         screening = not_evaluable_screening(study.study.uid)

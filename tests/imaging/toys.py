@@ -41,11 +41,12 @@ def hang_in_c():
 
 
 def hold(mebibytes):
+    """Fill memory in small steps, so quickly that the limit of memory comes before that of time."""
     kept = []
     for _ in range(mebibytes // 16):
-        kept.append(bytearray(os.urandom(16)) * 2**20)
+        kept.append(bytearray(b"x") * 2**24)
         time.sleep(0.002)
-    time.sleep(60)
+    time.sleep(600)
 
 
 def ask_for(gibibytes):
@@ -71,10 +72,28 @@ def nap(seconds):
     return os.getpid()
 
 
-def answer_at_length(marker, mebibytes):
-    """After a while, leave this process's number, and send more than a pipe holds."""
-    time.sleep(0.3)
-    Path(marker).write_text(str(os.getpid()))
+def wait_for(path):
+    """Wait until there is a file."""
+    while not Path(path).exists():
+        time.sleep(0.005)
+
+
+def report(folder):
+    """Leave a file named by the number of this process."""
+    (Path(folder) / str(os.getpid())).touch()
+
+
+def begin_and_wait(folder, go):
+    """Leave this process's number in a folder, wait for a file, and return the number."""
+    report(folder)
+    wait_for(go)
+    return os.getpid()
+
+
+def answer_at_length(go, folder, mebibytes):
+    """Wait for a file, leave this process's number in a folder, and send more than a pipe holds."""
+    wait_for(go)
+    report(folder)
     return bytes(mebibytes * 2**20)
 
 
@@ -102,6 +121,8 @@ VERBS = {
     "fail once": fail_once,
     "chatter": chatter,
     "nap": nap,
+    "await": wait_for,
+    "begin": begin_and_wait,
     "answer": answer_at_length,
     "threads": report_threads,
     "collects": gc.isenabled,

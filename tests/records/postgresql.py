@@ -40,16 +40,16 @@ def running_server(folder: Path) -> Iterator[Path]:
             capture_output=True,
             env=environment,
             cwd=folder,
-            timeout=60,
+            timeout=300,
         )
 
     call("initdb", "-D", str(data), "-U", "mipc", "-A", "trust", "--no-sync")
     options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-    call("pg_ctl", "start", "-w", "-D", str(data), "-l", str(folder / "log"), "-o", options)
+    call("pg_ctl", "start", "-w", "-t", "240", "-D", str(data), "-l", str(folder / "log"), "-o", options)
     try:
         yield folder
     finally:
-        call("pg_ctl", "stop", "-D", str(data), "-m", "immediate")
+        call("pg_ctl", "stop", "-t", "240", "-D", str(data), "-m", "immediate")
 
 
 def new_database(socket_folder: Path) -> str:

@@ -294,7 +294,7 @@ def test_two_writers_take_turns(tmp_path):
         subprocess.Popen([sys.executable, "-c", count, str(path)], stdout=subprocess.DEVNULL)
         for _ in range(2)
     ]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert [writer.wait(timeout=300) for writer in writers] == [0, 0]
     check = verify_ledger(path)
     assert (len(check.entries), check.problems) == (50, ())
 

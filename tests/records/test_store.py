@@ -222,7 +222,7 @@ def test_processes_that_write_at_once_lose_nothing(store_url):
     names, count = ["1", "2", "3"], 8
     writers = [start_writer(store_url, name, count) for name in names]
     for writer in writers:
-        writer.communicate(timeout=60)
+        writer.communicate(timeout=300)
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     with open_store(store_url) as store:
         own = [f"1.{name}.{number}" for name in names for number in range(count)]
@@ -256,7 +256,7 @@ def test_processes_that_make_the_same_new_store_wait_for_each_other(tmp_path):
                 opener.stdin.write("\n")
                 opener.stdin.flush()
     for opener in openers:
-        opener.communicate(timeout=60)
+        opener.communicate(timeout=300)
     assert [opener.returncode for opener in openers] == [0, 0, 0, 0]
 
 
@@ -267,7 +267,7 @@ def test_a_killed_writer_loses_nothing_it_had_finished(store_url, pause_seconds)
         finished = int(writer.stdout.readline())
     time.sleep(pause_seconds)
     os.kill(writer.pid, signal.SIGKILL)
-    rest, _ = writer.communicate(timeout=60)
+    rest, _ = writer.communicate(timeout=300)
     finished = int(rest.split()[-1]) if rest.split() else finished
     with open_store(store_url) as store:
         own = [f"1.1.{number}" for number in range(finished + 1)]

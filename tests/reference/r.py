@@ -20,7 +20,7 @@ needs_r = pytest.mark.skipif(
 def run(script: str, data: Path, output: Path, *more: Path) -> Path:
     """Run a reference script on a folder of data and return its output file."""
     command = ["Rscript", "--vanilla", str(HERE / script), str(data), str(output), *map(str, more)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return output
 

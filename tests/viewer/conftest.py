@@ -2,33 +2,44 @@
 
 import pytest
 
-from tests.viewer.screen import TARGET_MM, Hands, make_pack
+from tests.viewer.screen import TARGET_MM, Hands, Rooms, make_pack
 from viewer.pack import ReadingProtocol
 from viewer.reading import Form
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    """Open the room on two cases, the first with a follow-up, marks handed out."""
+def rooms(tmp_path_factory):
+    """Open rooms on two cases, the first with a follow-up, marks handed out."""
     pytest.importorskip("napari")
     from viewer.window.room import Room
 
-    folder = tmp_path_factory.mktemp("screen")
-    pack = make_pack(folder, protocol=ReadingProtocol(shows_marks=True))
-    opened = Room(pack, folder / "packs" / "coordinator" / "marks" / "A")
-    opened.window.resize(1600, 1000)
-    Hands(opened).wait_until_active()
-    yield opened
-    opened.close()
+    def opening():
+        folder = tmp_path_factory.mktemp("screen")
+        pack = make_pack(folder, protocol=ReadingProtocol(shows_marks=True))
+        opened = Room(pack, folder / "packs" / "coordinator" / "marks" / "A")
+        opened.window.resize(1600, 1000)
+        return opened
+
+    rooms = Rooms(opening)
+    yield rooms
+    rooms.close()
+
+
+@pytest.fixture
+def room(rooms, request):
+    """Take a room in which nothing is signed, or for tests that ask for it the first baseline."""
+    return rooms.room(may_be_signed=["A-001/1"] if "signed" in request.fixturenames else [])
 
 
 @pytest.fixture
 def hands(room):
-    """Open the first case and put the hands at it."""
-    first = room.session.desk.items[0]
+    """Open the first case, without a word from a test before, and put the hands at it."""
+    first, *others = room.session.desk.items
     if room.session.desk.state(first) != "signed":
         room.session.desk.save_draft(first, Form())
     room.open(first)
+    for item in others:
+        room.session.desk._draft_path(item).unlink(missing_ok=True)
     hands = Hands(room)
     hands.settle()
     return hands
@@ -45,7 +56,7 @@ def target(room, hands):
 
 @pytest.fixture
 def signed(room, hands):
-    """Sign the first baseline; it stays so for the tests that follow."""
+    """Sign the first baseline; it stays so for the tests that follow and ask for it."""
     desk, item = room.session.desk, room.session.desk.items[0]
     if desk.state(item) != "signed":
         from tests.viewer.test_collecting import baseline

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.imaging.dicom.making import UPRIGHT, export
 from viewer.pack import ReadingProtocol
 from viewer.packs import Scan, write_pack
 from viewer.planning import Candidate, PlannedCase
+from viewer.signing import AMEND, SECOND_LOOK, SHOW_MARKS, SIGN
 
 needs_screen = pytest.mark.skipif(
     not os.environ.get("DISPLAY"), reason="no screen; run under xvfb-run -a -s '-screen 0 1920x1200x24'"
@@ -110,14 +112,22 @@ class Hands:
         for _ in range(rounds):
             self.app.processEvents()
 
-    def wait_until_active(self) -> None:
-        """Wait for the window to have the keys."""
-        until = time.monotonic() + 20
-        while not self.room.window.isActiveWindow() and time.monotonic() < until:
+    def wait_until_active(self, *, for_seconds: float = 0.0) -> None:
+        """Wait for the window to have the keys, and to have had them for a while.
+
+        That another program took them Qt believes only after 0.4 s in which they did not come back.
+        """
+        until = time.monotonic() + 120
+        since = None
+        while since is None or time.monotonic() - since < for_seconds:
+            assert time.monotonic() < until
             self.room.window.activateWindow()
             self.settle()
-            time.sleep(0.02)
-        assert self.room.window.isActiveWindow()
+            if not self.room.window.isActiveWindow():
+                since = None
+                time.sleep(0.02)
+            elif since is None:
+                since = time.monotonic()
 
     def key(self, sequence: str) -> None:
         """Press keys as they are written in the help: Ctrl+Shift+Left."""
@@ -200,6 +210,44 @@ class Hands:
         return int(self.picture(view)[round(y), round(x)].mean())
 
 
+class Rooms:
+    """One room at a time for the tests of a module, whatever their order.
+
+    Opening one takes seconds, so tests share it; which of them come before another depends on how processes
+    share them out. A room in which more was signed than a test can start from gives way to a new one.
+
+    Parameters
+    ----------
+    opening : callable
+        Returns a room on a new pack.
+    """
+
+    def __init__(self, opening) -> None:
+        self._opening = opening
+        self._room = None
+
+    def room(self, *, may_be_signed: Collection[str] = ()):
+        """Return a room that has the keys, and in which nothing is signed but perhaps these reads, once."""
+        if self._room is not None:
+            acts = [
+                (entry.action, entry.subject)
+                for entry in self._room.session.desk._ledger.entries()
+                if entry.action in (SIGN, AMEND, SECOND_LOOK, SHOW_MARKS)
+            ]
+            if len(set(acts)) < len(acts) or not set(acts) <= {(SIGN, subject) for subject in may_be_signed}:
+                self.close()
+        if self._room is None:
+            self._room = self._opening()
+        Hands(self._room).wait_until_active()
+        return self._room
+
+    def close(self) -> None:
+        """Close the room, if there is one."""
+        if self._room is not None:
+            self._room.close()
+            self._room = None
+
+
 def words_of(room) -> list[str]:
     """Return every text that the windows of the program show, or would show on hovering, or tell a helper.
 
@@ -256,6 +304,7 @@ __all__ = [
     "TARGET_AXES_MM",
     "TARGET_MM",
     "Hands",
+    "Rooms",
     "make_pack",
     "needs_screen",
     "phantom",

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("napari")
 
 from analysis.reader_responses import reader_responses
-from tests.viewer.screen import PYDANTIC_1, Hands, needs_screen, words_of
-from tests.viewer.study import leaks, make_study, patient_id, secrets
+from tests.viewer.screen import PYDANTIC_1, Hands, Rooms, needs_screen, words_of
+from tests.viewer.study import CANARY, leaks, make_study, patient_id, secrets
 from tests.viewer.test_collecting import baseline, later
 from viewer.adjudication import adjudicate
 from viewer.collecting import collect
@@ -29,33 +29,43 @@ MARKS = {"A": ((40.0, 90.0, 60.0), (120.0, 90.0, 60.0)), "B": ((60.0, 150.0, 60.
 
 
 @pytest.fixture(scope="module")
-def adjudicated(tmp_path_factory):
-    """Open the room on one disputed label (by B's clear read of patient 1) and one disputed response."""
+def rooms(tmp_path_factory):
+    """Open rooms on one disputed label (by B's clear read of patient 1) and one disputed response."""
     from viewer.window.room import Room
 
-    folder = tmp_path_factory.mktemp("adjudication")
-    images, store = make_study(folder, flagged=2, others=0, follow_ups=1)
-    packs = folder / "packs"
-    prepare([images], store, packs, readers=("A", "B"), seed=3)
-    for reader, size_mm in (("A", 15), ("B", 24)):
-        desk, key = Desk(packs / reader), load_key(packs)
-        while (item := desk.next_open()) is not None:
-            patient = key.case(reader, item.case.code).patient_id
-            if item.time_point.number == 1:
-                form = baseline(is_miliary=(reader, patient) != ("B", patient_id(1)))
-            else:
-                form = later(desk, item, size_mm)
-            mark = Mark("T1", MARKS[reader], slice_uid="1.2.3.FROM.THE.PACK.OF.A.READER")
-            desk.sign(item, replace(form, marks=(mark,)))
-    collection = collect(packs)
-    responses = reader_responses(collection.recist_reads())
-    adjudicate(collection, packs, responses=responses, reader="C", seed=1)
-    room = Room(packs / "C")
-    room.window.resize(1600, 1000)
-    hands = Hands(room)
-    hands.wait_until_active()
-    yield room, hands, packs, images
-    room.close()
+    def opening():
+        folder = tmp_path_factory.mktemp("adjudication")
+        images, store = make_study(folder, flagged=2, others=0, follow_ups=1)
+        packs = folder / "packs"
+        prepare([images], store, packs, readers=("A", "B"), seed=3)
+        for reader, size_mm in (("A", 15), ("B", 24)):
+            desk, key = Desk(packs / reader), load_key(packs)
+            while (item := desk.next_open()) is not None:
+                patient = key.case(reader, item.case.code).patient_id
+                if item.time_point.number == 1:
+                    form = baseline(is_miliary=(reader, patient) != ("B", patient_id(1)))
+                else:
+                    form = later(desk, item, size_mm)
+                mark = Mark("T1", MARKS[reader], slice_uid="1.2.3.FROM.THE.PACK.OF.A.READER")
+                desk.sign(item, replace(form, marks=(mark,)))
+        collection = collect(packs)
+        responses = reader_responses(collection.recist_reads())
+        adjudicate(collection, packs, responses=responses, reader="C", seed=1)
+        room = Room(packs / "C")
+        room.window.resize(1600, 1000)
+        return room
+
+    rooms = Rooms(opening)
+    yield rooms
+    rooms.close()
+
+
+@pytest.fixture
+def adjudicated(rooms):
+    """Take a room in which nothing is decided, and put the hands at it."""
+    room = rooms.room()
+    packs = room.session.desk.folder.parent
+    return room, Hands(room), packs, packs.parent / f"{CANARY}PATH"
 
 
 def open_item(room, packs, patient, number):

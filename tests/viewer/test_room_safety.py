@@ -75,15 +75,20 @@ def test_kill_9_of_the_room_loses_no_answer_and_no_ruler(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def opened(pack):
+def room(pack):
     from viewer.window.room import Room
 
     room = Room(pack)
     room.window.resize(1300, 800)
-    hands = Hands(room)
-    hands.wait_until_active()
-    yield room, hands
+    yield room
     room.close()
+
+
+@pytest.fixture
+def opened(room):
+    hands = Hands(room)
+    hands.wait_until_active(for_seconds=1.0)  # a program that was killed may have had the keys
+    return room, hands
 
 
 def test_a_picture_of_another_case_is_never_left_on_the_screen(opened, pack, tmp_path):

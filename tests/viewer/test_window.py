@@ -141,11 +141,9 @@ def test_the_probe_reads_hounsfield_units(room, hands, target):
 
 
 def test_cine_plays_and_stops(room, hands):
-    import time
-
     before = room.images.place_mm[0]
     hands.keys("]", "]", "Space")
-    until = time.monotonic() + 10
+    until = time.monotonic() + 120
     while room.images.place_mm[0] == before and time.monotonic() < until:
         hands.settle(1)
     assert room.images.place_mm[0] != before
@@ -309,6 +307,27 @@ def test_what_is_missing_is_said_and_gone_to(room, hands):
     assert room.session.desk.done == 0
 
 
+def test_answers_by_single_keys_go_on_to_the_next_field(room, hands):
+    room.open(room.session.desk.items[2])
+    hands.keys("Tab", *"YYYY", *"NNN", *"222333")
+    hands.type("4.5")
+    hands.key("Tab")
+    hands.type("2,5")
+    form = room.session.form
+    expected = miliary_form(typical_mm="2,5")
+    for name in (
+        "criterion_pattern",
+        "exclusion_lymphangitic",
+        "profusion_right_upper",
+        "largest_mm",
+        "typical_mm",
+    ):
+        assert form.answer(name) == expected.answer(name) or name.startswith("profusion")
+    assert form.answer("profusion_left_lower") == "3"
+    assert form.label == "mipc"
+    assert room.session.desk.form(room.session.item) == form  # on the disk already
+
+
 def test_the_baseline_opens_beside_its_follow_up_and_both_scroll_together(room, signed):
     """The follow-up lies 15 mm lower in the scanner and has slices twice as thick."""
     room.open(room.session.desk.items[1])
@@ -329,7 +348,7 @@ def test_the_baseline_opens_beside_its_follow_up_and_both_scroll_together(room, 
     signed.keys("A", "K")
     assert beside.words_right == "LINK OFF"
     signed.key("K")
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while room._aligner.found is None and time.monotonic() < until:
         signed.settle(1)
         time.sleep(0.02)
@@ -480,24 +499,3 @@ def test_marks_are_shown_after_signing_only_and_lie_on_the_target(room, signed):
     assert "were shown, so its reads stand" in room.message.text()
     room.open(other)
     assert "marks" not in room.images.views[0].model.layers
-
-
-def test_answers_by_single_keys_go_on_to_the_next_field(room, hands):
-    room.open(room.session.desk.items[2])
-    hands.keys("Tab", *"YYYY", *"NNN", *"222333")
-    hands.type("4.5")
-    hands.key("Tab")
-    hands.type("2,5")
-    form = room.session.form
-    expected = miliary_form(typical_mm="2,5")
-    for name in (
-        "criterion_pattern",
-        "exclusion_lymphangitic",
-        "profusion_right_upper",
-        "largest_mm",
-        "typical_mm",
-    ):
-        assert form.answer(name) == expected.answer(name) or name.startswith("profusion")
-    assert form.answer("profusion_left_lower") == "3"
-    assert form.label == "mipc"
-    assert room.session.desk.form(room.session.item) == form  # on the disk already

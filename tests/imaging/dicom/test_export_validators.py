@@ -32,7 +32,7 @@ needs_dcmqi = pytest.mark.skipif(not dcmqi("tid1500reader"), reason="dcmqi is no
 
 def run(*command: object) -> str:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=300
+        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=600
     )
     return done.stdout + done.stderr
 
@@ -93,7 +93,7 @@ def pixelmed(results, refused, tmp_path_factory):
         )
         for path in (results[0][0], single, refused)
     ]
-    return [process.communicate(timeout=300)[0].splitlines() for process in both]
+    return [process.communicate(timeout=600)[0].splitlines() for process in both]
 
 
 @needs_pixelmed

@@ -21,10 +21,15 @@ pytestmark = [
     pytest.mark.skipif(browser.program() is None, reason="Chromium is not installed"),
 ]
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 
 SERIES_THERE = """
 window.services?.displaySetService?.getActiveDisplaySets().map(one => one.Modality).sort().join() === 'CT,SR'
+"""
+# The viewer has laid out its window by itself, and will not do so again over what is asked for.
+LAID_OUT = """
+window.services.viewportGridService.getActiveViewportId()
+  && window.cornerstone.getRenderingEngines()?.[0]?.getViewports()[0]?.getCurrentImageId?.()
 """
 SHOW_REPORT = """(() => {
   const { displaySetService, viewportGridService } = window.services;
@@ -65,6 +70,7 @@ def page(tmp_path_factory):
                 f"{address}/viewer?StudyInstanceUIDs={study.study.uid}&SeriesInstanceUIDs={','.join(series)}"
             )
             wait_for(tab, SERIES_THERE)
+            wait_for(tab, LAID_OUT)
             tab.evaluate(SHOW_REPORT)
             wait_for(tab, f"JSON.parse({DRAWN}).length > 0")
             yield tab, screening, volume

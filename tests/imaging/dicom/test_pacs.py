@@ -34,9 +34,9 @@ pytestmark = [needs_orthanc, pytest.mark.filterwarnings(FORGOTTEN)]
 
 IMAGES = 24  # of 5 kB
 HERE = "127.0.0.1"
-GET = DimseNode("hospital", HERE, DICOM_PORT, "ORTHANC", timeout_seconds=20)
+GET = DimseNode("hospital", HERE, DICOM_PORT, "ORTHANC", timeout_seconds=120)
 MOVE = replace(GET, retrieve=Retrieve.MOVE)
-WEB = WebNode("web", f"http://{HERE}:{WEB_PORT}/dicom-web", "reader", "secret", timeout_seconds=20)
+WEB = WebNode("web", f"http://{HERE}:{WEB_PORT}/dicom-web", "reader", "secret", timeout_seconds=120)
 WAYS = [pytest.param(GET, id="c-get"), pytest.param(MOVE, id="c-move"), pytest.param(WEB, id="dicomweb")]
 
 FIRST = Study(derive_uid("pacs", "1"), "P-1", "Doe^Jane", "2020-01-02", "CT CHEST")
@@ -66,7 +66,10 @@ def orthanc(tmp_path_factory):
 def swept(caplog):
     """Have forgotten sockets found here, and not in a test of something else."""
     caplog.set_level(logging.CRITICAL + 1, "pynetdicom")  # a traceback that is kept keeps its socket
+    before = set(threading.enumerate())
     yield
+    for thread in set(threading.enumerate()) - before:  # an association's holds its socket until it ends
+        thread.join(timeout=60)
     gc.collect()
 
 
@@ -151,10 +154,10 @@ def test_results_are_pushed_once_and_found_again(network, node, tmp_path):
 def test_an_archive_that_is_gone_while_it_is_sent_to_gets_only_the_rest_later(network, node, fault, tmp_path):
     study = replace(STUDY, uid=derive_uid("sent", node.name, fault))
     paths = export(tmp_path, chest(IMAGES), study=study)
-    sentence = "ended the connection" if fault == "cut_sent_after" else "did not answer"
+    sentence, seconds = ("ended the connection", 120) if fault == "cut_sent_after" else ("did not answer", 4)
     with wire(5005, WEB_PORT if node is WEB else DICOM_PORT, **{fault: 60_000}):
         with (
-            opened(replace(_through(node, 5005), timeout_seconds=2)) as archive,
+            opened(replace(_through(node, 5005), timeout_seconds=seconds)) as archive,
             pytest.raises(PacsError, match=f"{node.name} .*{sentence}"),
         ):
             push(archive, paths)
@@ -292,7 +295,7 @@ class Truncating(BaseHTTPRequestHandler):
     def do_GET(self):
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
         answer = requests.get(
-            f"http://{HERE}:{WEB_PORT}{self.path}", headers=headers, timeout=20, proxies={"http": ""}
+            f"http://{HERE}:{WEB_PORT}{self.path}", headers=headers, timeout=120, proxies={"http": ""}
         )
         body = answer.content
         if answer.headers["Content-Type"].startswith("multipart"):
@@ -344,17 +347,17 @@ def _pull(node, folder, **ours):
 def test_an_archive_that_falls_silent_is_given_up(network, node, tmp_path):
     if node is MOVE:
         with wire(11112, 11113, stall_sent_after=60_000):
-            done = _pull(replace(node, timeout_seconds=1.5), tmp_path, port=11113)
+            done = _pull(replace(node, timeout_seconds=4), tmp_path, port=11113)
     else:
         with wire(5001, WEB_PORT if node is WEB else DICOM_PORT, stall_after=60_000):
-            done = _pull(replace(_through(node, 5001), timeout_seconds=1.5), tmp_path)
+            done = _pull(replace(_through(node, 5001), timeout_seconds=4), tmp_path)
     assert "did not answer" in done.missing[0].sentence
     assert _pull(node, tmp_path).images == IMAGES
 
 
 def test_a_token_is_sent_and_no_password_with_it(network):
     with wire(5002, WEB_PORT) as line:
-        node = WebNode("web", f"http://{HERE}:5002/dicom-web", token="t0ken", timeout_seconds=10)
+        node = WebNode("web", f"http://{HERE}:5002/dicom-web", token="t0ken", timeout_seconds=120)
         with opened(node) as archive, pytest.raises(PacsError, match="does not accept our"):
             archive.echo()
     assert b"Authorization: Bearer t0ken" in line.seen

@@ -27,7 +27,7 @@ kind = "dimse"
 host = "127.0.0.1"
 port = {DICOM_PORT}
 ae_title = "ORTHANC"
-timeout_seconds = 20
+timeout_seconds = 120
 
 [nodes.gone]
 kind = "dicomweb"
@@ -38,7 +38,7 @@ kind = "dicomweb"
 url = "http://127.0.0.1:{WEB_PORT}/dicom-web"
 user = "reader"
 password_file = "password"
-timeout_seconds = 20
+timeout_seconds = 120
 """
 PATIENTS = ("P-1", "P-2")
 
