@@ -19,6 +19,7 @@ from analysis.csvtable import separator_of
 from analysis.dictionary import COLUMNS, LINES, Column, Kind
 from analysis.errors import AnalysisError, Problem
 from analysis.treatment import NOT_KNOWN
+from records.cells import unguarded
 
 __all__ = ["Clinical", "ClinicalMapping", "TableProblem", "read_clinical", "read_mapping", "read_table"]
 
@@ -123,6 +124,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise AnalysisError(Problem.BAD_INPUT, sentence) from error
     except (ValueError, OSError) as error:
         raise AnalysisError(Problem.BAD_INPUT, f"{path.name} cannot be read as a table: {error}") from error
+    cells = cells.map(unguarded)
     table = cells.iloc[1:].reset_index(drop=True)
     table.columns = pd.Index([str(name).strip() for name in cells.iloc[0]] if len(cells) else [])
     table = table.loc[(table != "").any(axis=1), (table.columns != "") | (table != "").any(axis=0)]

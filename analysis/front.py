@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["run_analysis", "run_audit", "run_demo"]
 
 NOTHING_USABLE = 1
-QUOTE = re.compile("^'(?=[=+\\-@＝＋－＠])")  # `mipc screen` puts it before what a spreadsheet would run
 MADE_BY = ("program_version", "model_version", "protocol")  # columns of studies.csv
 MOST_PROBLEMS = 5  # of a table that cannot be analysed are shown
 
@@ -197,10 +195,7 @@ def _labels(where: str) -> "tuple[str, pd.DataFrame]":
 
     path = Path(where)
     if path.suffix.lower() in (".csv", ".xlsx"):
-        table = read_table(path)
-        if "patient_id" in table:
-            table["patient_id"] = table["patient_id"].str.replace(QUOTE, "", regex=True)
-        return _hashed(path.name, path), table
+        return _hashed(path.name, path), read_table(path)
     if "://" not in where and not path.is_file():
         raise AnalysisError(Problem.BAD_INPUT, f"there are no labels {where!r}")
     from records.errors import StoreError

@@ -29,6 +29,7 @@ from analysis.response import (
 from analysis.sdtm import StatedResponse, read_rs, read_sdtm
 from analysis.sdtm_reads import Course
 from analysis.subjects import Subject, find_scans_after_death, read_subjects
+from records.cells import guarded
 from records.reads import Read, Response, reads_from_json
 
 __all__ = ["Inputs", "find_inputs", "respond"]
@@ -319,4 +320,4 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(columns)
-        table.writerows(rows)
+        table.writerows(map(guarded, row) for row in rows)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.clinical import Clinical, TableProblem
 from analysis.errors import AnalysisError, Problem
+from records.cells import unguarded
 
 __all__ = ["with_responses"]
 
@@ -74,7 +75,7 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
     path = folder / f"{name}.csv"
     if not path.is_file():
         raise AnalysisError(Problem.BAD_INPUT, f"{folder} has no {name}.csv: give the folder of mipc respond")
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return pd.read_csv(path, dtype=str, keep_default_na=False).map(unguarded)
 
 
 def _evaluator(best: pd.DataFrame, wanted: str | None) -> str:

@@ -24,7 +24,7 @@ from analysis.printed_tables import read_tables
 from analysis.report import write_analysis
 from analysis.side_by_side import side_by_side
 from analysis.tables import Row, Table, format_interval, format_p, write_csv
-from imaging.tables import FORMULA_STARTS, text_cell
+from imaging.tables import text_cell
 from mipc import app
 from records.store import StoredStudy, open_store
 from tests.analysis.test_clinical import RADIOGENOMICS
@@ -249,8 +249,8 @@ def test_a_verdict_in_other_words_is_refused():
 
 
 def test_a_number_that_a_spreadsheet_would_run_is_the_patients_again(tmp_path):
-    """`studies.csv` holds it behind a quote, `mipc.db` and `labels.csv` as it is."""
-    numbers = [f"{start}7" for start in FORMULA_STARTS]
+    """`studies.csv` and `labels.csv` hold it behind a quote, `mipc.db` as it is."""
+    numbers = [f"{start}7A" for start in "=+-@＝＋－＠"]
     rows = "".join(f"{number},{5 + place},1\n" for place, number in enumerate(numbers))
     (tmp_path / "t.csv").write_text("patient_id,os_months,os_event\n" + rows, encoding="utf-8")
     labels = "".join(f"{text_cell(number)},mipc\n" for number in numbers)

@@ -160,6 +160,23 @@ def test_bad_rows_are_told_together_and_nothing_is_written(folder):
     assert not (folder / "out").exists()
 
 
+def test_a_spreadsheet_runs_nothing_of_the_responses_and_patients_stay_the_same(folder):
+    for name, text in (("tu.csv", TU), ("tr.csv", TR), ("rs.csv", RS), ("people.txt", SUBJECTS)):
+        (folder / name).write_text(text.replace("P1,", "=P1,"))
+    (folder / "people.txt").write_text(SUBJECTS.replace("P1,", "'=P1,"))  # one of them was written by us
+    out = folder / "out"
+    done = run(folder, "--out", out, "--subjects", folder / "people.txt")
+    assert done.exit_code == 0, done.output
+    for name in ("responses", "best_response", "adrs", "adtte"):
+        assert {row["USUBJID"] for row in table(out / f"{name}.csv")} == {"'=P1"}, name
+    (folder / "clinical.csv").write_text("patient_id,os_months,os_event\n=P1,5,1\n")
+    arguments = ["analyse", folder / "clinical.csv", "--responses", out, "--out", folder / "analysis"]
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    (row,) = table(folder / "analysis" / "analysis_dataset.csv")
+    assert (row["patient_id"], row["best_response"], row["best_change_percent"]) == ("'=P1", "PR", "-30.0")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

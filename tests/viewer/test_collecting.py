@@ -413,6 +413,16 @@ def test_half_a_character_in_a_comment_stops_no_collection(packs, tmp_path):
     assert "half \\ud83d of a smile" in (tmp_path / "reads.csv").read_text()
 
 
+def test_a_spreadsheet_runs_nothing_that_a_reader_typed(packs, tmp_path):
+    desk = Desk(packs / "A")
+    form = desk.form(desk.items[0])
+    desk.amend(desk.items[0], form.with_answer("comment", "=HYPERLINK(A1)"), "a remark")
+    collection = collect(packs)
+    write_collection(collection, tmp_path, responses_of(collection))
+    with (tmp_path / "reads.csv").open(newline="") as file:
+        assert "'=HYPERLINK(A1)" in {row["comment"] for row in csv.DictReader(file)}
+
+
 def test_a_follow_up_is_amended_after_its_baseline_names_other_lesions(packs):
     """Until then it is not signed: with a lesion more it would be NE, with one less no read at all."""
     desk, key = Desk(packs / "A"), load_key(packs)
