@@ -339,6 +339,14 @@ def test_responses_wait_for_all_reads(tmp_path):
     assert (final.basis, final.stands) == ("incomplete", "")
 
 
+def test_a_folder_that_is_there_is_no_place_for_the_adjudicators_pack(packs):
+    (packs / "C").mkdir()
+    (packs / "C" / "notes.txt").write_text("of somebody")
+    with pytest.raises(PackError, match="never written over"):
+        send_to_c(packs)
+    assert (packs / "C" / "notes.txt").exists()
+
+
 def test_an_adjudication_waits_for_all_reads(packs):
     unread(packs / "B")
     with pytest.raises(PackError, match="still to be signed: 8 of reader B"):
