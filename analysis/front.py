@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from analysis.csvtable import text_of
-from analysis.errors import AnalysisError, Problem
+from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +104,13 @@ def run_analysis(
     evaluator: str | None = None,
 ) -> None:
     """Analyse a clinical table and write everything under a folder."""
+    for where, option, shipped in (
+        (mapping, "--mapping", "nsclc_radiogenomics"),
+        (plan, "--plan", "wu2013"),
+        (labels, "--labels", None),
+    ):
+        if where not in (None, shipped) and "://" not in str(where) and not Path(str(where)).is_file():
+            raise typer.BadParameter(f"File '{where}' does not exist.", param_hint=option)
     if evaluator is not None and responses is None:
         raise typer.BadParameter("whose responses? give their folder, --responses", param_hint="--evaluator")
     from analysis.analyse import analyse, with_labels
@@ -164,10 +171,7 @@ def _mapping(where: str | None) -> "ClinicalMapping | None":
     if where == "nsclc_radiogenomics":
         text = resources.files("analysis").joinpath("nsclc_radiogenomics.toml").read_text(encoding="utf-8")
         return read_mapping(text)
-    path = Path(where)
-    if not path.is_file():
-        raise AnalysisError(Problem.BAD_PLAN, f"there is no mapping {where!r}")
-    return read_mapping(text_of(path))
+    return read_mapping(text_of(Path(where)))
 
 
 def _hashed(name: str, *files: Path) -> str:
@@ -196,13 +200,11 @@ def _labels(where: str) -> "tuple[str, pd.DataFrame]":
     path = Path(where)
     if path.suffix.lower() in (".csv", ".xlsx"):
         return _hashed(path.name, path), read_table(path)
-    if "://" not in where and not path.is_file():
-        raise AnalysisError(Problem.BAD_INPUT, f"there are no labels {where!r}")
     from records.errors import StoreError
-    from records.store import open_store
+    from records.store import open_kept_store
 
     try:
-        with open_store(where) as store:
+        with open_kept_store(where) as store:
             rows = [
                 (
                     one.study.patient_id,
@@ -215,5 +217,5 @@ def _labels(where: str) -> "tuple[str, pd.DataFrame]":
             ]
             name = store.name
     except StoreError as error:
-        raise AnalysisError(Problem.BAD_INPUT, str(error)) from error
+        raise typer.BadParameter(str(error), param_hint="--labels") from error
     return name, pd.DataFrame(rows, columns=["patient_id", "verdict", *MADE_BY])

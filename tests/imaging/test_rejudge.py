@@ -124,7 +124,7 @@ def test_a_store_is_not_judged_into_itself(store, stricter, way):
 @pytest.mark.parametrize("command", [("explain", "1.1"), ("rejudge",)])
 def test_a_store_that_is_not_there_is_said_and_not_made(tmp_path, command):
     done = run(*command, "--store", tmp_path / "typo.db", "--out", tmp_path / "out")
-    assert done.exit_code != 0
+    assert done.exit_code == 2
     assert "there is no store" in done.output
     assert list(tmp_path.iterdir()) == []
 
