@@ -32,10 +32,10 @@ def foreseen_errors() -> Iterator[None]:
         yield
     except AnalysisError as error:
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
-        typer.echo(f"{error.problem}: {error.sentence}{notes}", err=True)
+        typer.echo(f"mipc: {error.sentence}{notes}", err=True)
         raise typer.Exit(NOTHING_USABLE) from error
     except OSError as error:
-        typer.echo(f"{error.filename}: {error.strerror}", err=True)
+        typer.echo(f"mipc: {error.filename}: {error.strerror}", err=True)
         raise typer.Exit(NOTHING_USABLE) from error
 
 

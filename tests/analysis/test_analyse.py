@@ -635,6 +635,7 @@ def test_patients_that_a_row_leaves_out_are_counted_below_the_table(clinical):
         ["audit-tables", ".", "--out", "."],
         ["audit-tables", ".", "--claims", "t.csv", "--out", "t.csv/report.md"],
         ["demo-cohort", "--out", "t.csv/demo.csv"],
+        ["analyse", "t.csv", "--out", "out", "--responses", "."],
     ],
 )
 def test_a_file_that_cannot_be_had_is_a_sentence(tmp_path, monkeypatch, arguments):
@@ -644,3 +645,4 @@ def test_a_file_that_cannot_be_had_is_a_sentence(tmp_path, monkeypatch, argument
     assert done.exit_code == 1
     assert isinstance(done.exception, SystemExit)
     assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("mipc: ")
