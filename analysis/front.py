@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -185,10 +186,14 @@ def _made_by(labels: "pd.DataFrame") -> str:
     """Say which program, model and thresholds gave the labels, where they were screened."""
     if not set(MADE_BY) <= set(labels.columns):
         return ""
-    made = sorted(set(labels[list(MADE_BY)].itertuples(index=False, name=None)))
-    return ", " + " and ".join(
-        f"mipc {program}, model {model}, {protocol}" for program, model, protocol in made
-    )
+    made = Counter(labels[list(MADE_BY)].itertuples(index=False, name=None))
+    named = [
+        (f"mipc {program}, model {model}, {protocol}", count)
+        for (program, model, protocol), count in sorted(made.items())
+    ]
+    if len(named) == 1:
+        return f", {named[0][0]}"
+    return ", not all studies screened alike: " + " and ".join(f"{count} by {name}" for name, count in named)
 
 
 def _labels(where: str) -> "tuple[str, pd.DataFrame]":

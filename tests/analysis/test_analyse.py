@@ -306,6 +306,18 @@ def test_the_page_says_from_which_labels_and_responses_its_numbers_come(tmp_path
     assert pages[0] != pages[1]
 
 
+def test_the_page_says_that_labels_were_not_all_screened_alike(tmp_path):
+    (tmp_path / "t.csv").write_text("patient_id,os_months,os_event\na,5,1\nb,6,1\nc,7,1\n")
+    header = "patient_id,verdict,program_version,model_version,protocol\n"
+    rows = "".join(f"{name},mipc,0.1.0,{model},usual@ab\n" for name, model in zip("abc", "677", strict=True))
+    (tmp_path / "studies.csv").write_text(header + rows)
+    arguments = [tmp_path / "t.csv", "--labels", tmp_path / "studies.csv", "--out", tmp_path / "out"]
+    done = CliRunner().invoke(app, ["analyse", *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "out" / "analysis.html").read_text(encoding="utf-8")
+    assert "not all studies screened alike: 1 by mipc 0.1.0, model 6, usual@ab and 2 by mipc 0.1.0, " in page
+
+
 @pytest.fixture
 def screening_like():
     from records.model import Provenance, Screening, Study, Verdict, VerdictLabel

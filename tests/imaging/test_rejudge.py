@@ -138,6 +138,19 @@ def test_pictures_that_are_damaged_are_one_sentence(store, tmp_path, command):
     assert "is damaged" in done.output
 
 
+def test_the_page_says_that_studies_were_not_all_screened_alike(store, stricter, tmp_path):
+    assert run("rejudge", "--store", store, "--protocol", stricter, "--out", tmp_path / "one").exit_code == 0
+    assert "screened alike" not in (tmp_path / "one" / "report.html").read_text()
+    other = replace(COHORT[2], provenance=replace(COHORT[2].provenance, model_version="of last year"))
+    with open_store(store) as database:
+        database.save(StoredStudy.of(other, "images"))
+    assert run("rejudge", "--store", store, "--protocol", stricter, "--out", tmp_path / "two").exit_code == 0
+    page = " ".join((tmp_path / "two" / "report.html").read_text().split())
+    assert "2 by mipc 0.1.0, model none, protocol strict; 1 by mipc 0.1.0, model of last year" in page
+    footer = page[page.index("<footer>") :]
+    assert footer.count("model none") == footer.count("model of last year") == 1
+
+
 def test_a_spreadsheet_runs_nothing_of_the_changes(stricter, tmp_path):
     """A cell that begins with = + - or @ is run (OWASP, CSV Injection)."""
     study = replace(COHORT[1].study, patient_id="=1+1")
