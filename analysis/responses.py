@@ -103,7 +103,12 @@ def _accepted(points: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 
 def _best_changes(mine: pd.DataFrame) -> "pd.Series[float]":
-    """Return the lowest sum of diameters of each patient up to progression against baseline, in per cent."""
+    """Return the lowest sum of diameters of each patient against baseline, in per cent.
+
+    It is the lowest up to progression and up to a new therapy, as in the best response.
+    """
+    if "new_therapy" in mine:
+        mine = mine[(mine["new_therapy"] == "") | (mine["date"].str[:10] <= mine["new_therapy"])]
     progressed = mine["overall_response"].eq("PD").astype(int)
     mine = mine[progressed.groupby(mine["USUBJID"]).cumsum() - progressed == 0]
     total, baseline = (pd.to_numeric(mine[name], errors="coerce") for name in ("sum_mm", "baseline_mm"))
