@@ -297,7 +297,7 @@ def _convert(
         empty &= ~text.str.lower().isin(NOT_KNOWN)  # not to know a treatment is not to have had none
     if column.kind is Kind.NUMBER:
         numbers = pd.to_numeric(_with_points(text.where(~empty)), errors="coerce")
-        found = numbers * mapping.factors.get(column.name, 1.0)
+        found = numbers.where(np.isfinite(numbers)) * mapping.factors.get(column.name, 1.0)
         expected = "a number"
     elif column.kind is Kind.DATE:
         given = text.where(~empty)

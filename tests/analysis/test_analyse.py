@@ -242,6 +242,14 @@ def test_studies_without_a_number_are_counted_and_belong_to_nobody():
     assert problem.sentence == "studies labelled without a patient's number: 2"
 
 
+@pytest.mark.parametrize("name", ["patient_id", "verdict"])
+def test_labels_with_a_column_twice_are_refused(name):
+    table = read_clinical(pd.DataFrame({"patient_id": ["a"], "os_months": ["1"]}))
+    labels = pd.DataFrame([["a", "mipc", "a"]], columns=["patient_id", "verdict", name])
+    with pytest.raises(AnalysisError, match=f"the labels have two columns '{name}'"):
+        with_labels(table, labels)
+
+
 def test_a_verdict_in_other_words_is_refused():
     table = read_clinical(pd.DataFrame({"patient_id": ["a"], "os_months": ["1"]}))
     with pytest.raises(AnalysisError, match="the labels hold 'MIPC'; a verdict is mipc, not_mipc, "):
@@ -370,6 +378,22 @@ def test_a_cohort_without_any_follow_up_is_refused():
     table = pd.DataFrame({"patient_id": ["a", "b"], "sex": ["male", "female"]})
     with pytest.raises(AnalysisError, match="usable follow-up"):
         analyse(derive(read_clinical(table)), Plan())
+
+
+def test_an_egfr_status_without_the_laboratorys_result_is_told_and_not_read():
+    rows = {"patient_id": ["a", "b"], "os_months": ["9", "8"], "os_event": ["1", "0"]}
+    table = pd.DataFrame({**rows, "egfr_status": ["mutation", ""]})
+    found = analyse(derive(read_clinical(table)), Plan())
+    assert "egfr_status" not in found.cohort
+    (problem,) = found.problems
+    assert (problem.patient_id, problem.column, problem.value) == ("a", "egfr_status", "mutation")
+    assert "egfr_result" in problem.sentence
+
+
+def test_a_first_line_without_a_day_of_diagnosis_stops_nothing():
+    rows = {"patient_id": ["a", "b"], "os_months": ["9", "8"], "os_event": ["1", "0"]}
+    table = pd.DataFrame({**rows, "line1": ["gefitinib", "cisplatin"], "line1_start": ["2020-01-01", ""]})
+    assert len(analyse(derive(read_clinical(table)), Plan()).cohort) == 2
 
 
 def test_a_table_of_few_columns_is_analysed_as_far_as_it_goes():

@@ -362,6 +362,13 @@ def test_a_table_that_would_be_misread_is_refused(tmp_path, content, sentence):
         read_clinical(read_table(tmp_path / "t.csv"))
 
 
+@pytest.mark.parametrize("text", ["inf", "-Infinity", "1e400"])
+def test_no_time_is_without_end(text):
+    found = read_clinical(pd.DataFrame({"patient_id": ["a"], "os_months": [text]}))
+    assert found.frame["os_months"].isna().all()
+    assert [problem.sentence for problem in found.problems] == ["expected a number"]
+
+
 def test_columns_of_others_may_share_a_name(tmp_path):
     (tmp_path / "t.csv").write_text("patient_id,comment,comment,\na,x,y,\n")
     assert read_clinical(read_table(tmp_path / "t.csv")).frame.columns.tolist() == [
