@@ -299,6 +299,7 @@ def respond(
     from dataclasses import replace
     from json import dumps
 
+    from analysis.csvtable import text_of
     from analysis.endpoints import Schedule
     from analysis.errors import AnalysisError
     from analysis.recist.protocol import read_response_protocol
@@ -306,7 +307,7 @@ def respond(
     from analysis.respond import respond as judge_study
 
     try:
-        choices = read_response_protocol("" if protocol is None else protocol.read_text(encoding="utf-8"))
+        choices = read_response_protocol("" if protocol is None else text_of(protocol))
         if confirmation_days is not None:
             choices = replace(choices, confirmation_days=confirmation_days)
         if stable_days is not None:
@@ -319,7 +320,7 @@ def respond(
             schedule=Schedule(((scan_days, None),), scan_window),
             irecist=irecist,
         )
-    except (AnalysisError, OSError, UnicodeDecodeError) as error:
+    except (AnalysisError, OSError) as error:
         _stop(str(error), NOTHING_USABLE)
     words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items())
     typer.echo(dumps(done) if json else f"{words}; tables in {out}")

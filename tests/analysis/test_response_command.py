@@ -160,6 +160,21 @@ def test_bad_rows_are_told_together_and_nothing_is_written(folder):
     assert not (folder / "out").exists()
 
 
+def test_a_new_therapy_before_the_first_is_refused(folder):
+    """It would censor progression-free survival before it begins."""
+    (folder / "people.txt").write_text("USUBJID,TRTSDT,NEWTRTDT\nP1,2024-01-01,2023-12-01\n")
+    done = run(folder, "--out", folder / "out", "--subjects", folder / "people.txt")
+    assert done.exit_code == 1
+    assert "people.txt row 2: P1: TRTSDT 2024-01-01 comes after NEWTRTDT 2023-12-01" in done.stderr
+
+
+def test_a_protocol_in_other_letters_is_named(folder):
+    (folder / "respond.toml").write_bytes("# für alle\n".encode("latin-1"))
+    done = run(folder, "--out", folder / "out", "--protocol", folder / "respond.toml")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("mipc: respond.toml is not text in UTF-8")
+
+
 def test_what_follows_a_new_therapy_is_seen_not_to_count(folder):
     """The nadir, 20 mm, comes after the second line began; up to then the best is -30 %."""
     more = "P1,4,WEEK 18,T01,LDIAM,20,mm,2024-05-06\n"
