@@ -143,6 +143,8 @@ def as_text(judged: Sequence[ReaderAgreement]) -> str:
     lines: list[str] = []
     for one in judged:
         lines += ["", f"Reader {one.first} and {one.second}"]
+        if not (one.questions or one.sizes or one.dates):
+            lines.append("  no case is signed by both yet")
         for question in one.questions:
             cases = question.coefficients[0].cases
             lines.append(f"  {question.name.replace('_', ' ')} ({cases} cases)")

@@ -45,6 +45,7 @@ def test_what_nobody_answered_is_left_out():
     few = PairedSizes("largest_mm", CASES[:2], (1.0, 2.0), (1.0, 2.0))
     judged = judge_agreement(pair(classes=(empty,), sizes=(few,)))
     assert (judged.questions, judged.sizes) == ((), ())
+    assert as_text([judged]) == "Reader A and B\n  no case is signed by both yet"
 
 
 def test_kappa_of_one_class_is_said_to_be_undefined():
