@@ -72,7 +72,12 @@ NodesFile = Annotated[
 ]
 RegistryFile = Annotated[
     Path | None,
-    typer.Option(exists=True, show_default=False, help="Patients to ask for, CSV with a column patient_id."),
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+        help="Patients to ask for, CSV with a column patient_id.",
+    ),
 ]
 
 
@@ -200,10 +205,12 @@ def _sent(known: "Nodes", name: str, folder: Path) -> None:
 
 def _asking(what: "Callable[[Nodes], Answer]", nodes: Path) -> "Answer":
     """Read the file of nodes and do `what` with it; an archive that fails ends with its sentence."""
-    from imaging.dicom.nodes import PacsError, load_nodes
+    from imaging.dicom.nodes import NodesFileError, PacsError, load_nodes
 
     try:
         return what(load_nodes(nodes))
+    except NodesFileError as error:
+        _stop(str(error), WRONG_USAGE)
     except PacsError as error:
         _stop(str(error), NOTHING_USABLE)
     except KeyboardInterrupt:
@@ -221,13 +228,15 @@ def explain(
     json: Annotated[bool, typer.Option("--json", help="Print the verdict for a program.")] = False,
 ) -> None:
     """Say why a study was judged as it was, and show it."""
-    from imaging.explain import explain_command
+    from imaging.explain import NoSuchStudyError, explain_command
     from records.errors import StoreError
 
     try:
         explain_command(study, store, out, prints_json=json)
-    except StoreError as error:
+    except NoSuchStudyError as error:
         _stop(str(error), NOTHING_USABLE)
+    except StoreError as error:
+        _stop(str(error), WRONG_USAGE)
 
 
 @app.command()
@@ -265,7 +274,10 @@ def respond(
     subjects: Annotated[
         Path | None,
         typer.Option(
-            exists=True, show_default=False, help="Dates of the patients, CSV, for times to events."
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="Dates of the patients, CSV, for times to events.",
         ),
     ] = None,
     protocol: Annotated[
@@ -287,6 +299,7 @@ def respond(
     from dataclasses import replace
     from json import dumps
 
+    from analysis.csvtable import text_of
     from analysis.endpoints import Schedule
     from analysis.errors import AnalysisError
     from analysis.recist.protocol import read_response_protocol
@@ -294,7 +307,7 @@ def respond(
     from analysis.respond import respond as judge_study
 
     try:
-        choices = read_response_protocol("" if protocol is None else protocol.read_text(encoding="utf-8"))
+        choices = read_response_protocol("" if protocol is None else text_of(protocol))
         if confirmation_days is not None:
             choices = replace(choices, confirmation_days=confirmation_days)
         if stable_days is not None:
@@ -307,7 +320,7 @@ def respond(
             schedule=Schedule(((scan_days, None),), scan_window),
             irecist=irecist,
         )
-    except (AnalysisError, OSError, UnicodeDecodeError) as error:
+    except (AnalysisError, OSError) as error:
         _stop(str(error), NOTHING_USABLE)
     words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items())
     typer.echo(dumps(done) if json else f"{words}; tables in {out}")
@@ -337,8 +350,13 @@ def analyse(
         str | None, typer.Option(help="How the table's columns are called (TOML), or nsclc_radiogenomics.")
     ] = None,
     plan: Annotated[str | None, typer.Option(help="Analysis plan (TOML), or wu2013.")] = None,
-    paper: Annotated[Path | None, typer.Option(help="Folder of printed tables to lay beside ours.")] = None,
-    responses: Annotated[Path | None, typer.Option(help="Folder that mipc respond wrote.")] = None,
+    paper: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder of printed tables to lay beside ours."),
+    ] = None,
+    responses: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder that mipc respond wrote.")
+    ] = None,
     evaluator: Annotated[str | None, typer.Option(help="Whose responses, if there are several.")] = None,
 ) -> None:
     """Turn a clinical table into the tables and figures of a paper."""
@@ -349,8 +367,12 @@ def analyse(
 
 @app.command("audit-tables")
 def audit_tables(
-    folder: Annotated[Path, typer.Argument(help="Folder of a paper's tables as CSV files.")],
-    claims: Annotated[Path | None, typer.Option(help="TOML file of numbers in the text.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of a paper's tables as CSV files.", exists=True, file_okay=False)
+    ],
+    claims: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="TOML file of numbers in the text.")
+    ] = None,
     rule: Annotated[
         str | None,
         typer.Option(

@@ -28,7 +28,7 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
-ROUNDING = 1e-9  # of a size: far below what a ruler shows, far above what floats lose
+ROUNDING = 1e-9  # of a size or a spread: far below what cases show, far above what floats lose
 
 
 class Weights(StrEnum):
@@ -41,10 +41,12 @@ class Weights(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Coefficient:
-    """An agreement with its large-sample interval.
+    """An agreement with its interval.
 
     `value` is nan, with its interval, where it is not defined: kappa of two
-    readers who put every case into one and the same class.
+    readers who put every case into one and the same class. The large-sample
+    interval is nan, with its error, where the cases show no spread, as when
+    readers agree on all: an error of 0 would call two cases certain.
     """
 
     name: str
@@ -60,7 +62,7 @@ class IntraclassCorrelation:
     """An ICC of single measurements with its interval, and the subjects and readers it rests on.
 
     `value` is nan, with its interval, where the cases do not differ: an ICC compares the
-    readers' differences with those between cases.
+    readers' differences with those between cases. The interval is nan where readers never differ.
     """
 
     name: str
@@ -82,7 +84,7 @@ class BlandAltman:
     low, high : float
         Limits that hold 95 % of the differences, bias -/+ 1.96 standard deviations.
     bias_interval, low_interval, high_interval : tuple of float
-        95 % intervals of the three.
+        95 % intervals of the three; nan where all differences are one.
     repeatability : float
         1.96 sqrt(2) within-case standard deviations: two readings differ by less in 95 %.
     slope : float
@@ -181,15 +183,17 @@ def pabak(table: ArrayLike, *, confidence: float = 0.95) -> Coefficient:
     Notes
     -----
     Byrt, Bishop & Carlin 1993, J Clin Epidemiol 46:423; for more than two
-    classes the coefficient of Brennan & Prediger 1981.
+    classes the coefficient of Brennan & Prediger 1981. It is a line in the share of
+    agreement, so the exact interval of that share (Clopper & Pearson 1934) is its own.
     """
     counts = _counts(table)
     cases = int(counts.sum())
     classes = len(counts)
     observed = float(np.trace(counts)) / cases
     value = (observed - 1 / classes) / (1 - 1 / classes)
-    variance = observed * (1 - observed) / cases / (1 - 1 / classes) ** 2
-    return _with_interval("PABAK", value, variance, cases, confidence)
+    share = raw_agreement(counts, confidence=confidence)
+    low, high = ((limit - 1 / classes) / (1 - 1 / classes) for limit in (share.low, share.high))
+    return Coefficient("PABAK", value, share.standard_error / (1 - 1 / classes), low, high, cases)
 
 
 def ac1(table: ArrayLike, *, confidence: float = 0.95) -> Coefficient:
@@ -306,6 +310,8 @@ def bland_altman(first: ArrayLike, second: ArrayLike) -> BlandAltman:
     bias, deviation = float(differences.mean()), float(differences.std(ddof=1))
     low, high = bias - 1.96 * deviation, bias + 1.96 * deviation
     quantile = float(t.ppf(0.975, n - 1))
+    if np.ptp(differences) <= ROUNDING * float(np.abs([one, other]).max()):
+        quantile = nan  # three equal differences do not make a fourth certain
     of_bias = quantile * deviation / sqrt(n)
     of_limit = quantile * deviation * sqrt(3 / n)
     within = sqrt(float((differences**2).mean()) / 2)
@@ -353,14 +359,17 @@ def _weight_matrix(classes: int, weights: Weights) -> FloatArray:
 def _with_interval(name: str, value: float, variance: float, cases: int, confidence: float) -> Coefficient:
     from scipy.stats import norm
 
-    error = sqrt(max(variance, 0.0))
+    if variance * cases < ROUNDING:
+        return Coefficient(name, float(value), nan, nan, nan, cases)
+    error = sqrt(variance)
     reach = float(norm.ppf(0.5 + confidence / 2)) * error
-    return Coefficient(name, float(value), error, float(value - reach), float(min(value + reach, 1.0)), cases)
+    low, high = max(value - reach, -1.0), min(value + reach, 1.0)
+    return Coefficient(name, float(value), error, float(low), float(high), cases)
 
 
 def _perfect(by_case: float) -> tuple[float, float, float]:
     """Return the ICC of readers who never differ; not defined if the cases do not, either."""
-    return (1.0, 1.0, 1.0) if by_case > 0 else (nan, nan, nan)
+    return (1.0 if by_case > 0 else nan, nan, nan)
 
 
 def _mean_squares(sizes: ArrayLike) -> tuple[FloatArray, float, float, float]:

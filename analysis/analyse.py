@@ -75,11 +75,14 @@ def with_labels(clinical: Clinical, labels: pd.DataFrame) -> Clinical:
     Raises
     ------
     AnalysisError
-        If a column is absent, or a verdict is none.
+        If a column is absent or there twice, or a verdict is none.
     """
     absent = {"patient_id", "verdict"} - set(labels.columns)
     if absent:
         raise AnalysisError(Problem.MISSING_COLUMN, f"the labels have no column {', '.join(sorted(absent))}")
+    twice = [name for name in ("patient_id", "verdict") if list(labels.columns).count(name) > 1]
+    if twice:
+        raise AnalysisError(Problem.BAD_INPUT, f"the labels have two columns {twice[0]!r}")
     judged = labels.assign(patient_id=labels["patient_id"].astype(str).str.strip())
     verdicts = judged["verdict"].astype(str).str.strip()
     strange = sorted(set(verdicts) - {"", *VerdictLabel})
@@ -121,7 +124,7 @@ def analyse(clinical: Clinical, plan: Plan) -> Analysis:
         If nobody is of interest, or nobody of interest has follow-up.
     """
     frame = clinical.frame
-    if "line1_start" in frame:
+    if {"line1_start", "diagnosis_date"} <= set(frame):
         start = pd.to_datetime(frame["line1_start"]) - pd.to_datetime(frame["diagnosis_date"])
         frame = frame.assign(line1_months=start.dt.days / DAYS_PER_MONTH)
     flow = Flow(()).then("rows in the table", clinical.n_read, "")

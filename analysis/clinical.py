@@ -5,6 +5,7 @@ is which, what stands for missing, how dates are written, what a value means. Th
 mapping of the TCIA NSCLC Radiogenomics table ships as `nsclc_radiogenomics.toml`.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from analysis.csvtable import separator_of
 from analysis.dictionary import COLUMNS, LINES, Column, Kind
 from analysis.errors import AnalysisError, Problem
 from analysis.treatment import NOT_KNOWN
+from records.cells import unguarded
 
 __all__ = ["Clinical", "ClinicalMapping", "TableProblem", "read_clinical", "read_mapping", "read_table"]
 
@@ -37,6 +39,8 @@ MISSING = (
 TRUE = ("1", "1.0", "yes", "y", "true", "checked", "present", "positive", "dead")
 FALSE = ("0", "0.0", "no", "n", "false", "unchecked", "absent", "negative", "alive")
 DATE_FORMAT = "%Y-%m-%d"
+DECIMAL_COMMA = r"[+-]?\d+,\d+"
+THOUSANDS = r"[+-]?[1-9]\d{0,2},\d{3}"  # as likely as a decimal comma
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise AnalysisError(Problem.BAD_INPUT, sentence) from error
     except (ValueError, OSError) as error:
         raise AnalysisError(Problem.BAD_INPUT, f"{path.name} cannot be read as a table: {error}") from error
+    cells = cells.map(unguarded)
     table = cells.iloc[1:].reset_index(drop=True)
     table.columns = pd.Index([str(name).strip() for name in cells.iloc[0]] if len(cells) else [])
     table = table.loc[(table != "").any(axis=1), (table.columns != "") | (table != "").any(axis=0)]
@@ -235,6 +240,7 @@ def read_clinical(table: pd.DataFrame, mapping: ClinicalMapping | None = None) -
             TableProblem(int(rows[row]), str(identifiers.iloc[row]), name, renamed[name].iloc[row], sentence)
             for row, sentence in wrong
         ]
+        problems += _decimal_commas(renamed[name], columns[name]) if column.kind is Kind.NUMBER else []
     frame = pd.DataFrame({**columns, "table_row": rows})
     for name, days in wanted.plus_days.items():
         shift = pd.to_timedelta(pd.to_numeric(table[days], errors="coerce"), unit="D", errors="coerce")
@@ -290,7 +296,8 @@ def _convert(
     if column.name in LINES:
         empty &= ~text.str.lower().isin(NOT_KNOWN)  # not to know a treatment is not to have had none
     if column.kind is Kind.NUMBER:
-        found = pd.to_numeric(text.where(~empty), errors="coerce") * mapping.factors.get(column.name, 1.0)
+        numbers = pd.to_numeric(_with_points(text.where(~empty)), errors="coerce")
+        found = numbers.where(np.isfinite(numbers)) * mapping.factors.get(column.name, 1.0)
         expected = "a number"
     elif column.kind is Kind.DATE:
         given = text.where(~empty)
@@ -311,7 +318,34 @@ def _convert(
     else:
         found, expected = text.where(~empty), "text"
     wrong = np.flatnonzero((found.isna() & ~empty).to_numpy())
-    return found, [(int(row), f"expected {expected}") for row in wrong]
+    return found, [(int(row), _complaint(str(text.iloc[row]), column, expected)) for row in wrong]
+
+
+def _with_points(texts: pd.Series) -> pd.Series:
+    """Return numbers with their decimal commas as points, where the whole column leaves no other reading.
+
+    1,234 may be thousands, and a column with points may hold commas of either kind: these stay as they are.
+    """
+    commas = texts.str.fullmatch(DECIMAL_COMMA).eq(True)
+    unlike = texts.str.contains(",", regex=False).eq(True) & ~commas
+    points = texts.str.contains(".", regex=False).eq(True)
+    is_clear = (commas & ~texts.str.fullmatch(THOUSANDS).eq(True)).any() and not (unlike | points).any()
+    return texts.mask(commas, texts.str.replace(",", ".", regex=False)) if is_clear else texts
+
+
+def _complaint(text: str, column: Column, expected: str) -> str:
+    if column.kind is Kind.NUMBER and re.fullmatch(DECIMAL_COMMA, text):
+        return f"expected {expected}; the column does not tell whether the comma is a decimal one"
+    return f"expected {expected}"
+
+
+def _decimal_commas(texts: pd.Series, numbers: pd.Series) -> list[TableProblem]:
+    """Say that decimal commas were read as such."""
+    read = texts[texts.str.contains(",", regex=False) & numbers.notna()]
+    if read.empty:
+        return []
+    sentence = f"its commas were read as decimal points, in rows: {len(read)}"
+    return [TableProblem(0, "", str(texts.name), str(read.iloc[0]), sentence)]
 
 
 def _schema_problems(frame: pd.DataFrame, raw: pd.DataFrame, mapping: ClinicalMapping) -> list[TableProblem]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError, Problem
 from analysis.recist.checks import ProblemCode, RowProblem
+from records.cells import unguarded
 
 __all__ = ["Table", "paused_collection", "read_table", "separator_of", "text_of"]
 
@@ -108,7 +109,8 @@ def read_table(path: Path, required: Sequence[str]) -> Table:
     if absent:
         sentence = f"has no column {', '.join(absent)}; it has {', '.join(header)}"
         table.problems.append(RowProblem(name, ProblemCode.MISSING_COLUMN, sentence))
-    for index, record in enumerate(records[1:]):
+    for index, cells in enumerate(records[1:]):
+        record = [unguarded(cell) for cell in cells]
         if len(record) == len(header):
             table.rows.append(record)
             continue

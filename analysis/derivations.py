@@ -25,6 +25,8 @@ SAME_DAYS = 3  # two accounts of a time this far apart do not contradict each ot
 
 Report = Callable[[int, str, object, str], None]
 
+EGFR_COLUMNS = ("egfr_status", "egfr_type", "egfr_mutations", "egfr_tested")  # worked out, never given
+
 
 def derive(clinical: Clinical) -> Clinical:
     """Return the table with every derived column, and the contradictions found on the way."""
@@ -129,7 +131,11 @@ def _spread(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
 
 def _egfr(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
     if "egfr_result" not in frame:
-        return frame
+        given = [name for name in EGFR_COLUMNS if name in frame]
+        for name in given:
+            for row in _rows(frame[name].notna()):
+                report(row, name, frame[name].iloc[row], "worked out from egfr_result, which the table lacks")
+        return frame.drop(columns=given)
     texts = frame["egfr_result"].fillna("").astype(str)
     results = {text: parse_egfr(text) for text in texts.unique()}
     for row in _rows(texts.map(lambda text: results[text] is None)):

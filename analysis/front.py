@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from analysis.csvtable import text_of
-from analysis.errors import AnalysisError, Problem
+from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["run_analysis", "run_audit", "run_demo"]
 
 NOTHING_USABLE = 1
-QUOTE = re.compile("^'(?=[=+\\-@＝＋－＠])")  # `mipc screen` puts it before what a spreadsheet would run
 MADE_BY = ("program_version", "model_version", "protocol")  # columns of studies.csv
 MOST_PROBLEMS = 5  # of a table that cannot be analysed are shown
 
@@ -34,10 +33,10 @@ def foreseen_errors() -> Iterator[None]:
         yield
     except AnalysisError as error:
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
-        typer.echo(f"{error.problem}: {error.sentence}{notes}", err=True)
+        typer.echo(f"mipc: {error.sentence}{notes}", err=True)
         raise typer.Exit(NOTHING_USABLE) from error
     except OSError as error:
-        typer.echo(f"{error.filename}: {error.strerror}", err=True)
+        typer.echo(f"mipc: {error.filename}: {error.strerror}", err=True)
         raise typer.Exit(NOTHING_USABLE) from error
 
 
@@ -106,6 +105,13 @@ def run_analysis(
     evaluator: str | None = None,
 ) -> None:
     """Analyse a clinical table and write everything under a folder."""
+    for where, option, shipped in (
+        (mapping, "--mapping", "nsclc_radiogenomics"),
+        (plan, "--plan", "wu2013"),
+        (labels, "--labels", None),
+    ):
+        if where not in (None, shipped) and "://" not in str(where) and not Path(str(where)).is_file():
+            raise typer.BadParameter(f"File '{where}' does not exist.", param_hint=option)
     if evaluator is not None and responses is None:
         raise typer.BadParameter("whose responses? give their folder, --responses", param_hint="--evaluator")
     from analysis.analyse import analyse, with_labels
@@ -166,10 +172,7 @@ def _mapping(where: str | None) -> "ClinicalMapping | None":
     if where == "nsclc_radiogenomics":
         text = resources.files("analysis").joinpath("nsclc_radiogenomics.toml").read_text(encoding="utf-8")
         return read_mapping(text)
-    path = Path(where)
-    if not path.is_file():
-        raise AnalysisError(Problem.BAD_PLAN, f"there is no mapping {where!r}")
-    return read_mapping(text_of(path))
+    return read_mapping(text_of(Path(where)))
 
 
 def _hashed(name: str, *files: Path) -> str:
@@ -183,10 +186,14 @@ def _made_by(labels: "pd.DataFrame") -> str:
     """Say which program, model and thresholds gave the labels, where they were screened."""
     if not set(MADE_BY) <= set(labels.columns):
         return ""
-    made = sorted(set(labels[list(MADE_BY)].itertuples(index=False, name=None)))
-    return ", " + " and ".join(
-        f"mipc {program}, model {model}, {protocol}" for program, model, protocol in made
-    )
+    made = Counter(labels[list(MADE_BY)].itertuples(index=False, name=None))
+    named = [
+        (f"mipc {program}, model {model}, {protocol}", count)
+        for (program, model, protocol), count in sorted(made.items())
+    ]
+    if len(named) == 1:
+        return f", {named[0][0]}"
+    return ", not all studies screened alike: " + " and ".join(f"{count} by {name}" for name, count in named)
 
 
 def _labels(where: str) -> "tuple[str, pd.DataFrame]":
@@ -197,17 +204,12 @@ def _labels(where: str) -> "tuple[str, pd.DataFrame]":
 
     path = Path(where)
     if path.suffix.lower() in (".csv", ".xlsx"):
-        table = read_table(path)
-        if "patient_id" in table:
-            table["patient_id"] = table["patient_id"].str.replace(QUOTE, "", regex=True)
-        return _hashed(path.name, path), table
-    if "://" not in where and not path.is_file():
-        raise AnalysisError(Problem.BAD_INPUT, f"there are no labels {where!r}")
+        return _hashed(path.name, path), read_table(path)
     from records.errors import StoreError
-    from records.store import open_store
+    from records.store import open_kept_store
 
     try:
-        with open_store(where) as store:
+        with open_kept_store(where) as store:
             rows = [
                 (
                     one.study.patient_id,
@@ -220,5 +222,5 @@ def _labels(where: str) -> "tuple[str, pd.DataFrame]":
             ]
             name = store.name
     except StoreError as error:
-        raise AnalysisError(Problem.BAD_INPUT, str(error)) from error
+        raise typer.BadParameter(str(error), param_hint="--labels") from error
     return name, pd.DataFrame(rows, columns=["patient_id", "verdict", *MADE_BY])

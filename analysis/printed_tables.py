@@ -14,6 +14,7 @@ from pathlib import Path
 
 from analysis.csvtable import separator_of, text_of
 from analysis.errors import AnalysisError, Problem
+from records.cells import unguarded
 
 __all__ = ["PrintedNumber", "PrintedTable", "Shape", "read_tables"]
 
@@ -150,7 +151,7 @@ def _read(path: Path) -> PrintedTable:
     text = text_of(path)
     reader = csv.reader(text.splitlines(keepends=True), delimiter=separator_of(text))
     lines = [
-        (number, [cell.strip() for cell in line])
+        (number, [unguarded(cell.strip()) for cell in line])
         for number, line in enumerate(reader, start=1)
         if any(cell.strip() for cell in line)
     ]

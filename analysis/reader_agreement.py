@@ -143,6 +143,8 @@ def as_text(judged: Sequence[ReaderAgreement]) -> str:
     lines: list[str] = []
     for one in judged:
         lines += ["", f"Reader {one.first} and {one.second}"]
+        if not (one.questions or one.sizes or one.dates):
+            lines.append("  no case is signed by both yet")
         for question in one.questions:
             cases = question.coefficients[0].cases
             lines.append(f"  {question.name.replace('_', ' ')} ({cases} cases)")
@@ -153,7 +155,7 @@ def as_text(judged: Sequence[ReaderAgreement]) -> str:
             limits, icc = size.limits, size.icc
             lines.append(f"  {size.name.replace('_', ' ')} ({limits.cases} cases)")
             if icc is not None:
-                lines.append(f"    {icc.name} {icc.value:.2f} ({icc.low:.2f} to {icc.high:.2f})")
+                lines.append(f"    {icc.name} {icc.value:.2f} {_interval(icc.low, icc.high)}")
             lines.append(f"    bias {limits.bias:+.1f} mm, limits {limits.low:+.1f} to {limits.high:+.1f} mm")
         for day in one.dates:
             lines.append(f"  {day.name.replace('_', ' ')} ({day.same.cases} cases)")
@@ -168,8 +170,12 @@ def as_text(judged: Sequence[ReaderAgreement]) -> str:
 def _words(coefficient: Coefficient) -> str:
     if coefficient.value != coefficient.value:
         return f"{coefficient.name} not defined (all in one class)"
-    interval = f"({coefficient.low:.2f} to {coefficient.high:.2f})"
-    return f"{coefficient.name} {coefficient.value:.2f} {interval}"
+    return f"{coefficient.name} {coefficient.value:.2f} {_interval(coefficient.low, coefficient.high)}"
+
+
+def _interval(low: float, high: float) -> str:
+    """Return an interval in brackets; cases without any spread do not tell one."""
+    return "(interval not estimable: no spread)" if low != low else f"({low:.2f} to {high:.2f})"
 
 
 def _without_nan(value: Any) -> Any:

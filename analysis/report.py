@@ -7,6 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
@@ -15,6 +16,7 @@ from analysis.figures import new_figure, save
 from analysis.printed_tables import PrintedTable
 from analysis.side_by_side import CellComparison, side_by_side
 from analysis.tables import write_csv, write_docx
+from records.cells import guarded
 
 __all__ = ["summary_of", "write_analysis"]
 
@@ -42,7 +44,7 @@ def write_analysis(
     drawings = _draw(analysis, out / "figures")
     _write_rows(out / "problems.csv", [asdict(p) for p in analysis.problems],
                 ["row", "patient_id", "column", "value", "sentence"])  # fmt: skip
-    analysis.cohort.to_csv(out / "analysis_dataset.csv", index=False)
+    _guarded_frame(analysis.cohort).to_csv(out / "analysis_dataset.csv", index=False)
     (out / "flow.txt").write_text(analysis.flow.as_text(), encoding="utf-8")
     (out / "methods.txt").write_text(analysis.methods + "\n", encoding="utf-8")
     plan = {key: value for key, value in asdict(analysis.plan).items() if key != "source"}
@@ -100,8 +102,15 @@ def _write_page(
     path.write_text(page, encoding="utf-8")
 
 
+def _guarded_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    shown = frame.copy()
+    texts = shown.select_dtypes(["object", "string"]).columns
+    shown[texts] = shown[texts].map(guarded)
+    return shown.rename(columns=guarded)
+
+
 def _write_rows(path: Path, rows: list[dict[str, object]], names: list[str]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: guarded(cell) for name, cell in row.items()} for row in rows)

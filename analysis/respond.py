@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from analysis.response import (
 from analysis.sdtm import StatedResponse, read_rs, read_sdtm
 from analysis.sdtm_reads import Course
 from analysis.subjects import Subject, find_scans_after_death, read_subjects
+from records.cells import guarded
 from records.reads import Read, Response, reads_from_json
 
 __all__ = ["Inputs", "find_inputs", "respond"]
@@ -144,7 +145,7 @@ def respond(
     courses, subjects, stated = _read(inputs, subjects_file)
     judgement = judge(courses, subjects, protocol=protocol, schedule=schedule)
     out.mkdir(parents=True, exist_ok=True)
-    _write_judgement(out, judgement, protocol or ResponseProtocol())
+    _write_judgement(out, judgement, subjects, protocol or ResponseProtocol())
     files = [file for file in (inputs.tu, inputs.tr, inputs.rs, inputs.reads, subjects_file) if file]
     text = _protocol_text(files, protocol or ResponseProtocol(), schedule or Schedule())
     (out / "protocol.toml").write_text(text, encoding="utf-8")
@@ -175,8 +176,10 @@ def _protocol_text(files: Sequence[Path], protocol: ResponseProtocol, schedule: 
     return "".join(f"# {line}\n" for line in lines) + response_protocol_text(protocol)
 
 
-def _write_judgement(out: Path, judgement: Judgement, protocol: ResponseProtocol) -> None:
-    _write(out / "responses.csv", RESPONSE_COLUMNS, response_rows(judgement.points))
+def _write_judgement(
+    out: Path, judgement: Judgement, subjects: Mapping[str, Subject], protocol: ResponseProtocol
+) -> None:
+    _write(out / "responses.csv", RESPONSE_COLUMNS, response_rows(judgement.points, subjects))
     _write(out / "best_response.csv", BEST_COLUMNS, map(_best_row, judgement.best))
     _write(out / "rates.csv", RATE_COLUMNS, _rate_rows(judgement.best, protocol.not_evaluable))
     responses = adrs_rows((*judgement.points, *judgement.accepted), judgement.best)
@@ -319,4 +322,4 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(columns)
-        table.writerows(rows)
+        table.writerows(map(guarded, row) for row in rows)

@@ -128,6 +128,7 @@ RESPONSE_COLUMNS = (
     "nadir_mm",
     "baseline_mm",
     "rule",
+    "new_therapy",  # of the patient, who is censored there: later time points count in no best response
 )
 
 
@@ -245,8 +246,17 @@ def _judge(
     return Judgement(points, accepted, tuple(best), tuple(times), tuple(departures))
 
 
-def response_rows(points: Iterable[TimePoint]) -> list[tuple[str, ...]]:
-    """Return a row a time point and evaluator, in the order of `RESPONSE_COLUMNS`."""
+def response_rows(
+    points: Iterable[TimePoint], subjects: Mapping[str, Subject] | None = None
+) -> list[tuple[str, ...]]:
+    """Return a row a time point and evaluator, in the order of `RESPONSE_COLUMNS`.
+
+    Parameters
+    ----------
+    subjects : mapping of str to Subject, optional
+        Whose new therapy is named.
+    """
+    therapies = {name: subject.new_therapy for name, subject in (subjects or {}).items()}
     return [
         (
             point.subject_id,
@@ -261,6 +271,7 @@ def response_rows(points: Iterable[TimePoint]) -> list[tuple[str, ...]]:
             _length(point.nadir_mm),
             _length(point.baseline_mm),
             point.rule,
+            str(therapies.get(point.subject_id) or ""),
         )
         for point in points
     ]

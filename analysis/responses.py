@@ -5,10 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.clinical import Clinical, TableProblem
+from analysis.csvtable import read_table
 from analysis.errors import AnalysisError, Problem
 
 __all__ = ["with_responses"]
 
+COLUMNS = {  # that are read of each file
+    "best_response": ("USUBJID", "evaluator", "confirmation", "best_response"),
+    "responses": ("USUBJID", "evaluator", "VISITNUM", "overall_response", "sum_mm", "baseline_mm"),
+    "adtte": ("USUBJID", "PARAMCD", "ADT", "AVALM", "CNSR", "EVALUATR", "EVNTDESC"),
+    "adrs": ("USUBJID", "PARAMCD", "AVISITN", "EVALUATR", "CAMEFROM"),
+}
+OPTIONAL = {"responses": ("date", "new_therapy")}
 ACCEPTED = "ACCEPTED"
 CONFIRMATION = {False: "not required", True: "required"}
 NONPROGRESSIVE = ("NON-CR/NON-PD", "NON-PD")  # only lesions that cannot be measured: the paper's NPD
@@ -36,7 +44,7 @@ def with_responses(
     Raises
     ------
     AnalysisError
-        If a file is missing, or several evaluators leave a choice.
+        If a file is missing or not as `mipc respond` wrote it, or several evaluators leave a choice.
     """
     tables = {name: _read(folder, name) for name in ("best_response", "responses", "adtte")}
     best = tables["best_response"]
@@ -74,7 +82,38 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
     path = folder / f"{name}.csv"
     if not path.is_file():
         raise AnalysisError(Problem.BAD_INPUT, f"{folder} has no {name}.csv: give the folder of mipc respond")
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_table(path, [column.upper() for column in COLUMNS[name]])
+    if table.problems:
+        more = f"; and {len(table.problems) - 1} more problems" if len(table.problems) > 1 else ""
+        raise AnalysisError(Problem.BAD_INPUT, f"{table.problems[0]}{more}")
+    optional = [column for column in OPTIONAL.get(name, ()) if column.upper() in table.columns]
+    return pd.DataFrame(
+        {column: list(table.column(column.upper())) for column in (*COLUMNS[name], *optional)}, dtype=object
+    )
+
+
+def _numbers(texts: pd.Series, file: str) -> pd.Series:
+    """Return a column of numbers, empty cells missing; what is no number is refused."""
+    numbers = pd.to_numeric(texts.where(texts != ""), errors="coerce")
+    _refuse_changed(texts, numbers, file, "number")
+    return numbers
+
+
+def _days(texts: pd.Series, file: str) -> pd.Series:
+    """Return a column of days, empty cells missing; what is no day is refused."""
+    days = pd.to_datetime(texts.where(texts != ""), format="%Y-%m-%d", errors="coerce")
+    _refuse_changed(texts, days, file, "day as YYYY-MM-DD")
+    return days
+
+
+def _refuse_changed(texts: pd.Series, read: pd.Series, file: str, what: str) -> None:
+    """Refuse cells that a spreadsheet wrote in its own way: half of them would be missing without a word."""
+    changed = texts[(texts != "") & read.isna()]
+    if len(changed):
+        sentence = (
+            f"{file}, {texts.name}: {changed.iloc[0]!r} is no {what}; give the file as mipc respond wrote it"
+        )
+        raise AnalysisError(Problem.BAD_INPUT, sentence)
 
 
 def _evaluator(best: pd.DataFrame, wanted: str | None) -> str:
@@ -102,10 +141,15 @@ def _accepted(points: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 
 def _best_changes(mine: pd.DataFrame) -> "pd.Series[float]":
-    """Return the lowest sum of diameters of each patient up to progression against baseline, in per cent."""
+    """Return the lowest sum of diameters of each patient against baseline, in per cent.
+
+    It is the lowest up to progression and up to a new therapy, as in the best response.
+    """
+    if "new_therapy" in mine:
+        mine = mine[(mine["new_therapy"] == "") | (mine["date"].str[:10] <= mine["new_therapy"])]
     progressed = mine["overall_response"].eq("PD").astype(int)
     mine = mine[progressed.groupby(mine["USUBJID"]).cumsum() - progressed == 0]
-    total, baseline = (pd.to_numeric(mine[name], errors="coerce") for name in ("sum_mm", "baseline_mm"))
+    total, baseline = (_numbers(mine[name], "responses.csv") for name in ("sum_mm", "baseline_mm"))
     change = 100 * (total - baseline) / baseline.where(baseline > 0)
     return change.groupby(mine["USUBJID"]).min()
 
@@ -124,10 +168,10 @@ def _endpoint(
     if not mine.index.is_unique:
         raise AnalysisError(Problem.BAD_INPUT, f"adtte.csv has {code} twice for a patient")
     patients = frame["patient_id"].astype(str)
-    length = patients.map(pd.to_numeric(mine["AVALM"], errors="coerce"))
+    length = patients.map(_numbers(mine["AVALM"], "adtte.csv"))
     ended = patients.map(mine["CNSR"] == "0").astype("boolean")
     if code == "PFS":  # the day of progression goes with it: none where death or a last scan ended the time
-        day = pd.to_datetime(mine["ADT"].where(mine["EVNTDESC"].isin(PROGRESSED)))
+        day = _days(mine["ADT"], "adtte.csv").where(mine["EVNTDESC"].isin(PROGRESSED))
         known = frame["progression_date"] if "progression_date" in frame else pd.Series(pd.NaT, frame.index)
         frame = frame.assign(progression_date=patients.map(day).where(length.notna(), known))
     before_length = frame[months] if months in frame else pd.Series(float("nan"), index=frame.index)

@@ -126,8 +126,10 @@ def _dates(table: Table, columns: tuple[str, ...], problems: list[RowProblem]) -
 
 
 def _out_of_order(where: str, subject: Subject) -> list[RowProblem]:
-    pairs = [("diagnosis", name) for name in NOT_BEFORE_DIAGNOSIS] + [
-        (name, "death") for name in NOT_AFTER_DEATH
+    pairs = [
+        *(("diagnosis", name) for name in NOT_BEFORE_DIAGNOSIS),
+        ("treatment_start", "new_therapy"),
+        *((name, "death") for name in NOT_AFTER_DEATH),
     ]
     problems = []
     for earlier, later in pairs:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from records.cells import guarded
+
 __all__ = ["Row", "Table", "format_interval", "format_p", "write_csv", "write_docx"]
 
 
@@ -80,7 +82,7 @@ def write_csv(table: Table, path: Path) -> None:
         writer.writerow(["variable", "level", "label", *(key for key, _ in table.columns)])
         for row in table.rows:
             cells = (row.cells.get(key, "") for key, _ in table.columns)
-            writer.writerow([_harmless(cell) for cell in (*row.key, row.label, *cells)])
+            writer.writerow(map(guarded, (*row.key, row.label, *cells)))
 
 
 def write_docx(tables: tuple[Table, ...], path: Path) -> None:
@@ -105,10 +107,3 @@ def write_docx(tables: tuple[Table, ...], path: Path) -> None:
             paragraph = document.add_paragraph(note)
             paragraph.runs[0].font.size = Pt(8)
     document.save(str(path))
-
-
-def _harmless(text: str) -> str:
-    """Keep a spreadsheet from running a cell as a formula; numbers stay numbers."""
-    if text[:1] in ("=", "@", "\t", "\r") or (text[:1] in "+-" and not text[1:2].isdigit() and len(text) > 1):
-        return "'" + text
-    return text

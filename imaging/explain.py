@@ -16,12 +16,16 @@ from records.errors import StoreError
 from records.model import Arrangement, Finding, Nodule, Screening
 from records.store import Store, open_kept_store
 
-__all__ = ["as_text", "as_values", "draw_picture", "explain_command", "find_study"]
+__all__ = ["NoSuchStudyError", "as_text", "as_values", "draw_picture", "explain_command", "find_study"]
 
 HEIGHT = 460  # of a picture, pixels
 MARK_GAP_MM = 2.0
 MARK_COLOUR = (255, 196, 0)
 ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
+
+
+class NoSuchStudyError(Exception):
+    """The store holds no such study, or several."""
 
 
 def explain_command(study: str, store: str | Path, out: Path, *, prints_json: bool) -> int:
@@ -30,7 +34,9 @@ def explain_command(study: str, store: str | Path, out: Path, *, prints_json: bo
     Raises
     ------
     StoreError
-        If the store cannot be used, or holds no such study, or several.
+        If the store cannot be used.
+    NoSuchStudyError
+        If it holds no such study, or several.
     """
     with open_kept_store(store) as database:
         screening = find_study(database, study)
@@ -56,7 +62,7 @@ def find_study(store: Store, asked: str) -> Screening:
 
     Raises
     ------
-    StoreError
+    NoSuchStudyError
         If there is none or are several.
     """
     exact = next(iter(store.screenings([asked])), None)
@@ -70,9 +76,9 @@ def find_study(store: Store, asked: str) -> Screening:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise StoreError(f"the store {store.name} holds no study or patient {legible(asked, 80)}")
+        raise NoSuchStudyError(f"the store {store.name} holds no study or patient {legible(asked, 80)}")
     names = ", ".join(legible(f.study.uid, 64) for f in found[:5])
-    raise StoreError(f"{len(found)} studies fit {legible(asked, 80)}: {names}; give one whole UID")
+    raise NoSuchStudyError(f"{len(found)} studies fit {legible(asked, 80)}: {names}; give one whole UID")
 
 
 def as_text(screening: Screening) -> str:

@@ -72,6 +72,7 @@ class CohortRow:
     sentence: str
     varied: tuple[VerdictLabel, ...]  # the label with each threshold moved
     findings: tuple[Finding, ...]  # of the first study of a page: they know the thresholds
+    made: Provenance
 
     @classmethod
     def of(cls, screening: Screening) -> "CohortRow":
@@ -95,6 +96,7 @@ class CohortRow:
             sentence=legible(verdict.sentence, 300),
             varied=varied(screening),
             findings=(*verdict.criteria, *verdict.exclusions),
+            made=screening.provenance,
         )
 
     @property
@@ -138,6 +140,8 @@ def write_cohort_page(
 
     Parameters
     ----------
+    made : Provenance
+        What a page without studies is made by; others name what made each study's result.
     follow_ups : mapping of str to str, optional
         By study UID, where on the page of follow-ups it is compared.
 
@@ -149,11 +153,13 @@ def write_cohort_page(
     rows = sorted(rows, key=_likeliest_first)
     labels = Counter(row.label for row in rows)
     reasons = Counter((row.label, row.reason) for row in rows if row.reason is not None)
+    makers = Counter(row.made for row in rows) or Counter({made: 0})
     page = _environment().get_template("cohort.html.j2")
     path = folder / "report.html"
     with write_atomically(path) as file:
         for piece in page.generate(
-            **_frame("cohort.js", made),
+            **_frame("cohort.js", *(one for one, _ in makers.most_common())),
+            studies_by=makers,
             digest="cohort",
             rows=rows,
             counts=[(label, labels[label]) for label in LABELS],
@@ -316,11 +322,11 @@ def _templates_digest() -> bytes:
     return hashlib.sha256("\0".join(map(_template_text, names)).encode("utf-8")).digest()
 
 
-def _frame(script_name: str, made: Provenance) -> dict[str, object]:
+def _frame(script_name: str, *makers: Provenance) -> dict[str, object]:
     """Return what the frame of a page needs."""
     style, script = _template_text("style.css"), _template_text(script_name) if script_name else ""
     return {
-        "made": made,
+        "makers": makers,
         "style": Markup(style),
         "style_hash": _policy_hash(style),
         "script": Markup(script),

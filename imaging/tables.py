@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from imaging.legible import legible
+from records.cells import guarded
 from records.model import Estimate, Finding, Nodule, Screening
 
 __all__ = [
@@ -77,9 +78,6 @@ NODULE_COLUMNS = (
     "long_axis_mm",
     "short_axis_mm",
 )
-
-# A spreadsheet runs a cell that begins so (OWASP, CSV Injection); a quote before it makes it text.
-FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 HOLDS = {True: "yes", False: "no", None: "unknown"}
 
@@ -225,5 +223,4 @@ def number_cell(value: float | None, decimals: int) -> str:
 
 def text_cell(value: str) -> str:
     """Return header text that a spreadsheet shows and does not run."""
-    text = legible(value)
-    return "'" + text if text.startswith(FORMULA_STARTS) else text
+    return guarded(legible(value))

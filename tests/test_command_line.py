@@ -145,6 +145,65 @@ def test_wrong_usage_is_a_sentence_and_status_2(screened, tmp_path, arguments, s
     assert "Traceback" not in errors
 
 
+# By command, what is to be read: NONE is not there, HERE is a folder, TABLE a file.
+READS = {
+    "screen": [
+        "NONE --out OUT", "HERE --out OUT --protocol NONE", "pacs:NODE --out OUT --nodes NONE",
+        "pacs:NODE --out OUT --registry NONE", "HERE --out OUT --push NODE --nodes NONE",
+    ],
+    "track": ["NONE --out OUT", "HERE --out OUT --protocol NONE"],
+    "explain": ["1.2 --store NONE", "1.2 --store sqlite:///NONE", "1.2 --store TABLE"],
+    "rejudge": [
+        "--store NONE --out OUT", "--store sqlite:///NONE --out OUT", "--store TABLE --out OUT",
+        "--store TABLE --protocol NONE --out OUT",
+    ],
+    "respond": ["NONE --out OUT", "HERE --out OUT --subjects NONE", "HERE --out OUT --protocol NONE"],
+    "analyse": [
+        "NONE --out OUT", "TABLE --out OUT --labels NONE", "TABLE --out OUT --labels sqlite:///NONE",
+        "TABLE --out OUT --mapping NONE", "TABLE --out OUT --plan NONE", "TABLE --out OUT --paper NONE",
+        "TABLE --out OUT --responses NONE", "TABLE --out OUT --labels HERE",
+    ],
+    "audit-tables": ["NONE", "HERE --claims NONE"],
+    "deidentify": ["NONE --out OUT --key KEY"],
+    "pacs check": ["NODE --nodes NONE"],
+    "pacs find": ["NODE --nodes NONE", "NODE --registry NONE"],
+    "pacs pull": ["NODE --out OUT --nodes NONE", "NODE --out OUT --registry NONE"],
+    "pacs push": ["NODE NONE", "NODE HERE --nodes NONE"],
+    "review prepare": [
+        "NONE --store TABLE --readers A,B --out OUT", "HERE --store NONE --readers A,B --out OUT",
+        "HERE --store TABLE --readers A,B --out OUT",
+    ],
+    "review open": ["NONE", "HERE --marks NONE"],
+    "review collect": ["NONE --out OUT", "HERE --out OUT --pack NONE"],
+    "review agreement": ["NONE", "HERE --pack NONE"],
+    "review adjudicate": ["NONE", "HERE --pack NONE"],
+    "review verify": ["NONE"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"), [(command, one) for command, lines in READS.items() for one in lines]
+)
+def test_what_is_to_be_read_and_is_not_there_is_wrong_usage(tmp_path, command, arguments):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "table.csv").write_text("patient_id,os_months,os_event\na,5,1\n")
+    names = {"NONE": "none", "HERE": "here", "TABLE": "table.csv", "OUT": "out", "KEY": "key.json"}
+    for name, path in names.items():
+        arguments = arguments.replace(name, str(tmp_path / path))
+    status, output, errors = mipc(*command.split(), *arguments.split())
+    assert (status, output) == (2, ""), errors
+    assert errors
+    assert not (tmp_path / "none").exists()
+
+
+def test_every_command_that_reads_is_among_them():
+    def names(group, before=""):
+        for name, one in group.commands.items():
+            yield from names(one, f"{name} ") if hasattr(one, "commands") else [before + name]
+
+    assert set(names(get_command(app))) == {*READS, "demo-cohort"}
+
+
 def test_nothing_usable_is_status_1_and_says_what_was_there(tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "cut.dcm").write_bytes(b"\0" * 128 + b"DICM")

@@ -16,7 +16,7 @@ from records.responses import ReaderResponse
 from viewer.collecting import Basis, Collection, SignedRead
 from viewer.outcomes import final_responses
 from viewer.pack import BlindedCase, Decision, PackError, ShownRead, image_files, load_pack
-from viewer.packs import Scan, are_labels, write_pack
+from viewer.packs import Scan, are_labels, whole_or_nothing, write_pack
 from viewer.planning import Candidate, PlannedCase
 from viewer.reading import Form
 from viewer.studykey import COORDINATOR, KeyCase, PackKey, save_key
@@ -87,7 +87,10 @@ def adjudicate(
         return replace(case, earlier_reads=earlier, decides=decisions[patient])
 
     protocol = replace(load_pack(folder).protocol, asks_recist=False, shows_marks=False)
-    pack = write_pack(packs, reader, planned, scans, protocol, progress=progress, finish=finish)
+    if (packs / reader).exists():
+        raise PackError(f"{packs / reader} is there already; packs are never written over")
+    with whole_or_nothing(packs / reader):
+        pack = write_pack(packs, reader, planned, scans, protocol, progress=progress, finish=finish)
     named = tuple(replace(case, shown=tuple(shown[case.patient_id])) for case in pack.cases)
     pack = replace(pack, cases=named, is_adjudication=True)
     save_key(replace(key, packs=(*key.packs, pack)), packs)

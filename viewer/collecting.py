@@ -23,6 +23,7 @@ __all__ = [
     "FinalLabel",
     "SignedRead",
     "collect",
+    "decision",
     "evaluator_of",
     "heads_collected",
     "verify_pack",
@@ -115,7 +116,13 @@ class Collection:
     folders: Mapping[str, Path] = field(default_factory=dict)  # by reader
 
     def labels(self) -> tuple[FinalLabel, ...]:
-        """Return the label of each patient's baseline: agreed or adjudicated, never averaged."""
+        """Return the label of each patient's baseline: agreed or adjudicated, never averaged.
+
+        Raises
+        ------
+        PackError
+            If two adjudicators gave a patient different labels.
+        """
         return tuple(_final_labels(self.key, self.reads))
 
     def recist_reads(
@@ -314,10 +321,33 @@ def _final_labels(key: StudyKey, reads: Sequence[SignedRead]) -> Iterator[FinalL
         elif len(said) == 1:
             label, basis = said.pop(), Basis.AGREED
         elif decided:
-            label, basis = decided[-1].label, Basis.ADJUDICATED
+            said_by = {read.reader: read.label for read in decided}
+            label, basis = decision(case.patient_id, "label", said_by), Basis.ADJUDICATED
         else:
             label, basis = "", Basis.DISCORDANT
         yield FinalLabel(case.patient_id, case.time_points[0].study_uid, label, basis, tuple(own))
+
+
+def decision(patient_id: str, what: str, said_by: Mapping[str, str]) -> str:
+    """Return what the adjudicators of a patient decided.
+
+    Parameters
+    ----------
+    said_by : mapping of adjudicator to the decision of his latest version
+
+    Raises
+    ------
+    PackError
+        If they decided differently.
+    """
+    said = sorted(set(said_by.values()))
+    if len(said) > 1:
+        each = " and ".join(f"{reader} says {one}" for reader, one in said_by.items())
+        raise PackError(
+            f"the adjudicators differ on the {what} of patient {patient_id}: {each}; "
+            "which of them stands is theirs to settle, by an amendment"
+        )
+    return said[0]
 
 
 def _recist_reads(

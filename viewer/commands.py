@@ -1,7 +1,7 @@
 """`mipc review`: the commands of the reading, one short function each; the work is in `viewer.front`.
 
-Each ends a foreseen failure with one sentence and exit status 1. The viewer does not
-know the analysis: whoever runs the commands hands over an `Analysis`.
+Each ends a foreseen failure with one sentence and exit status 1, or 2 where there is no
+store to be used. The viewer does not know the analysis: whoever runs the commands hands over an `Analysis`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Analysis", "review"]
 
-NOTHING_USABLE = 1
+NOTHING_USABLE, WRONG_USAGE = 1, 2  # exit statuses
 
 review = typer.Typer(help="Blinded reading by two readers, locked reads, adjudication.", no_args_is_help=True)
 
@@ -51,7 +51,7 @@ class Analysis:
 
 @contextmanager
 def foreseen_errors() -> Iterator[None]:
-    """Turn what is wrong with a pack, a store or a disk into one sentence and exit status 1."""
+    """Turn what is wrong with a pack, a store or a disk into one sentence and an exit status."""
     from records.errors import StoreError
     from viewer.pack import PackError
 
@@ -61,7 +61,7 @@ def foreseen_errors() -> Iterator[None]:
         where = getattr(error, "filename", None)
         said = f"{where}: {error.strerror}" if isinstance(error, OSError) and where else str(error)
         typer.echo(f"mipc: {said}", err=True)
-        raise typer.Exit(NOTHING_USABLE) from error
+        raise typer.Exit(WRONG_USAGE if isinstance(error, StoreError) else NOTHING_USABLE) from error
 
 
 @review.command("prepare")

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from records.cells import guarded
 from records.files import replace_file
 from records.reads import reads_to_json
 from records.responses import ReaderResponse
@@ -87,7 +88,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[object, .
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows(map(guarded, row) for row in rows)
     replace_file(path, _encoded(text.getvalue()))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from records.reads import Response
 from records.responses import Disputed, ReaderResponse, disputes
-from viewer.collecting import Basis, Collection, evaluator_of
+from viewer.collecting import Basis, Collection, decision, evaluator_of
 from viewer.studykey import KeyCase
 
 __all__ = ["FinalResponse", "adjudicated", "final_responses", "standing"]
@@ -44,6 +44,11 @@ def final_responses(collection: Collection, responses: Iterable[ReaderResponse])
     collection : Collection
     responses : iterable of ReaderResponse
         Made by the analysis from `collection.recist_reads()`.
+
+    Raises
+    ------
+    PackError
+        If two adjudicators chose different readers for a patient.
     """
     if not collection.asks_recist:
         return ()
@@ -81,7 +86,10 @@ def _final_response(
     disputed = tuple(what for what in Disputed if what in found)
     if not disputed:
         return FinalResponse(patient, Basis.AGREED, readers[0], (), own)
-    chosen = [read.chosen for read in collection.reads if read.chosen and read.patient_id == patient]
-    if not chosen:
+    chosen_by = {
+        read.reader: read.chosen for read in collection.reads if read.chosen and read.patient_id == patient
+    }
+    if not chosen_by:
         return FinalResponse(patient, Basis.DISCORDANT, "", disputed, own)
-    return FinalResponse(patient, Basis.ADJUDICATED, chosen[-1], disputed, own)
+    stands = decision(patient, "response", chosen_by)
+    return FinalResponse(patient, Basis.ADJUDICATED, stands, disputed, own)

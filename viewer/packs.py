@@ -46,9 +46,19 @@ if TYPE_CHECKING:
 
     from imaging.dicom import SeriesFiles
 
-__all__ = ["Prepared", "Scan", "are_labels", "find_scans", "prepare", "write_pack"]
+__all__ = [
+    "LeftOut",
+    "Prepared",
+    "Scan",
+    "are_labels",
+    "find_scans",
+    "prepare",
+    "whole_or_nothing",
+    "write_pack",
+]
 
 FLAGGED = (VerdictLabel.MIPC, VerdictLabel.INDETERMINATE)
+MOST_NAMED = 5  # of the studies left out, where no pack can be made at all
 Progress = Callable[[str], object]
 
 
@@ -65,15 +75,27 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A study that is not handed out: a code for programs, and a sentence."""
+
+    study_uid: str
+    code: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"study {self.study_uid} {self.sentence} ({self.code})"
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """What was handed out, and which studies were left out and why."""
 
     key: StudyKey
-    left_out: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
 
 
-def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, ...], tuple[str, ...]]:
-    """Return the screened studies whose images are in `inputs`, and a sentence for each left out.
+def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, ...], tuple[LeftOut, ...]]:
+    """Return the screened studies whose images are in `inputs`, and why each other one is left out.
 
     Parameters
     ----------
@@ -89,19 +111,22 @@ def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, .
         screenings = list(opened.screenings(sorted(files)))
     scans: list[Scan] = []
     screened = {screening.study.uid for screening in screenings}
-    left_out = [f"study {uid} was not screened" for uid in files if uid not in screened]
+    left_out = [LeftOut(uid, "not_screened", "was not screened") for uid in files if uid not in screened]
     for screening in screenings:
         study = files[screening.study.uid]
-        if screening.verdict.label is VerdictLabel.NOT_EVALUABLE:
-            left_out.append(f"study {study.study.uid} is not evaluable: {screening.verdict.sentence}")
+        uid, verdict = study.study.uid, screening.verdict
+        if verdict.label is VerdictLabel.NOT_EVALUABLE:
+            code = verdict.reason or VerdictLabel.NOT_EVALUABLE
+            left_out.append(LeftOut(uid, code, f"is not evaluable: {verdict.sentence}"))
             continue
         try:
             series = choose_series(study).series
         except ScreeningError as error:
-            left_out.append(f"study {study.study.uid}: {error.sentence}")
+            left_out.append(LeftOut(uid, error.reason, f"cannot be read: {error.sentence}"))
             continue
         if not study.study.is_dated:
-            left_out.append(f"study {study.study.uid} has no valid date, so its place in time is not known")
+            sentence = "has no valid date, so its place in time is not known"
+            left_out.append(LeftOut(uid, "no_date", sentence))
             continue
         scans.append(
             _scan(screening, study.study.patient_id or study.study.uid, study.study.study_date, series)
@@ -156,30 +181,76 @@ def prepare(
     if out.exists() and any(out.iterdir()):
         raise PackError(f"{out} is not empty; packs are never written over")
     out.mkdir(parents=True, exist_ok=True)
-    scans, left_out = find_scans(inputs, store)
-    by_patient = _by_patient(scans)
-    patients = draw_controls(
-        [
+    with whole_or_nothing(out):
+        scans, left_out = find_scans(inputs, store)
+        by_patient, patients, withheld = _draw(scans, left_out, controls, seed)
+        packs = []
+        for reader in readers:
+            cases = plan_cases(patients, reader, repeats, seed)
+            packs.append(
+                write_pack(out, reader, cases, by_patient, protocol or ReadingProtocol(), progress=progress)
+            )
+        key = StudyKey(seed, f"mipc {version('mipc')}", tuple(packs))
+        save_key(key, out)
+        Ledger(out / COORDINATOR / "ledger.jsonl").append(
+            who="coordinator",
+            action="prepare",
+            after={"seed": seed, "packs": {pack.reader: pack.first_hash for pack in packs}},
+        )
+    return Prepared(key, (*left_out, *withheld))
+
+
+def _draw(
+    scans: Sequence[Scan], left_out: Sequence[LeftOut], controls: int, seed: int
+) -> tuple[dict[str, tuple[Scan, ...]], tuple[Candidate, ...], list[LeftOut]]:
+    """Return the scans by patient, who is read, and the scans whose images may not leave.
+
+    Only the images of those who are drawn are looked at; where one may not leave, it is drawn again without.
+    """
+    withheld: dict[str, LeftOut] = {}
+    seen: set[str] = set()
+    while True:
+        by_patient = _by_patient([scan for scan in scans if scan.study_uid not in withheld])
+        candidates = [
             Candidate(name, tuple(one.study_uid for one in own), any(one.is_flagged for one in own))
             for name, own in by_patient.items()
-        ],
-        controls,
-        seed,
+        ]
+        try:
+            patients = draw_controls(candidates, controls, seed)
+        except PackError as error:
+            raise PackError(_with_left_out(str(error), [*left_out, *withheld.values()])) from error
+        drawn = [scan for one in patients for scan in by_patient[one.patient_id]]
+        found = [_withheld(scan) for scan in drawn if scan.study_uid not in seen]
+        seen |= {scan.study_uid for scan in drawn}
+        if not any(found):
+            return by_patient, patients, list(withheld.values())
+        withheld |= {one.study_uid: one for one in found if one is not None}
+
+
+def _withheld(scan: Scan) -> LeftOut | None:
+    """Return why the images of a scan may not be handed out, None if they may."""
+    from imaging.dicom.deidentify import WORDS, why_withheld
+
+    why = why_withheld(scan.series, scan.patient_id)
+    return (
+        None if why is None else LeftOut(scan.study_uid, why, f"cannot be handed out: an image {WORDS[why]}")
     )
-    packs = []
-    for reader in readers:
-        cases = plan_cases(patients, reader, repeats, seed)
-        packs.append(
-            write_pack(out, reader, cases, by_patient, protocol or ReadingProtocol(), progress=progress)
-        )
-    key = StudyKey(seed, f"mipc {version('mipc')}", tuple(packs))
-    save_key(key, out)
-    Ledger(out / COORDINATOR / "ledger.jsonl").append(
-        who="coordinator",
-        action="prepare",
-        after={"seed": seed, "packs": {pack.reader: pack.first_hash for pack in packs}},
-    )
-    return Prepared(key, left_out)
+
+
+def _with_left_out(sentence: str, left_out: Sequence[LeftOut]) -> str:
+    more = len(left_out) - MOST_NAMED
+    named = [str(one) for one in left_out[:MOST_NAMED]] + [f"{more} more"] * (more > 0)
+    return f"{sentence}; left out: {'; '.join(named)}" if named else sentence
+
+
+@contextmanager
+def whole_or_nothing(folder: Path) -> "Iterator[None]":
+    """Take a folder away again if what is to be written into it fails half way."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def are_labels(readers: Sequence[str]) -> bool:
@@ -262,7 +333,7 @@ def _write_case(out: Path, reader: str, code: str, scans: Sequence[Scan]) -> tup
                 fault = done.refused[0] if done.refused else "images are missing"
                 raise PackError(
                     f"study {scan.study_uid} cannot be handed out: {fault}; "
-                    "leave its images out, and prepare into another folder"
+                    "leave its images out, and prepare again"
                 )
             place.mkdir(parents=True)
             for image, path in enumerate(sorted(done.written), start=1):

@@ -91,14 +91,17 @@ def best_of_course(
         Whether the patient died; where no time point could be judged that is an early death.
     protocol : ResponseProtocol, optional
     """
+    visits = visits_of(points, until=until)
     response, visit, rule = best_response(
-        visits_of(points, until=until),
+        visits,
         start,
         confirmed=confirmed,
         has_targets=not points or points[0].target_response is not None,
         died_before_assessment=died,
         protocol=protocol,
     )
+    if until is not None and visits != visits_of(points):
+        rule += f"; what was seen after the new therapy of {until} does not count"
     return Best(
         subject_id=subject_id,
         evaluator=evaluator,

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from imaging.dicom.values import iso_date
 from imaging.dicom.write import IMPLEMENTATION_UID
 from records.errors import ScreeningError
 
-__all__ = ["Deidentified", "deidentify"]
+__all__ = ["WORDS", "Deidentified", "Withheld", "deidentify", "why_withheld"]
 
 Progress = Callable[[int, int], object]
 
@@ -47,6 +48,27 @@ EMPTY = """
     SeriesNumber AcquisitionNumber InstanceNumber PositionReferenceIndicator
 """.split()  # type 2: have to be there, may be empty
 PICTURES = frozenset({"SCREEN SAVE", "SECONDARY", "DOSE_INFO"})  # names are often burned into these
+
+
+class Withheld(StrEnum):
+    """Why an image may not leave."""
+
+    NO_CT = "no_ct_image"
+    BURNED_IN_TEXT = "burned_in_text"
+    PICTURE = "picture_of_images"
+    NO_CT_PIXELS = "no_ct_pixels"
+    OTHER_PATIENT = "other_patient"
+    UNREADABLE = "unreadable"
+
+
+WORDS = {
+    Withheld.NO_CT: "is no CT or Enhanced CT image; only those are written, since others often show names",
+    Withheld.BURNED_IN_TEXT: "has text burned into its pixels",
+    Withheld.PICTURE: "is a picture made from images, which may show names",
+    Withheld.NO_CT_PIXELS: "is a picture, not a CT",
+    Withheld.OTHER_PATIENT: "names another patient than its study",
+    Withheld.UNREADABLE: "cannot be read",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +124,18 @@ def deidentify(
     return Deidentified(tuple(done.written), tuple(done.refused), tuple(done.unsure))
 
 
+def why_withheld(series: SeriesFiles, patient_id: str) -> Withheld | None:
+    """Return why an image of `series` may not leave as one of this patient; None if all may."""
+    for source, frame in {frame.source: frame for frame in series.frames}.items():
+        try:
+            fault = _why_not(_read(source), frame, patient_id)
+        except broken():
+            fault = Withheld.UNREADABLE
+        if fault is not None:
+            return fault
+    return None
+
+
 @dataclass
 class _Done:
     """What has been done so far, as `Deidentified` will tell it."""
@@ -125,11 +159,11 @@ def _deidentify_series(series: SeriesFiles, patient_id: str, out: Path, key: Key
         try:
             original = _read(source)
         except broken():
-            done.refused.append(f"{where}, file {number}: cannot be read")
+            done.refused.append(f"{where}, file {number}: {WORDS[Withheld.UNREADABLE]}")
             continue
-        fault = _why_not(original, frames[0]) or _whose_else(original, patient_id)
-        if fault:
-            done.refused.append(f"{where}, file {number}: {fault}")
+        fault = _why_not(original, frames[0], patient_id)
+        if fault is not None:
+            done.refused.append(f"{where}, file {number}: {WORDS[fault]}")
             continue
         try:
             image = _clean_image(original, frames, patient_id, key)
@@ -153,23 +187,18 @@ def _read(source: Source) -> Dataset:
         return dcmread(file, stop_before_pixels=True)
 
 
-def _why_not(original: Dataset, frame: Frame) -> str:
-    """Return why an image may not leave, "" if it may."""
+def _why_not(original: Dataset, frame: Frame, patient_id: str) -> Withheld | None:
+    """Return why an image may not leave under the pseudonym of its study, None if it may."""
     if original.get("SOPClassUID") not in CLASSES:
-        return "is no CT or Enhanced CT image; only those are written, since others often show names"
+        return Withheld.NO_CT
     if _burned_in(original) == "YES":
-        return "has text burned into its pixels"
+        return Withheld.BURNED_IN_TEXT
     if set(frame.reconstruction.image_type) & PICTURES:
-        return "is a picture made from images, which may show names"
+        return Withheld.PICTURE
     if frame.format.samples != 1 or frame.format.bits_allocated != 16:
-        return "is a picture, not a CT"
-    return ""
-
-
-def _whose_else(original: Dataset, patient_id: str) -> str:
-    """Return why an image may not leave under the pseudonym of its study, "" if it may."""
+        return Withheld.NO_CT_PIXELS
     named = str(original.get("PatientID", "") or "").strip()
-    return "names another patient than its study" if named and named != patient_id else ""
+    return Withheld.OTHER_PATIENT if named and named != patient_id else None
 
 
 def _burned_in(original: Dataset) -> str:

@@ -17,13 +17,13 @@ from imaging.dicom.files import Frame, SeriesFiles
 from imaging.dicom.sources import open_stored
 from imaging.dicom.stack import Stack, build_stack
 from imaging.dicom.uids import derive_uid
+from imaging.dicom.values import iso_date
 from imaging.dicom.write import IMPLEMENTATION_UID
 from records.model import Provenance
 
 __all__ = ["WHOSE", "Evidence", "EvidenceError", "equipment", "gather_evidence", "stamp"]
 
-DATE = re.compile(r"\d{8}")
-TIME = re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
+TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?", re.ASCII)
 
 
 class EvidenceError(Exception):
@@ -115,12 +115,16 @@ def _text(longest: int) -> Callable[[str], bool]:
     return lambda value: len(value) <= longest and value.isprintable() and "\\" not in value
 
 
+def _is_date(value: str) -> bool:
+    return len(value) == 8 and iso_date(value) != ""
+
+
 LEGAL: dict[str, Callable[[str], bool]] = {
     "PatientName": _text(64 * 3 + 2),
     "PatientID": _text(64),
-    "PatientBirthDate": lambda value: bool(DATE.fullmatch(value)),
+    "PatientBirthDate": _is_date,
     "PatientSex": lambda value: value in {"M", "F", "O"},
-    "StudyDate": lambda value: bool(DATE.fullmatch(value)),
+    "StudyDate": _is_date,
     "StudyTime": lambda value: bool(TIME.fullmatch(value)),
     "AccessionNumber": _text(16),
     "StudyID": _text(16),

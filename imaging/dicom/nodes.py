@@ -12,13 +12,27 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DimseNode", "Nodes", "Ourselves", "PacsError", "Retrieve", "Tls", "WebNode", "load_nodes"]
+__all__ = [
+    "DimseNode",
+    "Nodes",
+    "NodesFileError",
+    "Ourselves",
+    "PacsError",
+    "Retrieve",
+    "Tls",
+    "WebNode",
+    "load_nodes",
+]
 
 PATIENCE_SECONDS = 60.0
 
 
 class PacsError(Exception):
     """An archive cannot be reached, refuses, or stopped half way: a sentence says which and what to do."""
+
+
+class NodesFileError(PacsError):
+    """The file of archives is not there, or cannot be read."""
 
 
 class Retrieve(StrEnum):
@@ -118,14 +132,14 @@ def load_nodes(path: Path) -> Nodes:
     Raises
     ------
     PacsError
-        If it is not there or says something that is not understood.
+        If it says something that is not understood; `NodesFileError` if it cannot be read.
     """
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise PacsError(f"there is no file of archives at {path}; docs/pacs.md shows one") from error
+        raise NodesFileError(f"there is no file of archives at {path}; docs/pacs.md shows one") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PacsError(f"{path} cannot be read: {error}") from error
+        raise NodesFileError(f"{path} cannot be read: {error}") from error
     table = _Table(path, "the file", said)
     ours = table.table("mipc")
     ourselves = Ourselves(

@@ -15,6 +15,7 @@ from imaging.dicom.nodes import PacsError
 from imaging.dicom.query import Archive, Query, SeriesMatch, StudyMatch
 from imaging.dicom.sources import Source
 from imaging.dicom.uids import is_uid
+from records.cells import guarded
 from records.files import replace_file
 
 __all__ = ["Missing", "Pulled", "find", "pull", "write_missing"]
@@ -107,7 +108,8 @@ def write_missing(missing: Sequence[Missing], path: Path) -> None:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["patient_id", "study_uid", "series_uid", "images_asked", "images_delivered", "reason"])
     for one in missing:
-        rows.writerow([one.patient_id, one.study_uid, one.series_uid, one.asked, one.delivered, one.sentence])
+        cells = (one.patient_id, one.study_uid, one.series_uid, one.asked, one.delivered, one.sentence)
+        rows.writerow(map(guarded, cells))
     replace_file(path, text.getvalue().encode("utf-8"))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imaging.dicom.nodes import PacsError
+from records.cells import unguarded
 
 __all__ = ["Archive", "Keep", "Query", "SeriesMatch", "StudyMatch", "read_registry"]
 
@@ -150,7 +151,7 @@ def read_registry(path: Path) -> tuple[str, ...]:
     column = next((names[name] for name in ID_COLUMNS if name in names), None)
     if column is None:
         raise PacsError(f"{path.name} has no column patient_id; its first line is {heading[:80].strip()!r}")
-    numbers = dict.fromkeys((row[column] or "").strip() for row in rows)
+    numbers = dict.fromkeys(unguarded((row[column] or "").strip()) for row in rows)
     numbers.pop("", None)
     if not numbers:
         raise PacsError(f"{path.name} has no patient number in column {column}")

@@ -6,6 +6,7 @@ export twice as fast as converting each element.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -174,9 +175,18 @@ def free_text_of(raw: Raw, keyword: str) -> str:
 
 @lru_cache(maxsize=1024)
 def iso_date(value: str) -> str:
-    """Return a DICOM date, also one with dots, as ISO 8601; "" if it is none."""
+    """Return a DICOM date, also one with dots, as ISO 8601; "" if there is no such day.
+
+    >>> iso_date("2020.01.02"), iso_date("00000000"), iso_date("20230231")
+    ('2020-01-02', '', '')
+    """
     digits = value.replace(".", "")
-    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}" if len(digits) == 8 and digits.isdigit() else ""
+    if len(digits) != 8 or not (digits.isascii() and digits.isdigit()):
+        return ""
+    try:
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:])).isoformat()
+    except ValueError:
+        return ""
 
 
 def study_of(raw: Raw) -> Study:

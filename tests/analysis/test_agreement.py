@@ -228,6 +228,48 @@ def test_full_agreement_is_one(diagonal):
         assert coefficient(table).value == pytest.approx(1)
 
 
+@given(table=arrays(np.int64, (3, 3), elements=st.integers(0, 3)).filter(lambda table: table.sum() > 0))
+def test_no_table_of_few_cases_is_certain(table):
+    """R's vcd and psych say 1 to 1 of two cases that agree; a share of two is known to 0.16 at best."""
+    for found in (raw_agreement(table), cohen_kappa(table), pabak(table), ac1(table)):
+        assert isnan(found.low) == isnan(found.high)
+        assert isnan(found.low) or found.high - found.low > 0.01
+        assert isnan(found.low) or -1 <= found.low <= found.value <= found.high <= 1
+
+
+@pytest.mark.parametrize("coefficient", [cohen_kappa, ac1])
+@pytest.mark.parametrize("table", [[[1, 0], [0, 1]], [[40, 0], [0, 60]]])
+def test_full_agreement_has_no_large_sample_interval(coefficient, table):
+    found = coefficient(table)
+    assert found.value == 1
+    assert isnan(found.low)
+    assert isnan(found.standard_error)
+
+
+@pytest.mark.parametrize(
+    ("table", "interval"),
+    [
+        ([[1, 0], [0, 1]], (-0.683772234, 1)),
+        ([[20, 5], [10, 15]], (0.1078353487, 0.6427643087)),
+        (TABLES["abstractors"], (0.7175483017, 0.9156894696)),
+    ],
+)
+def test_pabak_has_the_exact_interval_of_its_share(table, interval):
+    """R: `(binom.test(agreed, cases)$conf.int - 1 / k) / (1 - 1 / k)` for k classes."""
+    found = pabak(table)
+    assert (found.low, found.high) == pytest.approx(interval, rel=1e-9)
+
+
+def test_readers_who_never_differ_have_no_interval_of_sizes():
+    sizes = np.array([[5.0, 5.0], [6.0, 6.0], [9.0, 9.0]])
+    for icc in (icc_agreement(sizes), icc_consistency(sizes)):
+        assert icc.value == 1
+        assert isnan(icc.low)
+    limits = bland_altman(*sizes.T)
+    assert (limits.bias, limits.low) == (0, 0)
+    assert isnan(limits.bias_interval[0])
+
+
 @given(sizes=arrays(np.float64, (6, 2), elements=st.floats(1, 100, width=32)), shift=st.floats(-50, 50))
 def test_shift_of_both_readers_changes_no_agreement(sizes, shift):
     plain, shifted = (bland_altman(*pair.T) for pair in (sizes, sizes + shift))

@@ -24,7 +24,7 @@ from analysis.printed_tables import read_tables
 from analysis.report import write_analysis
 from analysis.side_by_side import side_by_side
 from analysis.tables import Row, Table, format_interval, format_p, write_csv
-from imaging.tables import FORMULA_STARTS, text_cell
+from imaging.tables import text_cell
 from mipc import app
 from records.store import StoredStudy, open_store
 from tests.analysis.test_clinical import RADIOGENOMICS
@@ -242,6 +242,14 @@ def test_studies_without_a_number_are_counted_and_belong_to_nobody():
     assert problem.sentence == "studies labelled without a patient's number: 2"
 
 
+@pytest.mark.parametrize("name", ["patient_id", "verdict"])
+def test_labels_with_a_column_twice_are_refused(name):
+    table = read_clinical(pd.DataFrame({"patient_id": ["a"], "os_months": ["1"]}))
+    labels = pd.DataFrame([["a", "mipc", "a"]], columns=["patient_id", "verdict", name])
+    with pytest.raises(AnalysisError, match=f"the labels have two columns '{name}'"):
+        with_labels(table, labels)
+
+
 def test_a_verdict_in_other_words_is_refused():
     table = read_clinical(pd.DataFrame({"patient_id": ["a"], "os_months": ["1"]}))
     with pytest.raises(AnalysisError, match="the labels hold 'MIPC'; a verdict is mipc, not_mipc, "):
@@ -249,8 +257,8 @@ def test_a_verdict_in_other_words_is_refused():
 
 
 def test_a_number_that_a_spreadsheet_would_run_is_the_patients_again(tmp_path):
-    """`studies.csv` holds it behind a quote, `mipc.db` and `labels.csv` as it is."""
-    numbers = [f"{start}7" for start in FORMULA_STARTS]
+    """`studies.csv` and `labels.csv` hold it behind a quote, `mipc.db` as it is."""
+    numbers = [f"{start}7A" for start in "=+-@＝＋－＠"]
     rows = "".join(f"{number},{5 + place},1\n" for place, number in enumerate(numbers))
     (tmp_path / "t.csv").write_text("patient_id,os_months,os_event\n" + rows, encoding="utf-8")
     labels = "".join(f"{text_cell(number)},mipc\n" for number in numbers)
@@ -306,6 +314,18 @@ def test_the_page_says_from_which_labels_and_responses_its_numbers_come(tmp_path
     assert pages[0] != pages[1]
 
 
+def test_the_page_says_that_labels_were_not_all_screened_alike(tmp_path):
+    (tmp_path / "t.csv").write_text("patient_id,os_months,os_event\na,5,1\nb,6,1\nc,7,1\n")
+    header = "patient_id,verdict,program_version,model_version,protocol\n"
+    rows = "".join(f"{name},mipc,0.1.0,{model},usual@ab\n" for name, model in zip("abc", "677", strict=True))
+    (tmp_path / "studies.csv").write_text(header + rows)
+    arguments = [tmp_path / "t.csv", "--labels", tmp_path / "studies.csv", "--out", tmp_path / "out"]
+    done = CliRunner().invoke(app, ["analyse", *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "out" / "analysis.html").read_text(encoding="utf-8")
+    assert "not all studies screened alike: 1 by mipc 0.1.0, model 6, usual@ab and 2 by mipc 0.1.0, " in page
+
+
 @pytest.fixture
 def screening_like():
     from records.model import Provenance, Screening, Study, Verdict, VerdictLabel
@@ -346,8 +366,8 @@ def test_the_commands_work_together(tmp_path):
     assert done.exit_code == 0, done.output
     assert "with mipc: 85" in done.stdout
     refused = runner.invoke(app, ["analyse", str(table), "--out", str(tmp_path), "--plan", "nowhere.toml"])
-    assert refused.exit_code == 1
-    assert "there is no plan" in refused.stderr
+    assert refused.exit_code == 2
+    assert "nowhere.toml" in refused.stderr
     assert runner.invoke(app, ["analyse", str(tmp_path / "none.csv"), "--out", "x"]).exit_code == 2
     alone = runner.invoke(app, ["analyse", str(table), "--out", str(tmp_path), "--evaluator", "READER A"])
     assert alone.exit_code == 2
@@ -358,6 +378,22 @@ def test_a_cohort_without_any_follow_up_is_refused():
     table = pd.DataFrame({"patient_id": ["a", "b"], "sex": ["male", "female"]})
     with pytest.raises(AnalysisError, match="usable follow-up"):
         analyse(derive(read_clinical(table)), Plan())
+
+
+def test_an_egfr_status_without_the_laboratorys_result_is_told_and_not_read():
+    rows = {"patient_id": ["a", "b"], "os_months": ["9", "8"], "os_event": ["1", "0"]}
+    table = pd.DataFrame({**rows, "egfr_status": ["mutation", ""]})
+    found = analyse(derive(read_clinical(table)), Plan())
+    assert "egfr_status" not in found.cohort
+    (problem,) = found.problems
+    assert (problem.patient_id, problem.column, problem.value) == ("a", "egfr_status", "mutation")
+    assert "egfr_result" in problem.sentence
+
+
+def test_a_first_line_without_a_day_of_diagnosis_stops_nothing():
+    rows = {"patient_id": ["a", "b"], "os_months": ["9", "8"], "os_event": ["1", "0"]}
+    table = pd.DataFrame({**rows, "line1": ["gefitinib", "cisplatin"], "line1_start": ["2020-01-01", ""]})
+    assert len(analyse(derive(read_clinical(table)), Plan()).cohort) == 2
 
 
 def test_a_table_of_few_columns_is_analysed_as_far_as_it_goes():
@@ -633,8 +669,9 @@ def test_patients_that_a_row_leaves_out_are_counted_below_the_table(clinical):
     [
         ["analyse", "t.csv", "--out", "t.csv"],
         ["audit-tables", ".", "--out", "."],
-        ["audit-tables", ".", "--claims", "none.toml"],
+        ["audit-tables", ".", "--claims", "t.csv", "--out", "t.csv/report.md"],
         ["demo-cohort", "--out", "t.csv/demo.csv"],
+        ["analyse", "t.csv", "--out", "out", "--responses", "."],
     ],
 )
 def test_a_file_that_cannot_be_had_is_a_sentence(tmp_path, monkeypatch, arguments):
@@ -644,3 +681,4 @@ def test_a_file_that_cannot_be_had_is_a_sentence(tmp_path, monkeypatch, argument
     assert done.exit_code == 1
     assert isinstance(done.exception, SystemExit)
     assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("mipc: ")

@@ -316,6 +316,36 @@ def test_a_table_is_cut_where_its_first_line_is(tmp_path, separator):
 
 
 @pytest.mark.parametrize(
+    ("separator", "quote"), [pytest.param(";", "", id="semicolons"), pytest.param(",", '"', id="quoted")]
+)
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        pytest.param(["3,5", "12", "1,234"], [3.5, 12, 1.234], id="one-that-is-no-thousands-tells"),
+        pytest.param(["0,125", ""], [0.125, None], id="no-thousand-begins-with-nought"),
+        pytest.param(["1,234", "12"], [None, 12], id="a-thousand-or-a-bit-more-than-one"),
+        pytest.param(["3,5", "3.5"], [None, 3.5], id="beside-points"),
+        pytest.param(["3,5", "1,234,567"], [None, None], id="beside-thousands"),
+    ],
+)
+def test_decimal_commas_are_read_where_a_column_leaves_no_doubt(tmp_path, separator, quote, cells, numbers):
+    lines = [f"patient_id{separator}os_months"]
+    lines += [f"{place}{separator}{quote}{cell}{quote}" for place, cell in enumerate(cells)]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    found = read_clinical(read_table(tmp_path / "t.csv"))
+    assert [None if pd.isna(one) else one for one in found.frame["os_months"]] == numbers
+    said = [(problem.row, problem.column, problem.value, problem.sentence) for problem in found.problems]
+    if any(number is not None and "," in cell for cell, number in zip(cells, numbers, strict=True)):
+        count = sum("," in cell for cell in cells)
+        assert said == [
+            (0, "os_months", cells[0], f"its commas were read as decimal points, in rows: {count}")
+        ]
+    else:
+        sentence = "expected a number; the column does not tell whether the comma is a decimal one"
+        assert (2, "os_months", cells[0], sentence) in said
+
+
+@pytest.mark.parametrize(
     ("content", "sentence"),
     [
         (b"patient_id,os_months\na,1,\nb,2,\n", "Expected 2 fields in line 2, saw 3"),  # not an index column
@@ -330,6 +360,13 @@ def test_a_table_that_would_be_misread_is_refused(tmp_path, content, sentence):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(AnalysisError, match=sentence):
         read_clinical(read_table(tmp_path / "t.csv"))
+
+
+@pytest.mark.parametrize("text", ["inf", "-Infinity", "1e400"])
+def test_no_time_is_without_end(text):
+    found = read_clinical(pd.DataFrame({"patient_id": ["a"], "os_months": [text]}))
+    assert found.frame["os_months"].isna().all()
+    assert [problem.sentence for problem in found.problems] == ["expected a number"]
 
 
 def test_columns_of_others_may_share_a_name(tmp_path):

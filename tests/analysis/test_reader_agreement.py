@@ -45,6 +45,7 @@ def test_what_nobody_answered_is_left_out():
     few = PairedSizes("largest_mm", CASES[:2], (1.0, 2.0), (1.0, 2.0))
     judged = judge_agreement(pair(classes=(empty,), sizes=(few,)))
     assert (judged.questions, judged.sizes) == ((), ())
+    assert as_text([judged]) == "Reader A and B\n  no case is signed by both yet"
 
 
 def test_kappa_of_one_class_is_said_to_be_undefined():
@@ -52,6 +53,20 @@ def test_kappa_of_one_class_is_said_to_be_undefined():
     judged = judge_agreement(pair(classes=(same,), sizes=()))
     assert "kappa not defined" in as_text([judged])
     assert json.loads(json.dumps(as_values([judged]), allow_nan=False))[0]["questions"][0]["name"] == "label"
+
+
+def test_two_cases_that_agree_are_not_called_certain():
+    two = PairedClasses("label", ("yes", "no"), False, CASES[:2], ("yes", "no"), ("yes", "no"))
+    judged = judge_agreement(pair(classes=(two,), sizes=()))
+    text = as_text([judged])
+    assert "agreement 1.00 (0.16 to 1.00)" in text  # R: binom.test(2, 2), 0.158
+    assert "kappa 1.00 (interval not estimable: no spread)" in text
+    assert "PABAK 1.00 (-0.68 to 1.00)" in text
+    assert "1.00 to 1.00" not in text
+    (kappa,) = (
+        one for one in as_values([judged])[0]["questions"][0]["coefficients"] if one["name"] == "kappa"
+    )
+    assert (kappa["value"], kappa["low"], kappa["high"]) == (1, None, None)
 
 
 def test_the_page_names_discordant_cases():

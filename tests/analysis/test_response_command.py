@@ -160,6 +160,62 @@ def test_bad_rows_are_told_together_and_nothing_is_written(folder):
     assert not (folder / "out").exists()
 
 
+def test_a_new_therapy_before_the_first_is_refused(folder):
+    """It would censor progression-free survival before it begins."""
+    (folder / "people.txt").write_text("USUBJID,TRTSDT,NEWTRTDT\nP1,2024-01-01,2023-12-01\n")
+    done = run(folder, "--out", folder / "out", "--subjects", folder / "people.txt")
+    assert done.exit_code == 1
+    assert "people.txt row 2: P1: TRTSDT 2024-01-01 comes after NEWTRTDT 2023-12-01" in done.stderr
+
+
+def test_a_protocol_in_other_letters_is_named(folder):
+    (folder / "respond.toml").write_bytes("# für alle\n".encode("latin-1"))
+    done = run(folder, "--out", folder / "out", "--protocol", folder / "respond.toml")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("mipc: respond.toml is not text in UTF-8")
+
+
+def test_what_follows_a_new_therapy_is_seen_not_to_count(folder):
+    """The nadir, 20 mm, comes after the second line began; up to then the best is -30 %."""
+    more = "P1,4,WEEK 18,T01,LDIAM,20,mm,2024-05-06\n"
+    (folder / "tr.csv").write_text(TR.replace(",84,", ",72,") + more)
+    (folder / "people.txt").write_text("USUBJID,TRTSDT,NEWTRTDT\nP1,2024-01-01,2024-04-20\n")
+    out = folder / "out"
+    assert run(folder, "--out", out, "--subjects", folder / "people.txt").exit_code == 0
+    assert {row["new_therapy"] for row in table(out / "responses.csv")} == {"2024-04-20"}
+    (best,) = (
+        row
+        for row in table(out / "best_response.csv")
+        if (row["evaluator"], row["confirmation"]) == ("INVESTIGATOR", "not required")
+    )
+    assert best["rule"].endswith("what was seen after the new therapy of 2024-04-20 does not count")
+    times = {row["PARAMCD"]: row for row in table(out / "adtte.csv") if row["EVALUATR"] == "INVESTIGATOR"}
+    assert "new therapy on 2024-04-20" in times["PFSFDA"]["RULE"]
+    (folder / "clinical.csv").write_text("patient_id,os_months,os_event\nP1,5,1\n")
+    chosen = ["--responses", out, "--evaluator", "INVESTIGATOR", "--out", folder / "analysis"]
+    done = CliRunner().invoke(app, ["analyse", *map(str, [folder / "clinical.csv", *chosen])])
+    assert done.exit_code == 0, done.output
+    (row,) = table(folder / "analysis" / "analysis_dataset.csv")
+    assert row["best_change_percent"] == "-30.0"
+
+
+def test_a_spreadsheet_runs_nothing_of_the_responses_and_patients_stay_the_same(folder):
+    for name, text in (("tu.csv", TU), ("tr.csv", TR), ("rs.csv", RS), ("people.txt", SUBJECTS)):
+        (folder / name).write_text(text.replace("P1,", "=P1,"))
+    (folder / "people.txt").write_text(SUBJECTS.replace("P1,", "'=P1,"))  # one of them was written by us
+    out = folder / "out"
+    done = run(folder, "--out", out, "--subjects", folder / "people.txt")
+    assert done.exit_code == 0, done.output
+    for name in ("responses", "best_response", "adrs", "adtte"):
+        assert {row["USUBJID"] for row in table(out / f"{name}.csv")} == {"'=P1"}, name
+    (folder / "clinical.csv").write_text("patient_id,os_months,os_event\n=P1,5,1\n")
+    arguments = ["analyse", folder / "clinical.csv", "--responses", out, "--out", folder / "analysis"]
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    (row,) = table(folder / "analysis" / "analysis_dataset.csv")
+    assert (row["patient_id"], row["best_response"], row["best_change_percent"]) == ("'=P1", "PR", "-30.0")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

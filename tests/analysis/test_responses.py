@@ -1,6 +1,7 @@
 """What mipc respond wrote, entered into the patient table."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,47 @@ def test_every_best_response_has_its_column_in_the_table_of_responses(tmp_path, 
 def test_responses_of_nobody_are_refused(tmp_path, patients):
     write(tmp_path, "")
     with pytest.raises(AnalysisError, match="responses of nobody"):
+        with_responses(patients, tmp_path)
+
+
+def test_tables_that_a_spreadsheet_saved_with_semicolons_are_read(tmp_path, patients):
+    write(tmp_path, "a,R1,not required,PR\n", "a,R1,2,PR,30,50\n", "a,PFS,2020-05-01,4.5,0,R1,death\n")
+    for path in tmp_path.iterdir():
+        path.write_text("\ufeff" + path.read_text().replace(",", ";"), encoding="utf-8")
+    frame = with_responses(patients, tmp_path).frame
+    assert (frame["best_response"].iloc[0], frame["pfs_months"].iloc[0]) == ("PR", 4.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        pytest.param("best_response", "patient,best\na,PR\n", ": has no column USUBJID", id="other-columns"),
+        pytest.param("best_response", "", ": is empty", id="empty"),
+        pytest.param("responses", "USUBJID\xe9", ": is not a CSV file in UTF-8", id="latin-1"),
+        pytest.param(
+            "adtte",
+            'USUBJID,PARAMCD,ADT,AVALM,CNSR,EVALUATR,EVNTDESC\na,PFS,2020-05-01,"4,5",0,R1,death\n',
+            ", AVALM: '4,5' is no number",
+            id="months-with-a-comma",
+        ),
+        pytest.param(
+            "adtte",
+            "USUBJID,PARAMCD,ADT,AVALM,CNSR,EVALUATR,EVNTDESC\na,PFS,01.05.2020,4.5,0,R1,death\n",
+            ", ADT: '01.05.2020' is no day as YYYY-MM-DD",
+            id="days-with-points",
+        ),
+        pytest.param(
+            "responses",
+            'USUBJID,evaluator,VISITNUM,overall_response,sum_mm,baseline_mm\na,R1,2,PR,"30,5",50\n',
+            ", sum_mm: '30,5' is no number",
+            id="sizes-with-a-comma",
+        ),
+    ],
+)
+def test_tables_that_are_not_as_respond_wrote_them_are_refused(tmp_path, patients, name, text, sentence):
+    write(tmp_path, "a,R1,not required,PR\n")
+    (tmp_path / f"{name}.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(AnalysisError, match=re.escape(f"{name}.csv{sentence}")):
         with_responses(patients, tmp_path)
 
 

@@ -124,7 +124,7 @@ def test_a_store_is_not_judged_into_itself(store, stricter, way):
 @pytest.mark.parametrize("command", [("explain", "1.1"), ("rejudge",)])
 def test_a_store_that_is_not_there_is_said_and_not_made(tmp_path, command):
     done = run(*command, "--store", tmp_path / "typo.db", "--out", tmp_path / "out")
-    assert done.exit_code != 0
+    assert done.exit_code == 2
     assert "there is no store" in done.output
     assert list(tmp_path.iterdir()) == []
 
@@ -136,6 +136,19 @@ def test_pictures_that_are_damaged_are_one_sentence(store, tmp_path, command):
     done = run(*command, "--store", store, "--out", tmp_path / "out")
     assert isinstance(done.exception, SystemExit)
     assert "is damaged" in done.output
+
+
+def test_the_page_says_that_studies_were_not_all_screened_alike(store, stricter, tmp_path):
+    assert run("rejudge", "--store", store, "--protocol", stricter, "--out", tmp_path / "one").exit_code == 0
+    assert "screened alike" not in (tmp_path / "one" / "report.html").read_text()
+    other = replace(COHORT[2], provenance=replace(COHORT[2].provenance, model_version="of last year"))
+    with open_store(store) as database:
+        database.save(StoredStudy.of(other, "images"))
+    assert run("rejudge", "--store", store, "--protocol", stricter, "--out", tmp_path / "two").exit_code == 0
+    page = " ".join((tmp_path / "two" / "report.html").read_text().split())
+    assert "2 by mipc 0.1.0, model none, protocol strict; 1 by mipc 0.1.0, model of last year" in page
+    footer = page[page.index("<footer>") :]
+    assert footer.count("model none") == footer.count("model of last year") == 1
 
 
 def test_a_spreadsheet_runs_nothing_of_the_changes(stricter, tmp_path):

@@ -317,6 +317,43 @@ def test_an_adjudicator_chooses_whose_measurements_stand(disputed, disputed_read
     assert best["ACCEPTED", patient_id(0)] == ("SD", "ADJUDICATED", "READER B")
 
 
+def test_two_adjudicators_who_differ_are_told_and_one_who_amends_is_not(packs, tmp_path):
+    collection = collect(packs)
+    for reader in ("C", "D"):
+        adjudicate(collection, packs, responses=responses_of(collection), reader=reader, seed=1)
+        collection = collect(packs)
+    read_pack(packs / "C", load_key(packs), "C", lambda case: True)
+    read_pack(packs / "D", load_key(packs), "D", lambda case: False)
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["review", "collect", str(packs), "--out", str(out)])
+    assert done.exit_code == 1
+    said = f"the adjudicators differ on the label of patient {patient_id(2)}: C says mipc and D says not_mipc"
+    assert said in done.stderr
+    assert not out.exists()
+    desk = Desk(packs / "D")
+    desk.amend(desk.items[0], baseline(is_miliary=True), "seen again on thin slices")
+    done = CliRunner().invoke(app, ["review", "collect", str(packs), "--out", str(out)])
+    assert done.exit_code == 0, done.stderr
+    labels = {label.patient_id: (label.label, label.basis) for label in collect(packs).labels()}
+    assert labels[patient_id(2)] == ("mipc", "adjudicated")
+
+
+def test_two_adjudicators_who_choose_different_measurements_are_told(disputed):
+    collection = collect(disputed)
+    for reader in ("C", "D"):
+        adjudicate(collection, disputed, responses=responses_of(collection), reader=reader, seed=1)
+        collection = collect(disputed)
+    for reader, wanted in (("C", "15 x"), ("D", "24 x")):
+        desk = Desk(disputed / reader)
+        shown = [one.answers["T1"] for one in desk.items[1].case.earlier_reads if one.time_point == 2]
+        number = next(str(place) for place, said in enumerate(shown, start=1) if wanted in said)
+        form = Form(is_baseline=False, is_choice=True).with_answer("accepted_reads", number)
+        desk.sign(desk.items[1], form.with_answer("reason", "the rim"))
+    collection = collect(disputed)
+    with pytest.raises(PackError, match=r"the response of patient .*: C says A and D says B"):
+        final_responses(collection, responses_of(collection))
+
+
 def test_where_readers_agree_the_first_ones_measurements_stand(packs, tmp_path):
     collection = collect(packs)
     (final,) = final_responses(collection, responses_of(collection))
@@ -337,6 +374,14 @@ def test_responses_wait_for_all_reads(tmp_path):
     assert responses_of(collection) == ()
     (final,) = final_responses(collection, ())
     assert (final.basis, final.stands) == ("incomplete", "")
+
+
+def test_a_folder_that_is_there_is_no_place_for_the_adjudicators_pack(packs):
+    (packs / "C").mkdir()
+    (packs / "C" / "notes.txt").write_text("of somebody")
+    with pytest.raises(PackError, match="never written over"):
+        send_to_c(packs)
+    assert (packs / "C" / "notes.txt").exists()
 
 
 def test_an_adjudication_waits_for_all_reads(packs):
@@ -411,6 +456,16 @@ def test_half_a_character_in_a_comment_stops_no_collection(packs, tmp_path):
     collection = collect(packs)
     write_collection(collection, tmp_path, responses_of(collection))
     assert "half \\ud83d of a smile" in (tmp_path / "reads.csv").read_text()
+
+
+def test_a_spreadsheet_runs_nothing_that_a_reader_typed(packs, tmp_path):
+    desk = Desk(packs / "A")
+    form = desk.form(desk.items[0])
+    desk.amend(desk.items[0], form.with_answer("comment", "=HYPERLINK(A1)"), "a remark")
+    collection = collect(packs)
+    write_collection(collection, tmp_path, responses_of(collection))
+    with (tmp_path / "reads.csv").open(newline="") as file:
+        assert "'=HYPERLINK(A1)" in {row["comment"] for row in csv.DictReader(file)}
 
 
 def test_a_follow_up_is_amended_after_its_baseline_names_other_lesions(packs):

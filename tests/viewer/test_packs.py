@@ -7,6 +7,7 @@ import pydicom
 import pytest
 import SimpleITK
 from pydicom.uid import DeflatedExplicitVRLittleEndian
+from typer.testing import CliRunner
 
 from imaging.dicom import find_studies, read_volume
 from imaging.dicom.export import export_results
@@ -15,6 +16,7 @@ from records.model import VerdictLabel
 from tests.imaging.dicom.making import chest, edit, export, setting
 from tests.imaging.dicom.results import screened
 from tests.viewer.study import DATES, leaks, make_study, patient_id, secrets
+from viewer.commands import review
 from viewer.desk import Desk
 from viewer.pack import PackError, ReadingProtocol, images_of, load_pack
 from viewer.packs import _loose_files, prepare
@@ -227,8 +229,41 @@ def test_a_study_of_a_day_that_there_is_not_is_left_out(tmp_path):
     edit(sorted((images / "CANARYFOLDER1").rglob("*.dcm")), setting(StudyDate="20130230"))
     done = prepare([images], store, tmp_path / "packs", readers=("A",))
     (said,) = done.left_out
-    assert "has no valid date" in said
+    assert said.code == "no_date"
+    assert "has no valid date" in said.sentence
     assert [case.patient_id for case in done.key.packs[0].cases] == [patient_id(0)]
+
+
+def test_a_study_with_text_burned_into_its_pixels_is_left_out_and_the_others_go_on(tmp_path):
+    images, store = make_study(tmp_path, flagged=3, others=2)
+    for number in (1, 3):  # a patient to be confirmed, and a control; one image of each says so
+        edit(next((images / f"CANARYFOLDER{number}").rglob("*.dcm")), setting(BurnedInAnnotation="YES"))
+    arguments = ["prepare", images, "--store", store, "--readers", "A,B", "--controls", "1", "--out"]
+    done = CliRunner().invoke(review, list(map(str, [*arguments, tmp_path / "packs"])))
+    assert done.exit_code == 0, done.output
+    for pack in load_key(tmp_path / "packs").packs:
+        assert {case.patient_id for case in pack.cases} == {patient_id(number) for number in (0, 2, 4)}
+    said = [line for line in done.stdout.splitlines() if line.startswith("left out: ")]
+    assert said
+    for line in said:
+        assert line.endswith("an image has text burned into its pixels (burned_in_text)")
+    done = CliRunner().invoke(review, list(map(str, [*arguments[:-2], "2", "--out", tmp_path / "two"])))
+    assert done.exit_code == 1
+    assert "2 controls were asked for, the store has 1 patients not flagged; left out: study" in done.stderr
+    assert "burned_in_text" in done.stderr
+    assert not (tmp_path / "two").exists()
+
+
+def test_packs_that_fail_half_way_leave_nothing_behind(study, tmp_path):
+    def fail_at_the_second_pack(sentence):
+        if sentence.startswith("pack B"):
+            raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        prepare(
+            [study[0]], study[1], tmp_path / "packs", readers=("A", "B"), progress=fail_at_the_second_pack
+        )
+    assert not (tmp_path / "packs").exists()
 
 
 def test_studies_that_were_not_screened_are_named(study, tmp_path):

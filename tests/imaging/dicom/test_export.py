@@ -96,6 +96,21 @@ def test_criteria_and_verdict_are_coded(results):
     assert [value for name, value in values if name == "Profusion"] == [332, 270, 410]
 
 
+@pytest.mark.parametrize("day", ["00000000", "20230231"])
+def test_results_of_a_study_of_an_impossible_day_have_none(tmp_path, day):
+    export(tmp_path / "in", chest(24, spacing_mm=(1.25, 0.8, 0.8)))
+    for path in (tmp_path / "in").iterdir():
+        edit(path, setting(StudyTime="235960", PatientBirthDate="19500229"))
+        path.write_bytes(path.read_bytes().replace(b"20200102", day.encode()))
+    screening, study, _, pictures = screened(tmp_path / "in", writes=False)
+    paths = export_results(screening, study, pictures, tmp_path / "dicom").paths
+    assert len(paths) == 5
+    for one in map(pydicom.dcmread, paths):
+        assert not one.StudyDate
+        assert not one.StudyTime
+        assert not one.PatientBirthDate
+
+
 def test_a_reason_is_in_the_report_of_a_study_without_a_plain_verdict(tmp_path):
     verdict = Verdict(VerdictLabel.NOT_EVALUABLE, None, (), (), Reason.LUNGS_NOT_FOUND, "No lungs.")
     screening, study, *_ = screened(tmp_path / "in", nodules=(), verdict=verdict, pattern=None)

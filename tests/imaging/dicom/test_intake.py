@@ -168,6 +168,16 @@ def raw_patient_name(path: Path, value: bytes) -> None:
     path.write_bytes(data[: at + 6] + struct.pack("<H", len(value)) + value + data[at + 8 + length :])
 
 
+# PS3.5 6.2: a DA is a day of the Gregorian calendar; programs that take names out leave zeros.
+@pytest.mark.parametrize("day", ["00000000", "20230231", "20231301", "2023    ", "x0230101"])
+def test_a_day_that_there_is_not_is_no_date(tmp_path, day):
+    for path in export(tmp_path, chest(12)):
+        path.write_bytes(path.read_bytes().replace(b"20200102", day.encode()))
+    study = only_study(tmp_path)
+    assert (study.study.study_date, study.study.is_dated) == ("", False)
+    assert read_volume(study.series[0]).hu.shape[0] == 12
+
+
 @pytest.mark.parametrize(
     ("character_set", "encoded", "expected"),
     [

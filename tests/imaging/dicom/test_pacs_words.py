@@ -103,6 +103,7 @@ def test_a_name_that_is_none_tells_which_there_are(tmp_path):
         pytest.param("patient_id\nA1\nA2\n", ("A1", "A2"), id="plain"),
         pytest.param("name;Patient_ID;age\nx;007;3\ny; 8 ;4\n", ("007", "8"), id="semicolons-and-zeros"),
         pytest.param("\ufeffPatientID\tx\r\nA\t1\r\nA\t2\r\n\t3\r\n", ("A",), id="excel-twice-and-empty"),
+        pytest.param("patient_id\n'=A1\n-7\n", ("=A1", "-7"), id="written-by-us"),
     ],
 )
 def test_a_registry_list_gives_each_number_once(tmp_path, text, numbers):
@@ -146,10 +147,12 @@ def test_what_an_archive_does_not_say_is_not_held_against_a_study():
 
 
 def test_the_list_of_what_is_missing_can_be_read_as_csv(tmp_path):
-    write_missing([Missing("P,1", "1.2", "1.2.3", 5, 2, 'it said "no"')], tmp_path / "list.csv")
+    missing = [Missing("P,1", "1.2", "1.2.3", 5, 2, 'it said "no"'), Missing("=1", "1.2", "", 0, 0, "-")]
+    write_missing(missing, tmp_path / "list.csv")
     assert (tmp_path / "list.csv").read_text() == (
         "patient_id,study_uid,series_uid,images_asked,images_delivered,reason\n"
         '"P,1",1.2,1.2.3,5,2,"it said ""no"""\n'
+        "'=1,1.2,,0,0,'-\n"
     )
 
 
