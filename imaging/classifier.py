@@ -106,7 +106,7 @@ class Model:
 
         The second is what the first is corrected by, of each log-odds.
         """
-        odds = self.verdicts.log_odds(judge_log_odds, self.network.log_odds(cubes))
+        odds = self.verdicts.log_odds(judge_log_odds, self.network.log_odds_all_around(cubes))
         return adapt(probability_of(odds), self.verdicts.share)
 
 

@@ -7,7 +7,7 @@ from onnx import numpy_helper
 from scipy import signal
 
 from imaging.classifier import MODEL_FILE
-from imaging.network import BATCH, Network
+from imaging.network import BATCH, LOOK_AGAIN_LOG_ODDS, Network
 from imaging.patches import CUBES, SIDE
 from imaging.training.averaging import averaged
 
@@ -72,5 +72,24 @@ def test_several_networks_answer_with_their_mean(graph, cubes):
     assert Network(averaged(graphs)).log_odds(cubes) == pytest.approx(np.mean(alone, axis=0), abs=1e-5)
 
 
+def test_what_may_be_a_nodule_is_seen_from_four_sides_and_the_rest_from_one(graph, cubes):
+    """A ball on air passes for a nodule, noise does not."""
+    p, r, c = np.ogrid[:SIDE, :SIDE, :SIDE]
+    for off in (0.0, 1.0, 2.0):
+        ball = (p - 7.5) ** 2 + (r - 7.5 - off) ** 2 + (c - 7.5) ** 2 < 3.0**2
+        cubes = np.concatenate([cubes, np.where(ball, 200, 20).astype(np.uint8)[None, None].repeat(CUBES, 1)])
+    network = Network(graph)
+    first = network.log_odds(cubes)
+    is_likely = first > LOOK_AGAIN_LOG_ODDS
+    assert is_likely.any()
+    assert not is_likely.all()
+    sides = [network.log_odds(np.rot90(cubes, turns, axes=(3, 4)).copy()) for turns in range(4)]
+    expected = np.where(is_likely, np.mean(sides, axis=0), first)
+    assert network.log_odds_all_around(cubes) == pytest.approx(expected, abs=1e-4)
+    turned = network.log_odds_all_around(np.rot90(cubes[is_likely], 1, axes=(3, 4)).copy())
+    assert turned == pytest.approx(expected[is_likely], abs=1e-4)
+
+
 def test_no_cubes_no_answers(graph, cubes):
     assert Network(graph).log_odds(cubes[:0]).size == 0
+    assert Network(graph).log_odds_all_around(cubes[:0]).size == 0
