@@ -41,9 +41,8 @@ HAZE_QUANTILE = 0.2
 HAZE_OVER_HU, HAZE_FROM_HU, HAZE_TO_HU = 100.0, (-760.0, -700.0), -300.0
 HAZE_OFF_HU = 10.0  # how far calibration and the depth of a breath move the attenuation of lung
 # Lungs that are breathed out are as dense all over as lungs full of ground glass, and attenuation alone does
-# not tell which. They come to about -700 HU, seldom over -660 HU: from here on it is no breath. Nor is it
-# where the darkest twentieth of the lungs is as dark as after a full breath: haze of plain lungs begins 153
-# to 184 HU above that (five patients).
+# not tell which. We take it that no breath brings them above -660 HU on the whole, nor the darkest twentieth
+# of them within 200 HU of haze: in plain lungs haze begins 153 to 184 HU above that (five patients).
 BREATHED_OUT_TO_HU, DARKEST_SHARE, HAZE_OVER_DARKEST_HU = -560.0, 0.05, 200.0
 
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.waiting import PATIENCE_SECONDS
+
 FLAGS = [
     "--headless=new",
     "--no-sandbox",  # it runs as root in a container
@@ -27,7 +29,6 @@ FLAGS = [
     "--force-color-profile=srgb",
     "--remote-debugging-pipe",
 ]
-PATIENCE_SECONDS = 300.0
 
 
 def program() -> str | None:

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 PLUGINS = Path("/usr/share/orthanc/plugins")
 CLONE_NEWNET = 0x40000000
-PATIENCE_SECONDS = 300.0
 AE_TITLE, DICOM_PORT, WEB_PORT = "ORTHANC", 4242, 8042
 
 

@@ -17,10 +17,10 @@ from imaging.dicom.write import write_series
 from mipc import app
 from records.model import Study
 from tests.imaging.test_pictures import chest
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[1]
 MIPC = [sys.executable, "-m", "mipc"]
-SECONDS = 300.0  # for what takes a few, on a machine that does much else
 
 
 def mipc(*arguments):
@@ -33,7 +33,9 @@ def mipc(*arguments):
 def mipc_in_a_process(*arguments):
     """Run the command as a user does."""
     command = [*MIPC, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -247,7 +249,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
         while process.poll() is None and not (log.exists() and '"study"' in log.read_text()):
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=SECONDS)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert "the same command goes on where this one stopped" in errors
     assert "Traceback" not in errors
@@ -290,7 +292,7 @@ def test_workers_that_cannot_be_started_end_the_run_with_a_sentence(tmp_path):
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 2

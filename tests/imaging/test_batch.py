@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,9 +26,9 @@ from tests.imaging import toy_screen, toys
 from tests.imaging.dicom.making import edit, setting
 from tests.imaging.test_pictures import chest
 from tests.records.examples import PROVENANCE
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 300.0  # for what takes a few, on a machine that does much else
 MIXED = ("miliary", "thick", "raise broken", "miliary", "kill", "thick", "hang", "hold 4096", "miliary")
 
 
@@ -211,14 +210,8 @@ def start_batch(folder, descriptions, *, first=0, store="", **redirected):
 
 
 def wait_for_studies(folder, count):
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        if (folder / "log.jsonl").exists() and (folder / "log.jsonl").read_text().count(
-            '"study_uid"'
-        ) >= count:
-            return
-        time.sleep(0.01)
-    pytest.fail(f"{count} studies were not screened in {SECONDS:g} s")
+    log = folder / "log.jsonl"
+    wait_until(lambda: log.exists() and log.read_text().count('"study_uid"') >= count)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["kill-9", "Ctrl-C"])
@@ -229,12 +222,12 @@ def test_a_run_that_is_stopped_goes_on_where_it_stopped(tmp_path, stop):
     batch = start_batch(tmp_path, descriptions)
     wait_for_studies(tmp_path, 5)
     batch.send_signal(stop)
-    batch.communicate(timeout=SECONDS)
+    batch.communicate(timeout=PATIENCE_SECONDS)
     assert batch.returncode != 0
     assert 5 <= len(screened(tmp_path)) < count
     (tmp_path / "go").touch()
     batch = start_batch(tmp_path, descriptions)
-    output, errors = batch.communicate(timeout=SECONDS)
+    output, errors = batch.communicate(timeout=PATIENCE_SECONDS)
     assert output == "ended\n", errors
     rows = (tmp_path / "studies.csv").read_text().splitlines()[1:]
     assert sorted(row.split(",")[0] for row in rows) == sorted(f"1.2.{number}" for number in range(count))
@@ -262,7 +255,7 @@ def test_progress_is_redrawn_on_a_terminal_without_a_name(tmp_path):
                 if done in said:
                     (tmp_path / name).touch()
     os.close(ours)
-    assert batch.wait(timeout=SECONDS) == 0
+    assert batch.wait(timeout=PATIENCE_SECONDS) == 0
     line = r"(\d+)/60 studies · (\d+) flagged · 0 not evaluable · \d+ an hour · \d+:\d\d left"
     lines = re.findall(line, said.decode())
     seen = {int(done) for done, _ in lines}
@@ -278,7 +271,7 @@ def test_two_runs_at_once_share_a_store(tmp_path, store_url):
         start_batch(tmp_path / name, ["miliary"] * last, first=first, store=store_url)
         for name, first, last in (("a", 0, 40), ("b", 20, 60))
     ]
-    said = [run.communicate(timeout=SECONDS) for run in runs]
+    said = [run.communicate(timeout=PATIENCE_SECONDS) for run in runs]
     assert [output for output, _ in said] == ["ended\n"] * 2, said
     for name, numbers in (("a", range(40)), ("b", range(20, 60))):
         rows = (tmp_path / name / "studies.csv").read_text().splitlines()[1:]

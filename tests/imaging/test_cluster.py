@@ -22,7 +22,8 @@ from records.model import Study
 from tests.imaging import toy_screen, toys
 from tests.imaging.dask_cluster import running_cluster
 from tests.imaging.dicom.making import chest, export
-from tests.imaging.test_batch import MIXED, SECONDS, outputs, screened, wait_for_studies
+from tests.imaging.test_batch import MIXED, outputs, screened, wait_for_studies
+from tests.waiting import PATIENCE_SECONDS
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +77,7 @@ def test_a_worker_that_is_killed_costs_no_result(cluster):
         if len(values) == 6:
             doomed.send_signal(signal.SIGKILL)
     assert sorted(values) == list(range(24))
-    assert doomed.wait(timeout=SECONDS) == -signal.SIGKILL
+    assert doomed.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
 
 
 PROGRAM = textwrap.dedent("""
@@ -102,11 +103,11 @@ def test_a_killed_run_goes_on_where_it_stopped(cluster, tmp_path):
     batch = start_batch(tmp_path, descriptions, cluster.address)
     wait_for_studies(tmp_path, 5)
     batch.kill()
-    batch.communicate(timeout=SECONDS)
+    batch.communicate(timeout=PATIENCE_SECONDS)
     assert 5 <= len(screened(tmp_path)) < count
     (tmp_path / "go").touch()
     batch = start_batch(tmp_path, descriptions, cluster.address)
-    output, errors = batch.communicate(timeout=SECONDS)
+    output, errors = batch.communicate(timeout=PATIENCE_SECONDS)
     assert output == "ended\n", errors
     rows = (tmp_path / "studies.csv").read_text().splitlines()[1:]
     assert sorted(row.split(",")[0] for row in rows) == sorted(f"1.2.{number}" for number in range(count))

@@ -14,17 +14,9 @@ from imaging.pool import run_tasks
 from imaging.worker import Finished, Limits, Lost
 from records.errors import Reason
 from tests.imaging import toys
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 300.0  # for what takes a few, on a machine that does much else
-
-
-def wait_until(is_so):
-    """Wait for a condition that comes about by itself."""
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def outcomes(tasks, *, workers=2, **limits):
@@ -155,7 +147,7 @@ def test_a_batch_outlives_the_server_that_its_workers_come_from():
             if number == 20:
                 os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
             print(one.value)
-    """).communicate(timeout=SECONDS)
+    """).communicate(timeout=PATIENCE_SECONDS)
     assert sorted(map(int, output.split())) == [2 * number for number in range(300)], errors
 
 
@@ -168,7 +160,7 @@ def test_a_program_that_cannot_be_loaded_is_no_fault_of_a_task():
             list(run_tasks(toys.misbehave, [("double", 1)], workers=2))
         except Exception as error:
             print(type(error).__name__, error)
-    """).communicate(timeout=SECONDS)
+    """).communicate(timeout=PATIENCE_SECONDS)
     assert output.startswith("EngineError no process to do the work can be started, in 6 tries."), errors
     assert "cannot load the program (ModuleNotFoundError: No module named 'imaging.no_such_module')" in output
 
@@ -179,7 +171,7 @@ def test_a_worker_collects_garbage_though_its_server_does_not():
 
         warm_up("imaging.batch")
         print([one.value for one in run_tasks(toys.misbehave, [("collects",)], workers=1)])
-    """).communicate(timeout=SECONDS)
+    """).communicate(timeout=PATIENCE_SECONDS)
     assert output.strip() == "[True]", errors
 
 
@@ -200,7 +192,7 @@ def test_each_worker_uses_its_share_of_the_cores(allowed):
         print(*(one.value for one in run_tasks(toys.misbehave, [("threads",)], workers=2)))
         """,
         NUMBA_NUM_THREADS=str(allowed),
-    ).communicate(timeout=SECONDS)
+    ).communicate(timeout=PATIENCE_SECONDS)
     share, alone = min(max(1, cores() // 2), allowed), min(cores(), allowed)
     assert output.split() == [str(share)] * 4 + [str(alone)]
 
@@ -213,7 +205,7 @@ def test_a_worker_with_a_share_of_the_cores_can_compile():
         warm_up("numba")
         print(*(one.value for one in run_tasks(toys.misbehave, [("compile",)] * 4, workers=2)), sep=";")
         """
-    ).communicate(timeout=SECONDS)
+    ).communicate(timeout=PATIENCE_SECONDS)
     assert output.strip().split(";") == [str((42, max(1, cores() // 2)))] * 4, errors
 
 
@@ -221,7 +213,7 @@ def test_what_libraries_print_does_not_reach_standard_output():
     output, errors = program("""
         for one in run_tasks(toys.misbehave, [("chatter",)], workers=1):
             print(one.value)
-    """).communicate(timeout=SECONDS)
+    """).communicate(timeout=PATIENCE_SECONDS)
     assert output == "done\n"
     assert "a library says hello" in errors
 

@@ -1,5 +1,7 @@
 """A room on a phantom, and hands at it."""
 
+from contextlib import closing
+
 import pytest
 
 from tests.viewer.screen import TARGET_MM, Hands, Rooms, make_pack
@@ -16,13 +18,10 @@ def rooms(tmp_path_factory):
     def opening():
         folder = tmp_path_factory.mktemp("screen")
         pack = make_pack(folder, protocol=ReadingProtocol(shows_marks=True))
-        opened = Room(pack, folder / "packs" / "coordinator" / "marks" / "A")
-        opened.window.resize(1600, 1000)
-        return opened
+        return Room(pack, folder / "packs" / "coordinator" / "marks" / "A")
 
-    rooms = Rooms(opening)
-    yield rooms
-    rooms.close()
+    with closing(Rooms(opening)) as rooms:
+        yield rooms
 
 
 @pytest.fixture

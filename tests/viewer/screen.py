@@ -219,7 +219,7 @@ class Rooms:
     Parameters
     ----------
     opening : callable
-        Returns a room on a new pack.
+        Returns a room on a new pack; its window is made large.
     """
 
     def __init__(self, opening) -> None:
@@ -238,6 +238,7 @@ class Rooms:
                 self.close()
         if self._room is None:
             self._room = self._opening()
+            self._room.window.resize(1600, 1000)
         Hands(self._room).wait_until_active()
         return self._room
 

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -51,13 +52,10 @@ def rooms(tmp_path_factory):
         collection = collect(packs)
         responses = reader_responses(collection.recist_reads())
         adjudicate(collection, packs, responses=responses, reader="C", seed=1)
-        room = Room(packs / "C")
-        room.window.resize(1600, 1000)
-        return room
+        return Room(packs / "C")
 
-    rooms = Rooms(opening)
-    yield rooms
-    rooms.close()
+    with closing(Rooms(opening)) as rooms:
+        yield rooms
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Signed packs in: checked, merged, adjudicated, handed to the analysis."""
 
 import csv
+import io
 import json
 import shutil
 from decimal import Decimal
@@ -449,23 +450,23 @@ def test_amendments_count_and_the_last_version_stands(packs):
     assert (read.version, read.label) == (2, "mipc")
 
 
-def test_half_a_character_in_a_comment_stops_no_collection(packs, tmp_path):
+def collected_with(comment, packs, out):
+    """Return `reads.csv` after a reader amended his first read by a comment."""
     desk = Desk(packs / "A")
     form = desk.form(desk.items[0])
-    desk.amend(desk.items[0], form.with_answer("comment", "half \ud83d of a smile"), "a remark")
+    desk.amend(desk.items[0], form.with_answer("comment", comment), "a remark")
     collection = collect(packs)
-    write_collection(collection, tmp_path, responses_of(collection))
-    assert "half \\ud83d of a smile" in (tmp_path / "reads.csv").read_text()
+    write_collection(collection, out, responses_of(collection))
+    return (out / "reads.csv").read_text()
+
+
+def test_half_a_character_in_a_comment_stops_no_collection(packs, tmp_path):
+    assert "half \\ud83d of a smile" in collected_with("half \ud83d of a smile", packs, tmp_path)
 
 
 def test_a_spreadsheet_runs_nothing_that_a_reader_typed(packs, tmp_path):
-    desk = Desk(packs / "A")
-    form = desk.form(desk.items[0])
-    desk.amend(desk.items[0], form.with_answer("comment", "=HYPERLINK(A1)"), "a remark")
-    collection = collect(packs)
-    write_collection(collection, tmp_path, responses_of(collection))
-    with (tmp_path / "reads.csv").open(newline="") as file:
-        assert "'=HYPERLINK(A1)" in {row["comment"] for row in csv.DictReader(file)}
+    rows = csv.DictReader(io.StringIO(collected_with("=HYPERLINK(A1)", packs, tmp_path)))
+    assert "'=HYPERLINK(A1)" in {row["comment"] for row in rows}
 
 
 def test_a_follow_up_is_amended_after_its_baseline_names_other_lesions(packs):

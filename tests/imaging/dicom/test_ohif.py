@@ -14,6 +14,7 @@ from tests import browser
 from tests.imaging.dicom.results import NODULES, screened
 from tests.ohif import needs_ohif, serving_ohif
 from tests.orthanc import DICOM_PORT, needs_orthanc, running_orthanc
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = [
     needs_orthanc,
@@ -21,7 +22,6 @@ pytestmark = [
     pytest.mark.skipif(browser.program() is None, reason="Chromium is not installed"),
 ]
 
-PATIENCE_SECONDS = 300.0
 
 SERIES_THERE = """
 window.services?.displaySetService?.getActiveDisplaySets().map(one => one.Modality).sort().join() === 'CT,SR'
