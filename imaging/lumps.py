@@ -70,16 +70,17 @@ def _tissue(hu):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _window(centre, reach_mm, step_mm, shape, axis):  # type: ignore[no-untyped-def]
+def _window(centre, reach_mm, step_mm, axis):  # type: ignore[no-untyped-def]
     """Return the first voxel along an axis within reach of a place, and the one after the last."""
     reach = reach_mm / step_mm[axis]
-    low = max(int(np.floor(centre[axis] - reach)), 0)
-    return low, min(int(np.ceil(centre[axis] + reach)) + 1, shape[axis])
+    return int(np.floor(centre[axis] - reach)), int(np.ceil(centre[axis] + reach)) + 1
 
 
 @njit(nogil=True, cache=True)
-def _in_lungs(mask, block, p, r, c):  # type: ignore[no-untyped-def]
-    """Return whether a voxel lies in the lungs, which are told on blocks of voxels."""
+def _in_lungs(hu, mask, block, p, r, c):  # type: ignore[no-untyped-def]
+    """Return whether a voxel lies in the lungs, told on blocks of voxels; beyond the scan none does."""
+    if p < 0 or r < 0 or c < 0 or p >= hu.shape[0] or r >= hu.shape[1] or c >= hu.shape[2]:
+        return False
     i = min(p // block[0], mask.shape[0] - 1)
     j = min(r // block[1], mask.shape[1] - 1)
     return mask[i, j, min(c // block[2], mask.shape[2] - 1)]
@@ -89,10 +90,11 @@ def _in_lungs(mask, block, p, r, c):  # type: ignore[no-untyped-def]
 def _profile(hu, mask, block, centre, step_mm, n, tissue, room, full):  # type: ignore[no-untyped-def]
     """Add up tissue, voxels in the lungs, and all voxels, by distance from a place."""
     reach_mm = tissue.size * BIN_MM
-    for p in range(*_window(centre, reach_mm, step_mm, hu.shape, 0)):
-        for r in range(*_window(centre, reach_mm, step_mm, hu.shape, 1)):
-            for c in range(*_window(centre, reach_mm, step_mm, hu.shape, 2)):
-                inside, share = _in_lungs(mask, block, p, r, c), _tissue(hu[p, r, c])
+    for p in range(*_window(centre, reach_mm, step_mm, 0)):
+        for r in range(*_window(centre, reach_mm, step_mm, 1)):
+            for c in range(*_window(centre, reach_mm, step_mm, 2)):
+                inside = _in_lungs(hu, mask, block, p, r, c)
+                share = _tissue(hu[p, r, c]) if inside else 0.0
                 for sub in range(n * n * n):
                     x = (p - centre[0] + (sub // (n * n) + 0.5) / n - 0.5) * step_mm[0]
                     y = (r - centre[1] + (sub // n % n + 0.5) / n - 0.5) * step_mm[1]
@@ -108,9 +110,9 @@ def _profile(hu, mask, block, centre, step_mm, n, tissue, room, full):  # type: 
 @njit(nogil=True, cache=True)
 def _by_direction(hu, mask, block, centre, step_mm, near_mm, far_mm, rays, tissue, room, full):  # type: ignore[no-untyped-def]
     """Add up tissue, voxels in the lungs, and all voxels in a shell, by the nearest of the rays."""
-    for p in range(*_window(centre, far_mm, step_mm, hu.shape, 0)):
-        for r in range(*_window(centre, far_mm, step_mm, hu.shape, 1)):
-            for c in range(*_window(centre, far_mm, step_mm, hu.shape, 2)):
+    for p in range(*_window(centre, far_mm, step_mm, 0)):
+        for r in range(*_window(centre, far_mm, step_mm, 1)):
+            for c in range(*_window(centre, far_mm, step_mm, 2)):
                 x = (p - centre[0]) * step_mm[0]
                 y = (r - centre[1]) * step_mm[1]
                 z = (c - centre[2]) * step_mm[2]
@@ -123,7 +125,7 @@ def _by_direction(hu, mask, block, centre, step_mm, near_mm, far_mm, rays, tissu
                     if along > most:
                         best, most = ray, along
                 full[best] += 1.0
-                if _in_lungs(mask, block, p, r, c):
+                if _in_lungs(hu, mask, block, p, r, c):
                     room[best] += 1.0
                     tissue[best] += _tissue(hu[p, r, c])
 

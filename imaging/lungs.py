@@ -29,11 +29,17 @@ AIRWAY_LEAK_ML = 30.0  # one step of 10 HU adds a few ml of bronchi; more is the
 MAX_AIRWAY_ML = 160.0
 TRACHEA_MM2 = (60.0, 900.0)  # cross-section: 10 to 30 mm wide, partial volume at the edge lost
 MIN_PART_SHARE = 0.05  # of the largest piece of air; smaller pieces are bowel, oesophagus or a bleb apart
+BOTH_MM = 180.0  # across the chest; one lung of an adult is narrower, two are wider
 GAS_HU = -940.0  # free gas; the emptiest emphysematous lung still holds some tissue
 MIN_TOTAL_ML = 1200.0  # smaller than both lungs of an adult after full expiration
 MAX_TOTAL_ML = 11000.0
 MIN_SIDE_SHARE = 0.10  # a lung under a tenth of the total is collapsed, removed or not a lung
 OUTSIDE_MM = 10.0  # how far from the lungs depth is told
+ROOM_HU = -970.0  # the room's air, averaged over blocks, is darker, lung is not
+BESIDE_MM2 = 100.0  # of lung over or under air that reaches the border: that is lung too, not room
+TISSUE_HU = -200.0  # a chest wall that goes on beyond the image
+BESIDE_SHARE = 0.6  # of a lung's largest cross-section: 3 to 10 % of it lies beyond (five scans, cropped)
+TOLD_SHARE = 0.05  # worth a note
 CUT_SHARE = 0.15  # of the largest cross-section, met at the first or last plane: the lung goes on beyond
 
 
@@ -56,6 +62,9 @@ class Lungs:
         Of the scan.
     spacing_mm : tuple of float
         Distance between voxels of the scan, mm.
+    beside_share : float
+        How much is cut off at the sides of the field of view: the area of the cut over the lung's largest
+        cross-section that lies alike, the larger of both lungs'.
     """
 
     coarse: NDArray[np.uint8]
@@ -64,6 +73,17 @@ class Lungs:
     block: tuple[int, int, int]
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
+    beside_share: float = 0.0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the verdict has to know of them, in sentences."""
+        if self.beside_share < TOLD_SHARE:
+            return ()
+        return (
+            "the sides of the field of view cut off some lung, which is not judged: the cut is "
+            f"{100 * self.beside_share:.0f} % of a lung's largest cross-section",
+        )
 
     @property
     def coarse_spacing_mm(self) -> tuple[float, float, float]:
@@ -111,7 +131,7 @@ def segment_lungs(volume: Volume) -> Lungs:
     Raises
     ------
     ScreeningError
-        `lungs_not_found`, `lungs_incomplete` (cut off by the first or last slice) or
+        `lungs_not_found`, `lungs_incomplete` (cut off by the first or last slice, or beside) or
         `lungs_implausible` (volume, one lung missing).
     """
     spacing_mm = np.asarray(volume.spacing_mm)
@@ -124,18 +144,96 @@ def segment_lungs(volume: Volume) -> Lungs:
     air, body = _air_and_body(coarse_hu < AIR_HU)
     if not air.any():
         raise ScreeningError(Reason.LUNGS_NOT_FOUND, "no air was found inside the body")
-    airways = _airways(coarse_hu, air, step_mm)
-    lobes = air & ~ndimage.binary_dilation(airways, iterations=1)
-    sides = _right_and_left(coarse_hu, lobes, _leftward_mm(volume, block, body), voxel_ml)
+    leftward_mm = _leftward_mm(volume, block, body)
+    labels, sides = _label(coarse_hu, air, leftward_mm, step_mm)
+    beside = np.zeros(air.shape, bool)
+    # Each round may join air that was too small to be lung by itself, with more of it over and under.
+    while (more := _cut_beside(coarse_hu, ~air & ~body & ~beside, labels > 0, step_mm)).any():
+        beside |= more
+        labels, sides = _label(coarse_hu, air | beside, leftward_mm, step_mm)
+    beside_share = _share_cut(labels, reaches_border(~body & (labels == 0))) if beside.any() else 0.0
+    _check(labels, beside_share, voxel_ml)
+    depth_mm = _signed_distance_mm(labels > 0, step_mm)
+    shape = (volume.hu.shape[0], volume.hu.shape[1], volume.hu.shape[2])
+    return Lungs(labels, sides > 0, depth_mm, block, shape, volume.spacing_mm, beside_share)
 
+
+def _label(
+    hu: NDArray[np.float32],
+    air: NDArray[np.bool_],
+    leftward_mm: NDArray[np.float64],
+    step_mm: NDArray[np.float64],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Label the lungs 1 right, 2 left: with what they enclose, and the air alone."""
+    airways = _airways(hu, air, step_mm)
+    lobes = air & ~ndimage.binary_dilation(airways, iterations=1)
+    sides = _right_and_left(hu, lobes, leftward_mm, float(np.prod(step_mm)) / 1000)
     labels = np.zeros(air.shape, np.uint8)
     for label in (RIGHT, LEFT):
         whole = _close(sides == label, step_mm)
         labels[whole & (labels == 0) & ~airways & (sides != (RIGHT + LEFT - label))] = label
-    _check(labels, voxel_ml)
-    depth_mm = _signed_distance_mm(labels > 0, step_mm)
-    shape = (volume.hu.shape[0], volume.hu.shape[1], volume.hu.shape[2])
-    return Lungs(labels, sides > 0, depth_mm, block, shape, volume.spacing_mm)
+    return labels, sides
+
+
+def _cut_beside(
+    hu: NDArray[np.float32],
+    outside: NDArray[np.bool_],
+    lungs: NDArray[np.bool_],
+    step_mm: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Return what of the air that reaches its plane's border is lung: where the field of view ends in it.
+
+    It is denser than the room's air and thicker than the seam of skin and cloth, and lies over or under lung.
+    A lung that is cut in all its planes does not; there the chest wall reaches the border in most of them.
+    """
+    dense = outside & (hu > ROOM_HU)
+    beyond = np.zeros(lungs.shape, bool)
+    beyond[1:] = lungs[:-1]
+    beyond[:-1] |= lungs[1:]
+    tissue = hu > TISSUE_HU
+    pixel_mm2 = step_mm[1] * step_mm[2]
+    if np.count_nonzero(dense & beyond) * pixel_mm2 < BESIDE_MM2 and not _at_edges(tissue).any():
+        return np.zeros(lungs.shape, bool)
+    core = dense.copy()
+    for axis in (1, 2):  # what is three voxels thick in its plane; at the edge of the image two do
+        at, beside = np.moveaxis(core, axis, 0), np.moveaxis(core.copy(), axis, 0)
+        at[1:] &= beside[:-1]
+        at[:-1] &= beside[1:]
+    parts, count = ndimage.label(core)
+    is_lung = np.bincount(parts[beyond], minlength=count + 1) * pixel_mm2 >= BESIDE_MM2
+    # What runs from the first slice to the last is the couch, which a narrow field of view cuts too.
+    sizes_ml = np.bincount(parts.ravel(), minlength=count + 1) * np.prod(step_mm) / 1000
+    sizes_ml[np.intersect1d(parts[0], parts[-1])] = 0
+    walls = _at_edges(tissue)
+    for part in np.flatnonzero((sizes_ml >= MIN_TOTAL_ML / 4) & ~is_lung):
+        there = _at_edges(parts == part)
+        is_lung[part] = bool((np.count_nonzero(there & walls, axis=1) > there.sum(axis=1) / 2).any())
+    is_lung[0] = False
+    if not is_lung.any():
+        return np.zeros(lungs.shape, bool)
+    return np.asarray(dense & ndimage.binary_dilation(is_lung[parts], np.ones((1, 3, 3), bool)), bool)
+
+
+def _at_edges(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return in which planes a mask reaches each of the image's four edges, (4, planes)."""
+    edges = (mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1])
+    return np.array([edge.any(axis=1) for edge in edges])
+
+
+def _share_cut(labels: NDArray[np.uint8], empty: NDArray[np.bool_]) -> float:
+    """Return a lung's area at the sides of the field of view over its largest section that lies alike.
+
+    Of both lungs the larger share. The field of view ends where the image does, or where it is empty (outside
+    the circle of reconstruction).
+    """
+    shares = [0.0]
+    for axis in (1, 2):
+        beside = np.pad(np.moveaxis(empty, axis, 0), ((1, 1), (0, 0), (0, 0)), constant_values=True)
+        for label in (RIGHT, LEFT):
+            lung = np.moveaxis(labels == label, axis, 0)
+            cut = np.count_nonzero(lung & beside[:-2]) + np.count_nonzero(lung & beside[2:])
+            shares.append(cut / max(1, np.count_nonzero(lung, axis=(1, 2)).max()))
+    return float(max(shares))
 
 
 def _air_and_body(air: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -233,8 +331,11 @@ def _right_and_left(
     sides = np.zeros(lobes.shape, np.uint8)
     for part in kept:
         inside = parts == part
-        left_share = float((leftward_mm[inside] > 0).mean())
-        if 0.2 < left_share < 0.8 and sizes_ml[part] > MIN_TOTAL_ML / 2:
+        across_mm = leftward_mm[inside]
+        left_share = float((across_mm > 0).mean())
+        # One lung in the middle of what a narrow field of view shows of the body is still one.
+        two = np.ptp(across_mm) >= BOTH_MM and sizes_ml[part] > MIN_TOTAL_ML / 2
+        if 0.2 < left_share < 0.8 and two:
             window = ndimage.find_objects(inside.view(np.uint8))[0]
             here = inside[window]
             sides[window][here] = _part_in_two(here, leftward_mm[window])[here]
@@ -295,7 +396,7 @@ def _signed_distance_mm(mask: NDArray[np.bool_], step_mm: NDArray[np.float64]) -
     return signed
 
 
-def _check(labels: NDArray[np.uint8], voxel_ml: float) -> None:
+def _check(labels: NDArray[np.uint8], beside_share: float, voxel_ml: float) -> None:
     """Refuse lungs that are cut off or can't be lungs."""
     right_ml, left_ml = (float(np.count_nonzero(labels == side) * voxel_ml) for side in (RIGHT, LEFT))
     total_ml = right_ml + left_ml
@@ -313,10 +414,22 @@ def _check(labels: NDArray[np.uint8], voxel_ml: float) -> None:
                 f"the lungs are cut off at the {name} end of the scan: its last slice still shows "
                 f"{100 * share:.0f} % of their largest cross-section",
             )
+    if beside_share > BESIDE_SHARE:
+        raise ScreeningError(
+            Reason.LUNGS_INCOMPLETE,
+            "the lungs are cut off at the sides of the field of view: the cut is "
+            f"{100 * beside_share:.0f} % of a lung's largest cross-section",
+        )
     if not MIN_TOTAL_ML <= total_ml <= MAX_TOTAL_ML:
         raise ScreeningError(
             Reason.LUNGS_IMPLAUSIBLE,
             f"the lungs measure {total_ml:.0f} ml, expected {MIN_TOTAL_ML:.0f} to {MAX_TOTAL_ML:.0f} ml",
+        )
+    if min(right_ml, left_ml) == 0:
+        raise ScreeningError(
+            Reason.LUNGS_IMPLAUSIBLE,
+            f"one lung was found, of {total_ml:.0f} ml: the other is collapsed, removed or outside "
+            "the field of view",
         )
     for name, side_ml in (("right", right_ml), ("left", left_ml)):
         if side_ml < MIN_SIDE_SHARE * total_ml:

@@ -169,9 +169,8 @@ def screen_study(study: dicom.StudyFiles, protocol: Protocol) -> Screened:
     notes: tuple[str, ...] = ()
     try:
         choice = dicom.choose_series(study)
-        choice, volume = _first_readable(choice)
-        notes = volume.notes
-        findings = find_nodules(volume, model)
+        choice, volume, findings = _first_usable(choice, model)
+        notes = (*volume.notes, *findings.lungs.notes)
         judged = measured_for(findings.pattern, findings.nodules, protocol)
         verdict = judge(judged, protocol, slice_mm(volume), findings.summary.noise_hu)
         pictures = draw(volume, findings.lungs.labels, findings.nodules)
@@ -191,19 +190,20 @@ def screen_study(study: dicom.StudyFiles, protocol: Protocol) -> Screened:
     return Screened(screening, pictures)
 
 
-def _first_readable(choice: dicom.Choice) -> tuple[dicom.Choice, Volume]:
-    """Read the chosen series, or the next best one if its pixels can't be read."""
+def _first_usable(choice: dicom.Choice, model: Model) -> tuple[dicom.Choice, Volume, Findings]:
+    """Read the chosen series and find its nodules; the next best if that can't be judged."""
     first_error: ScreeningError | None = None
     for series in (choice.series, *choice.runners_up):
         try:
             volume = dicom.read_volume(series)
+            findings = find_nodules(volume, model)
         except ScreeningError as error:
             first_error = first_error or error
             continue
         if first_error is None:
-            return choice, volume
-        reason = f"{choice.series.label} was better but could not be read: {first_error.sentence}"
-        return replace(choice, series=series, reason=reason), volume
+            return choice, volume, findings
+        reason = f"{choice.series.label} was better but could not be used: {first_error.sentence}"
+        return replace(choice, series=series, reason=reason), volume, findings
     assert first_error is not None
     raise first_error
 

@@ -4,6 +4,7 @@ Bodies are drawn by arithmetic into two lungs that are boxes, blurred as a scann
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,20 @@ def half_vessel(direction: tuple[float, float, float], width_mm: float) -> Body:
 def lumps_in(*bodies: Body) -> tuple[Lump, ...]:
     volume, lungs = chest_with(*bodies)
     return find_lumps(volume.hu, block_mean(volume.hu, lungs.block), lungs)
+
+
+def test_what_the_edge_of_the_image_cuts_is_told_inside_the_image():
+    volume, lungs = chest_with(ball(MIDDLE, 18.0))
+    block = lungs.block[2]
+    first = round((MIDDLE[2] + 4.8) / SPACING_MM[2] / block)  # a cap of 4 mm is left
+    hu = np.ascontiguousarray(volume.hu[:, :, first * block :])
+    coarse, depth_mm = lungs.coarse[:, :, first:], lungs.depth_mm[:, :, first:]
+    rest = replace(lungs, coarse=coarse, aerated=coarse > 0, depth_mm=depth_mm, shape=hu.shape)
+    for lump in find_lumps(hu, block_mean(hu, rest.block), rest):
+        assert lump.index[2] >= -0.5
+        assert lump.radius_mm < 9
+    for lesion in find_lesions(replace(volume, hu=hu), rest).found:
+        assert lesion.mean_hu > -100  # tissue, some lung beside it
 
 
 @pytest.mark.parametrize("diameter_mm", [8.0, 9.0, 10.0, 11.0, 12.0, 15.0, 20.0, 25.0, 30.0])

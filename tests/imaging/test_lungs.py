@@ -120,6 +120,19 @@ def cut(scan: Volume, planes: slice) -> Volume:
     return replace(scan, hu=scan.hu[planes], sop_instance_uids=scan.sop_instance_uids[planes])
 
 
+def beside(scan: Volume, cut_mm: float) -> Volume:
+    """Let the field of view end so far inside the right lung."""
+    outer_mm = 2 * HALF_AXES_MM[2] + 10
+    first = round((SHAPE[2] / 2 * SPACING_MM[2] - outer_mm + cut_mm) / SPACING_MM[2])
+    return replace(scan, hu=np.ascontiguousarray(scan.hu[:, :, first:]))
+
+
+def in_a_circle(scan: Volume, radius_mm: float) -> Volume:
+    """Pad what a scanner does not reconstruct."""
+    _, y, x = grid_mm()
+    return replace(scan, hu=np.where(np.hypot(x, y) <= radius_mm, scan.hu, -1024).astype(np.int16))
+
+
 def without_air(scan: Volume) -> Volume:
     return replace(scan, hu=np.full_like(scan.hu, 40))
 
@@ -130,8 +143,14 @@ REFUSED = [
     ),
     pytest.param(lambda: cut(chest(), slice(0, 60)), Reason.LUNGS_INCOMPLETE, "upper", id="lower-half-only"),
     pytest.param(lambda: cut(chest(), slice(30, 90)), Reason.LUNGS_INCOMPLETE, "cut off", id="middle-only"),
-    pytest.param(lambda: chest(left=False), Reason.LUNGS_IMPLAUSIBLE, "left lung", id="left-lung-missing"),
-    pytest.param(lambda: chest(right=False), Reason.LUNGS_IMPLAUSIBLE, "right lung", id="right-lung-missing"),
+    pytest.param(lambda: chest(left=False), Reason.LUNGS_IMPLAUSIBLE, "one lung", id="left-lung-missing"),
+    pytest.param(lambda: chest(right=False), Reason.LUNGS_IMPLAUSIBLE, "one lung", id="right-lung-missing"),
+    pytest.param(lambda: beside(chest(), 40.0), Reason.LUNGS_INCOMPLETE, "sides", id="targeted-to-the-left"),
+    pytest.param(
+        lambda: beside(chest(), 100.0), Reason.LUNGS_IMPLAUSIBLE, "one lung", id="one-lung-and-a-strip"
+    ),
+    pytest.param(lambda: beside(chest(), 120.0), Reason.LUNGS_IMPLAUSIBLE, "one lung", id="one-lung"),
+    pytest.param(lambda: in_a_circle(chest(), 80.0), Reason.LUNGS_INCOMPLETE, "sides", id="small-circle"),
     pytest.param(lambda: without_air(chest()), Reason.LUNGS_NOT_FOUND, "no air", id="abdomen"),
 ]
 
@@ -141,3 +160,45 @@ def test_what_cannot_be_two_whole_lungs_is_refused_by_name(scan, reason, words):
     with pytest.raises(ScreeningError, match=words) as refused:
         segment_lungs(scan())
     assert refused.value.reason is reason
+
+
+@pytest.mark.parametrize("cut_mm", [1.5, 6.0, 12.0, 18.0])
+def test_what_the_field_of_view_leaves_of_a_lung_is_all_kept(cut_mm):
+    scan = beside(chest(), cut_mm)
+    lungs = segment_lungs(scan)
+    half = HALF_AXES_MM[2]
+    cap_share = cut_mm**2 * (3 * half - cut_mm) / (4 * half**3)
+    assert lungs.volume_ml(RIGHT) == pytest.approx(LUNG_ML * (1 - cap_share), rel=0.04)
+    assert lungs.volume_ml(LEFT) == pytest.approx(LUNG_ML, rel=0.04)
+    # The section of an ellipsoid at a depth, over the one through its middle; a voxel of 3 mm off at most.
+    shares = [1 - (1 - (cut_mm + off_mm) / half) ** 2 for off_mm in (-1.5, 3.0)]
+    assert shares[0] <= lungs.beside_share <= shares[1]
+
+
+def test_a_lung_that_the_circle_of_reconstruction_cuts_is_kept_and_told():
+    scan = in_a_circle(chest(), 118.0)
+    lungs = segment_lungs(scan)
+    _, y, x = grid_mm()
+    off = HALF_AXES_MM[2] + 10
+    for side, label in ((-1, RIGHT), (1, LEFT)):
+        lung = ellipsoid((0, 0, side * off), HALF_AXES_MM) & (np.hypot(x, y) <= 118.0)
+        kept_ml = np.count_nonzero(lung) * np.prod(SPACING_MM) / 1000
+        assert lungs.volume_ml(label) == pytest.approx(kept_ml, rel=0.04)
+    (note,) = lungs.notes
+    assert "field of view" in note
+
+
+def test_whole_lungs_have_no_note_even_where_the_chest_wall_is_cut():
+    lungs = segment_lungs(beside(chest(), -6.0))
+    assert lungs.beside_share == 0
+    assert lungs.notes == ()
+    assert lungs.volume_ml(RIGHT) == pytest.approx(LUNG_ML, rel=0.04)
+
+
+def test_a_cushion_that_reaches_the_border_is_no_lung():
+    scan = chest()
+    hu = scan.hu.copy()
+    hu[20:90, 40:160, 0:12] = -900  # 380 ml of foam beside the arm
+    lungs = segment_lungs(replace(scan, hu=hu))
+    assert lungs.beside_share == 0
+    assert lungs.volume_ml(RIGHT) == pytest.approx(LUNG_ML, rel=0.04)

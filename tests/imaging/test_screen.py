@@ -6,6 +6,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.uid import generate_uid
 
 from imaging import dicom
 from imaging.classifier import load_model
@@ -122,6 +124,44 @@ def test_the_thin_series_is_read_and_the_others_are_explained():
     assert screening.series is not None
     assert screening.series.slice_spacing_mm == pytest.approx(2.5)
     assert len(screening.choice.splitlines()) == 3
+
+
+def shown_in_a_circle(folder, to, radius_mm) -> None:
+    """Write a study's series again as a series of its own, reconstructed in a smaller circle."""
+    uid = generate_uid()
+    for path in sorted(folder.glob("*.dcm")):
+        data = dcmread(path)
+        data.decompress()
+        rows, columns = np.indices((data.Rows, data.Columns))
+        spacing_mm = [float(step) for step in data.PixelSpacing]
+        away_mm = np.hypot(
+            (rows - data.Rows / 2) * spacing_mm[0], (columns - data.Columns / 2) * spacing_mm[1]
+        )
+        pixels = data.pixel_array.copy()
+        pixels[..., away_mm > radius_mm] = pixels.min()
+        data.PixelData = pixels.tobytes()
+        data.SeriesInstanceUID, data.SOPInstanceUID, data.SeriesNumber = uid, generate_uid(), 1
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+        data.save_as(to / f"again-{path.name}")
+
+
+def test_lungs_that_the_field_of_view_cuts_a_little_are_judged_with_a_note(tmp_path):
+    shown_in_a_circle(SAMPLES / "miliary", tmp_path, 118.0)
+    screening = screen_study(study_in(tmp_path), PROTOCOL).screening
+    assert screening.verdict.label is VerdictLabel.MIPC, screening.verdict.sentence
+    assert "the sides of the field of view cut off some lung" in screening.choice
+
+
+def test_the_next_best_series_is_taken_where_the_best_shows_too_little_lung(tmp_path):
+    shown_in_a_circle(SAMPLES / "miliary", tmp_path, 90.0)
+    alone = screen_study(study_in(tmp_path), PROTOCOL).screening
+    assert alone.verdict.reason is Reason.LUNGS_INCOMPLETE
+    assert "sides of the field of view" in alone.verdict.sentence
+    for path in (SAMPLES / "miliary").glob("*.dcm"):
+        shutil.copy(path, tmp_path)
+    screening = screen_study(study_in(tmp_path), PROTOCOL).screening
+    assert screening.verdict.label is VerdictLabel.MIPC
+    assert "was better but could not be used: the lungs are cut off at the sides" in screening.choice
 
 
 def test_a_result_names_what_made_it_and_where_each_nodule_is():
