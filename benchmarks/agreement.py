@@ -77,6 +77,29 @@ def of_labels(cases: int) -> dict[tuple[str, str], tuple[float, float, float]]:
     return covered
 
 
+def of_classes(cases: int, draws: int, *, seed: int) -> tuple[float, float]:
+    """Return the coverage of kappa and AC1 of best responses: nine classes, of which four are used.
+
+    Either reader says what is true in 85 of 100 cases, and else mostly a neighbouring class.
+    """
+    true = np.zeros(9)
+    true[:4] = (0.05, 0.35, 0.35, 0.25)
+    said = np.zeros((9, 9))
+    for one in range(4):
+        others = np.array([0.0 if other == one else 0.3 ** abs(other - one) for other in range(4)])
+        said[one, :4] = 0.15 * others / others.sum()
+        said[one, one] = 0.85
+    shares = np.einsum("k,ki,kj->ij", true, said, said)
+    generator = np.random.default_rng(seed)
+    held = np.zeros(2)
+    truths = [coefficient(shares * 1e9).value for coefficient in (cohen_kappa, ac1)]
+    for table in generator.multinomial(cases, shares.ravel(), size=draws).reshape(-1, 9, 9):
+        found = (cohen_kappa(table), ac1(table))
+        held += [one.low <= truth <= one.high for one, truth in zip(found, truths, strict=True)]
+    of_kappa, of_ac1 = held / draws
+    return float(of_kappa), float(of_ac1)
+
+
 def of_sizes(cases: int, draws: int, *, skew: float, seed: int) -> tuple[float, float]:
     """Return the coverage of the ICC's interval and of the upper limit of agreement's.
 
@@ -103,6 +126,10 @@ def main() -> None:
     for cases in CASES:
         for (study, name), (ours, large, share) in of_labels(cases).items():
             print(f"{cases:5}  {study:21}  {name:11}  {ours:8.1%}  {large:12.1%}  {share:.0%} of samples")
+    print("cases  nine classes: kappa  AC1")
+    for cases in CASES:
+        of_kappa, of_ac1 = of_classes(cases, DRAWS, seed=2)
+        print(f"{cases:5}  {of_kappa:19.1%}  {of_ac1:.1%}")
     print("cases  sizes    ICC(2,1)  limit of agreement")
     for cases in CASES:
         for name, skew in (("normal", 0.0), ("skewed", SKEW)):
