@@ -55,6 +55,30 @@ def row_of(analysis, name, *key):
     return next(row for row in table_of(analysis, name).rows if row.key == key)
 
 
+def test_few_patients_of_one_type_of_mutation_do_not_end_the_analysis():
+    """Of two with MIPC both have L858R, and nobody del-19 or wild type: that comparison is left out.
+
+    R: `fisher.test(matrix(m, 2))$p.value` is 0.4885, 0.0705, 0.1264 and 1 for the tables
+    c(2, 19, 0, 19), c(2, 9, 0, 29), c(2, 9, 0, 19) and c(0, 10, 2, 28).
+    """
+    results = [*["L858R"] * 2, *["wild type"] * 19, *["L858R"] * 9, *["19 deletion"] * 10]
+    table = pd.DataFrame(
+        {
+            "patient_id": [f"P{place}" for place in range(40)],
+            "mipc": ["yes"] * 2 + ["no"] * 38,
+            "os_months": [str(3 + place) for place in range(40)],
+            "os_event": ["1", "0"] * 20,
+            "egfr_result": results,
+        }
+    )
+    found = analyse(derive(read_clinical(table)), Plan(bootstrap=0, formats=("svg",)))
+    (*_, said) = table_of(found, "table4").notes
+    assert said == (
+        "any mutation against all others: p 0.488 (Fisher); L858R against all others: p 0.071 (Fisher); "
+        "L858R against wild type: p 0.126 (Fisher); del-19 against all others: p 1.000 (Fisher)."
+    )
+
+
 def test_every_table_and_figure_of_the_paper_is_there(default):
     names = {table.name for table in default.tables}
     assert names >= {
