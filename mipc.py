@@ -4,10 +4,12 @@ import atexit
 import gc
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
+from records.files import why_unusable
 from viewer.commands import Analysis, review
 
 if TYPE_CHECKING:
@@ -23,8 +25,30 @@ NOTHING_USABLE, WRONG_USAGE, INTERRUPTED = 1, 2, 130  # exit statuses
 
 Answer = TypeVar("Answer")
 
+
+def _stop(sentence: str, status: int) -> NoReturn:
+    """End with one sentence on standard error."""
+    typer.echo(f"mipc: {sentence}", err=True)
+    raise typer.Exit(status)
+
+
+class _Commands(TyperGroup):
+    """All commands: where a file or a folder cannot be used, each ends with the same sentence and status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            sentence = why_unusable(error)
+            if sentence is None:
+                raise
+            _stop(sentence, WRONG_USAGE)
+
+
 app = typer.Typer(
     name="mipc",
+    cls=_Commands,
     help="Find, read and analyse miliary intrapulmonary carcinomatosis on chest CT.",
     no_args_is_help=True,
     add_completion=False,
@@ -48,12 +72,6 @@ def main(
 ) -> None:
     """Run a subcommand."""
     atexit.register(gc.freeze)  # the last search for garbage, in what is gone anyway, takes 0.1 s
-
-
-def _stop(sentence: str, status: int) -> NoReturn:
-    """End with one sentence on standard error."""
-    typer.echo(f"mipc: {sentence}", err=True)
-    raise typer.Exit(status)
 
 
 def _folder_or_node(text: str) -> Path:
@@ -320,7 +338,7 @@ def respond(
             schedule=Schedule(((scan_days, None),), scan_window),
             irecist=irecist,
         )
-    except (AnalysisError, OSError) as error:
+    except AnalysisError as error:
         _stop(str(error), NOTHING_USABLE)
     words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items())
     typer.echo(dumps(done) if json else f"{words}; tables in {out}")
@@ -429,7 +447,7 @@ def deidentify(
 
     try:
         status = deidentify_command(inputs, out, key, prints_json=json)
-    except (RelinkError, ValueError, OSError) as error:
+    except (RelinkError, ValueError) as error:
         _stop(str(error), WRONG_USAGE)
     except KeyboardInterrupt:
         _stop("stopped; the same command writes the same names", INTERRUPTED)

@@ -1,9 +1,9 @@
 """How far two readers agree: classes (kappa and its kin) and sizes (ICC, Bland-Altman)."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import nan, sqrt
+from math import isnan, nan, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,8 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
+ADDED_CASES = 2  # spread evenly over a table, for its interval: Agresti & Min 2005, Stat Med 24:729
+LIMIT = 1.96  # standard deviations from the bias to a limit of agreement
 ROUNDING = 1e-9  # of a size or a spread: far below what cases show, far above what floats lose
 
 
@@ -45,8 +47,8 @@ class Coefficient:
 
     `value` is nan, with its interval, where it is not defined: kappa of two
     readers who put every case into one and the same class. The large-sample
-    interval is nan, with its error, where the cases show no spread, as when
-    readers agree on all: an error of 0 would call two cases certain.
+    error is nan where the cases show no spread, as when readers agree on all:
+    an error of 0 would call two cases certain. The interval is there all the same.
     """
 
     name: str
@@ -62,7 +64,8 @@ class IntraclassCorrelation:
     """An ICC of single measurements with its interval, and the subjects and readers it rests on.
 
     `value` is nan, with its interval, where the cases do not differ: an ICC compares the
-    readers' differences with those between cases. The interval is nan where readers never differ.
+    readers' differences with those between cases. The interval is nan where it rests on one case or on
+    none: with fewer than three cases, or where readers differ in no other.
     """
 
     name: str
@@ -157,24 +160,14 @@ def cohen_kappa(
     Notes
     -----
     Standard error of Fleiss, Cohen & Everitt 1969, Psychol Bull 72:323, that
-    does not assume kappa to be 0. Kappa falls with skewed margins at the same
-    agreement: read it beside `pabak` and `ac1`.
+    does not assume kappa to be 0; its interval is that of the table with two cases more
+    (`_with_interval`). Kappa falls with skewed margins at the same agreement: read it beside
+    `pabak` and `ac1`.
     """
     counts = _counts(table)
-    cases = int(counts.sum())
-    shares = counts / cases
-    weight = _weight_matrix(len(shares), weights)
-    rows, columns = shares.sum(axis=1), shares.sum(axis=0)
-    observed = float((weight * shares).sum())
-    chance = float(rows @ weight @ columns)
+    weight = _weight_matrix(len(counts), weights)
     name = "kappa" if weights is Weights.NOMINAL else f"{weights} kappa"
-    if np.isclose(chance, 1.0):
-        return Coefficient(name, nan, nan, nan, nan, cases)
-    value = (observed - chance) / (1 - chance)
-    expected = (weight @ columns)[:, None] + (rows @ weight)[None, :]
-    spread = float((shares * (weight - expected * (1 - value)) ** 2).sum())
-    variance = (spread - (value - chance * (1 - value)) ** 2) / (cases * (1 - chance) ** 2)
-    return _with_interval(name, value, variance, cases, confidence)
+    return _with_interval(name, lambda shares: _kappa_and_variance(shares, weight), counts, confidence)
 
 
 def pabak(table: ArrayLike, *, confidence: float = 0.95) -> Coefficient:
@@ -202,22 +195,9 @@ def ac1(table: ArrayLike, *, confidence: float = 0.95) -> Coefficient:
     Notes
     -----
     Gwet 2008, Br J Math Stat Psychol 61:29; variance over a random sample of
-    cases, readers fixed.
+    cases, readers fixed. The interval is that of the table with two cases more (`_with_interval`).
     """
-    counts = _counts(table)
-    cases = int(counts.sum())
-    shares = counts / cases
-    classes = len(shares)
-    mean_share = (shares.sum(axis=1) + shares.sum(axis=0)) / 2
-    observed = float(np.trace(shares))
-    chance = float((mean_share * (1 - mean_share)).sum()) / (classes - 1)
-    value = (observed - chance) / (1 - chance)
-    # How one case pulls the coefficient: agreement on it, less the chance its two classes carry.
-    case_chance = (2 - mean_share[:, None] - mean_share[None, :]) / 2 / (classes - 1)
-    agree = np.eye(classes)
-    pull = (agree - chance) / (1 - chance) - 2 * (1 - value) * (case_chance - chance) / (1 - chance)
-    variance = float((shares * (pull - value) ** 2).sum()) / cases
-    return _with_interval("AC1", value, variance, cases, confidence)
+    return _with_interval("AC1", _ac1_and_variance, _counts(table), confidence)
 
 
 def icc_agreement(sizes: ArrayLike, *, confidence: float = 0.95) -> IntraclassCorrelation:
@@ -231,30 +211,11 @@ def icc_agreement(sizes: ArrayLike, *, confidence: float = 0.95) -> IntraclassCo
 
     Notes
     -----
-    Shrout & Fleiss 1979, Psychol Bull 86:420; interval of McGraw & Wong 1996, Psychol Methods 1:30.
+    Shrout & Fleiss 1979, Psychol Bull 86:420. The interval is over cases like these, for
+    these readers (`_jackknife`): two say little of all readers there may be, whom the interval of
+    McGraw & Wong 1996 is meant for.
     """
-    from scipy.stats import f
-
-    values, by_case, by_reader, error = _mean_squares(sizes)
-    n, k = values.shape
-    if error == 0 and (by_reader == 0 or by_case == 0):
-        return IntraclassCorrelation("ICC(2,1)", *_perfect(by_case), n, k)
-    whole = by_case + (k - 1) * error + k * (by_reader - error) / n
-    if whole == 0:  # two cases whose sizes two readers exchange
-        return IntraclassCorrelation("ICC(2,1)", nan, nan, nan, n, k)
-    value = (by_case - error) / whole
-    tail = (1 - confidence) / 2
-    a = k * value / (n * (1 - value))
-    b = 1 + k * value * (n - 1) / (n * (1 - value))
-    freedom = (a * by_reader + b * error) ** 2 / (
-        (a * by_reader) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1))
-    )
-    upper = f.ppf(1 - tail, n - 1, freedom)
-    lower = f.ppf(1 - tail, freedom, n - 1)
-    rest = k * by_reader + (k * n - k - n) * error
-    low = n * (by_case - upper * error) / (upper * rest + n * by_case)
-    high = n * (lower * by_case - error) / (rest + n * lower * by_case)
-    return IntraclassCorrelation("ICC(2,1)", float(value), float(low), float(high), n, k)
+    return _icc("ICC(2,1)", _agreement_of, sizes, confidence)
 
 
 def icc_consistency(sizes: ArrayLike, *, confidence: float = 0.95) -> IntraclassCorrelation:
@@ -262,21 +223,9 @@ def icc_consistency(sizes: ArrayLike, *, confidence: float = 0.95) -> Intraclass
 
     Notes
     -----
-    Shrout & Fleiss 1979, Psychol Bull 86:420.
+    Shrout & Fleiss 1979, Psychol Bull 86:420; the interval as that of `icc_agreement`.
     """
-    from scipy.stats import f
-
-    values, by_case, _, error = _mean_squares(sizes)
-    n, k = values.shape
-    if error == 0:
-        return IntraclassCorrelation("ICC(3,1)", *_perfect(by_case), n, k)
-    value = (by_case - error) / (by_case + (k - 1) * error)
-    tail = (1 - confidence) / 2
-    ratio = by_case / error
-    lower = ratio / f.ppf(1 - tail, n - 1, (n - 1) * (k - 1))
-    upper = ratio * f.ppf(1 - tail, (n - 1) * (k - 1), n - 1)
-    low, high = (lower - 1) / (lower + k - 1), (upper - 1) / (upper + k - 1)
-    return IntraclassCorrelation("ICC(3,1)", float(value), float(low), float(high), n, k)
+    return _icc("ICC(3,1)", _consistency_of, sizes, confidence)
 
 
 def bland_altman(first: ArrayLike, second: ArrayLike) -> BlandAltman:
@@ -294,10 +243,10 @@ def bland_altman(first: ArrayLike, second: ArrayLike) -> BlandAltman:
 
     Notes
     -----
-    Bland & Altman 1986, Lancet i:307, with their approximate standard error of
-    a limit, sqrt(3/n) standard deviations, and 1999, Stat Methods Med Res 8:135.
+    Bland & Altman 1986, Lancet i:307, and 1999, Stat Methods Med Res 8:135; exact intervals of
+    the limits by the noncentral t distribution (Carkeet 2015, Optom Vis Sci 92:e71).
     """
-    from scipy.stats import t
+    from scipy.stats import nct, t
 
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if one.shape != other.shape or one.ndim != 1 or len(one) < 3:
@@ -308,12 +257,14 @@ def bland_altman(first: ArrayLike, second: ArrayLike) -> BlandAltman:
     differences, means = other - one, (one + other) / 2
     n = len(differences)
     bias, deviation = float(differences.mean()), float(differences.std(ddof=1))
-    low, high = bias - 1.96 * deviation, bias + 1.96 * deviation
+    low, high = bias - LIMIT * deviation, bias + LIMIT * deviation
     quantile = float(t.ppf(0.975, n - 1))
     if np.ptp(differences) <= ROUNDING * float(np.abs([one, other]).max()):
         quantile = nan  # three equal differences do not make a fourth certain
+        near = far = nan
+    else:
+        near, far = (float(nct.ppf(p, n - 1, LIMIT * sqrt(n))) * deviation / sqrt(n) for p in (0.025, 0.975))
     of_bias = quantile * deviation / sqrt(n)
-    of_limit = quantile * deviation * sqrt(3 / n)
     within = sqrt(float((differences**2).mean()) / 2)
     spread = float(((means - means.mean()) ** 2).sum())
     slope = float(((means - means.mean()) * differences).sum()) / spread if spread else nan
@@ -324,9 +275,9 @@ def bland_altman(first: ArrayLike, second: ArrayLike) -> BlandAltman:
         low=low,
         high=high,
         bias_interval=(bias - of_bias, bias + of_bias),
-        low_interval=(low - of_limit, low + of_limit),
-        high_interval=(high - of_limit, high + of_limit),
-        repeatability=1.96 * sqrt(2) * within,
+        low_interval=(bias - far, bias - near),
+        high_interval=(bias + near, bias + far),
+        repeatability=LIMIT * sqrt(2) * within,
         slope=slope,
     )
 
@@ -356,33 +307,125 @@ def _weight_matrix(classes: int, weights: Weights) -> FloatArray:
     return np.asarray(1 - (distance / (classes - 1)) ** power)
 
 
-def _with_interval(name: str, value: float, variance: float, cases: int, confidence: float) -> Coefficient:
+def _kappa_and_variance(shares: FloatArray, weight: FloatArray) -> tuple[float, float]:
+    """Return kappa, and its variance times the number of cases (Fleiss, Cohen & Everitt 1969)."""
+    rows, columns = shares.sum(axis=1), shares.sum(axis=0)
+    observed = float((weight * shares).sum())
+    chance = float(rows @ weight @ columns)
+    if np.isclose(chance, 1.0):
+        return nan, nan
+    value = (observed - chance) / (1 - chance)
+    expected = (weight @ columns)[:, None] + (rows @ weight)[None, :]
+    spread = float((shares * (weight - expected * (1 - value)) ** 2).sum())
+    return value, (spread - (value - chance * (1 - value)) ** 2) / (1 - chance) ** 2
+
+
+def _ac1_and_variance(shares: FloatArray) -> tuple[float, float]:
+    """Return AC1, and its variance times the number of cases (Gwet 2008)."""
+    classes = len(shares)
+    mean_share = (shares.sum(axis=1) + shares.sum(axis=0)) / 2
+    observed = float(np.trace(shares))
+    chance = float((mean_share * (1 - mean_share)).sum()) / (classes - 1)
+    value = (observed - chance) / (1 - chance)
+    # How one case pulls the coefficient: agreement on it, less the chance its two classes carry.
+    case_chance = (2 - mean_share[:, None] - mean_share[None, :]) / 2 / (classes - 1)
+    agree = np.eye(classes)
+    pull = (agree - chance) / (1 - chance) - 2 * (1 - value) * (case_chance - chance) / (1 - chance)
+    return value, float((shares * (pull - value) ** 2).sum())
+
+
+def _with_interval(
+    name: str,
+    value_and_variance: Callable[[FloatArray], tuple[float, float]],
+    counts: FloatArray,
+    confidence: float,
+) -> Coefficient:
+    """Return a coefficient with its error, and the interval of the table with two cases more.
+
+    Two cases, spread evenly over all cells (half a case each of a 2 x 2 table: Agresti &
+    Min 2005, Stat Med 24:729), keep the large-sample interval near its level where few cases are
+    positive; alone it holds kappa in 81 to 90 % of such studies of 10 to 50 (`benchmarks.agreement`),
+    and there is none where readers agree on all. The estimate is that of the table as it is.
+    """
     from scipy.stats import norm
 
-    if variance * cases < ROUNDING:
-        return Coefficient(name, float(value), nan, nan, nan, cases)
-    error = sqrt(variance)
-    reach = float(norm.ppf(0.5 + confidence / 2)) * error
-    low, high = max(value - reach, -1.0), min(value + reach, 1.0)
-    return Coefficient(name, float(value), error, float(low), float(high), cases)
+    cases = int(counts.sum())
+    value, variance = value_and_variance(counts / cases)
+    if isnan(value):
+        return Coefficient(name, nan, nan, nan, nan, cases)
+    error = nan if variance < ROUNDING else sqrt(variance / cases)
+    more = counts + ADDED_CASES / counts.size
+    centre, variance = value_and_variance(more / more.sum())
+    reach = float(norm.ppf(0.5 + confidence / 2)) * sqrt(variance / more.sum())
+    low, high = max(min(centre - reach, value), -1.0), min(max(centre + reach, value), 1.0)
+    return Coefficient(name, value, error, low, high, cases)
 
 
-def _perfect(by_case: float) -> tuple[float, float, float]:
-    """Return the ICC of readers who never differ; not defined if the cases do not, either."""
-    return (1.0 if by_case > 0 else nan, nan, nan)
+def _icc(
+    name: str, value_of: Callable[[FloatArray], float], sizes: ArrayLike, confidence: float
+) -> IntraclassCorrelation:
+    values = _sizes(sizes)
+    low, high = _jackknife(value_of, values, confidence)
+    return IntraclassCorrelation(name, value_of(values), low, high, *values.shape)
 
 
-def _mean_squares(sizes: ArrayLike) -> tuple[FloatArray, float, float, float]:
-    """Return the sizes and the mean squares between cases, between readers, and of the rest."""
+def _agreement_of(values: FloatArray) -> float:
+    by_case, by_reader, error = _mean_squares(values)
+    n, k = values.shape
+    if error == 0 and (by_reader == 0 or by_case == 0):
+        return (
+            1.0 if by_case > 0 else nan
+        )  # readers who never differ; not defined if the cases do not, either
+    whole = by_case + (k - 1) * error + k * (by_reader - error) / n
+    return (by_case - error) / whole if whole else nan  # nan: two cases whose sizes two readers exchange
+
+
+def _consistency_of(values: FloatArray) -> float:
+    by_case, _, error = _mean_squares(values)
+    k: int = values.shape[1]
+    if error == 0:
+        return 1.0 if by_case > 0 else nan
+    return (by_case - error) / (by_case + (k - 1) * error)
+
+
+def _jackknife(
+    value_of: Callable[[FloatArray], float], values: FloatArray, confidence: float
+) -> tuple[float, float]:
+    """Return the interval of an ICC: of its Fisher z, with each case left out in turn.
+
+    Arvesen & Schmitz 1970, Biometrics 26:677. Sizes of lesions are skewed, which the F distribution
+    does not forgive: where cases have a log standard deviation of 0.5 and readers no bias, McGraw and
+    Wong's interval (1996, Psychol Methods 1:30) holds the truth in 83 to 92 %, this one in 89 to 93 %,
+    and both in about 95 % of normal sizes (`benchmarks.agreement`).
+    """
+    from scipy.stats import t
+
+    n, k = values.shape
+    if n < 3:
+        return nan, nan
+    found = np.array([value_of(values), *(value_of(np.delete(values, case, axis=0)) for case in range(n))])
+    if not ((found > -1 / (k - 1)) & (found < 1)).all():  # nan too
+        return nan, nan
+    z = np.log((1 + (k - 1) * found) / (1 - found)) / 2
+    pseudo = n * z[0] - (n - 1) * z[1:]
+    reach = float(t.ppf(0.5 + confidence / 2, n - 1)) * pseudo.std(ddof=1) / sqrt(n)
+    ends = np.exp(np.clip(2 * (pseudo.mean() + np.array([-reach, reach])), -700, 700))
+    low, high = 1 - k / (ends + k - 1)
+    return float(min(low, found[0])), float(max(high, found[0]))
+
+
+def _sizes(sizes: ArrayLike) -> FloatArray:
+    """Check sizes, cases by readers."""
     values = np.asarray(sizes, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] < 2 or values.shape[1] < 2:
-        raise AnalysisError(
-            Problem.BAD_INPUT, f"expected cases by readers, at least 2 of each, got shape {values.shape}"
-        )
+        raise _bad_input(f"expected cases by readers, at least 2 of each, got shape {values.shape}")
     if not np.isfinite(values).all():
-        raise AnalysisError(
-            Problem.BAD_INPUT, "a size is missing; an ICC needs every reader's size of every case"
-        )
+        raise _bad_input("a size is missing; an ICC needs every reader's size of every case")
+    return values
+
+
+def _mean_squares(values: FloatArray) -> tuple[float, float, float]:
+    """Return the mean squares between cases, between readers, and of the rest."""
     n, k = values.shape
     grand = values.mean()
     by_case = k * ((values.mean(axis=1) - grand) ** 2).sum() / (n - 1)
@@ -393,4 +436,4 @@ def _mean_squares(sizes: ArrayLike) -> tuple[FloatArray, float, float, float]:
     floor = (ROUNDING * float(np.abs(values).max())) ** 2
     squares = (float(square) if square > floor else 0.0 for square in (by_case, by_reader, error))
     by_case, by_reader, error = squares
-    return values, by_case, by_reader, error
+    return by_case, by_reader, error

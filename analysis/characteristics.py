@@ -18,7 +18,7 @@ from analysis.errors import AnalysisError, Problem
 from analysis.plan import Factor, Plan
 from analysis.tables import Row, Table, format_p
 
-__all__ = ["Group", "characteristics", "cross_table", "levels_of"]
+__all__ = ["Group", "characteristics", "compare_kept", "cross_table", "levels_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +109,7 @@ def cross_table(
         rows.append(
             Row(heading, (heading, ""), {**cells, "total": str(total)}, {**values, "total": float(total)})
         )
-    test = _tested(np.array(counts), plan)
+    test = compare_kept(np.array(counts), plan)
     notes = [_conventions(plan)]
     if test is not None:
         notes.insert(
@@ -118,7 +118,7 @@ def cross_table(
     return Table(name, title, (*levels, ("total", "Total")), tuple(rows), tuple(notes))
 
 
-def _tested(table: np.ndarray, plan: Plan) -> CountTest | None:
+def compare_kept(table: np.ndarray, plan: Plan) -> CountTest | None:
     """Test a table without its empty rows and columns; None where nothing is left to compare."""
     kept = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
     if min(kept.shape, default=0) < 2:
@@ -131,7 +131,7 @@ def _levels(
 ) -> list[Row]:
     counts = [levels_of(frame[factor.column]).value_counts() for frame in compared]
     table = np.array([[int(count.get(level, 0)) for level, _ in factor.levels] for count in counts])
-    p_cells, p_values = _p_cells(_tested(table, plan) if len(compared) > 1 else None)
+    p_cells, p_values = _p_cells(compare_kept(table, plan) if len(compared) > 1 else None)
     rows = [Row(factor.label, (factor.name, ""), is_heading=True)]
     shown = {g.key: levels_of(g.frame[factor.column]).value_counts() for g in groups}
     for number, (level, label) in enumerate(factor.levels):
@@ -162,7 +162,7 @@ def _findings(
         for frame in compared:
             known = frame[column].dropna().astype(bool)
             pairs.append([int(known.sum()), int((~known).sum())])
-        p_cells, p_values = _p_cells(_tested(np.array(pairs), plan) if len(compared) > 1 else None)
+        p_cells, p_values = _p_cells(compare_kept(np.array(pairs), plan) if len(compared) > 1 else None)
         counts = {g.key: int(g.frame[column].fillna(False).astype(bool).sum()) for g in groups}
         cells, values = _share_cells(counts, groups)
         rows.append(Row(label, (factor.name, level), {**cells, **p_cells}, {**values, **p_values}))

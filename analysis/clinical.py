@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.csvtable import separator_of
+from analysis.csvtable import DECIMAL_COMMA, commas_are_decimal, separator_of
 from analysis.dictionary import COLUMNS, LINES, Column, Kind
 from analysis.errors import AnalysisError, Problem
 from analysis.treatment import NOT_KNOWN
@@ -39,8 +39,6 @@ MISSING = (
 TRUE = ("1", "1.0", "yes", "y", "true", "checked", "present", "positive", "dead")
 FALSE = ("0", "0.0", "no", "n", "false", "unchecked", "absent", "negative", "alive")
 DATE_FORMAT = "%Y-%m-%d"
-DECIMAL_COMMA = r"[+-]?\d+,\d+"
-THOUSANDS = r"[+-]?[1-9]\d{0,2},\d{3}"  # as likely as a decimal comma
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,15 +320,10 @@ def _convert(
 
 
 def _with_points(texts: pd.Series) -> pd.Series:
-    """Return numbers with their decimal commas as points, where the whole column leaves no other reading.
-
-    1,234 may be thousands, and a column with points may hold commas of either kind: these stay as they are.
-    """
-    commas = texts.str.fullmatch(DECIMAL_COMMA).eq(True)
-    unlike = texts.str.contains(",", regex=False).eq(True) & ~commas
-    points = texts.str.contains(".", regex=False).eq(True)
-    is_clear = (commas & ~texts.str.fullmatch(THOUSANDS).eq(True)).any() and not (unlike | points).any()
-    return texts.mask(commas, texts.str.replace(",", ".", regex=False)) if is_clear else texts
+    """Return numbers with their decimal commas as points, where the whole column leaves no other reading."""
+    if not commas_are_decimal(texts.dropna()):
+        return texts
+    return texts.mask(texts.str.contains(",", regex=False).eq(True), texts.str.replace(",", ".", regex=False))
 
 
 def _complaint(text: str, column: Column, expected: str) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from analysis.characteristics import Group, characteristics, cross_table, levels_of
-from analysis.comparisons import clopper_pearson, compare_counts
+from analysis.characteristics import Group, characteristics, compare_kept, cross_table, levels_of
+from analysis.comparisons import clopper_pearson
 from analysis.dictionary import RESPONSES
 from analysis.kaplan_meier import kaplan_meier
 from analysis.log_rank import log_rank_p
@@ -79,8 +79,8 @@ def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
     table = np.array(controlled)
     if len(rows) == 2:
         cells, values = {**rows[0].cells}, {**rows[0].values}
-        if (table.sum(axis=0) > 0).all() and (table.sum(axis=1) > 0).all():
-            test = compare_counts(table, plan.counts)
+        test = compare_kept(table, plan)
+        if test is not None:
             cells |= {"paper_p": format_p(test.p_value), "paper_test": test.test.value}
             values["paper_p"] = test.p_value
         both = progression[progression["first_line"].isin(arms)]
@@ -173,13 +173,11 @@ def _types(tested: pd.DataFrame, known: pd.DataFrame, plan: Plan) -> Table:
                 inside = int((frame[column] == level).sum())
                 outside = len(frame) - inside if rest is None else int((frame["egfr_type"] == rest).sum())
                 counts.append([inside, outside])
-            cells = np.array(counts)
-            if (cells.sum(axis=0) > 0).all() and not (level == "mutation" and rest):
-                test = compare_counts(cells, plan.counts)
+            test = None if level == "mutation" and rest else compare_kept(np.array(counts), plan)
+            if test is not None:
                 comparisons.append(f"{label} against {against}: p {format_p(test.p_value)} ({test.test})")
-    return Table(
-        table.name, table.title, table.columns, table.rows, (*table.notes, "; ".join(comparisons) + ".")
-    )
+    said = ("; ".join(comparisons) + ".",) if comparisons else ()
+    return Table(table.name, table.title, table.columns, table.rows, (*table.notes, *said))
 
 
 def _mutations(mutated: pd.DataFrame) -> Table:

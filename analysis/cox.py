@@ -26,6 +26,7 @@ FloatArray = NDArray[np.float64]
 
 MOST_ITERATIONS = 50
 CLOSE = 1e-9  # Newton decrement after which one more step gives all digits
+NO_ERROR = 1e-20  # of the model's variance: what rounding leaves of none, far below what data show
 FLAT = 1e-6  # decrement below which a coefficient still on the move has no maximum
 ON_THE_MOVE = 0.3  # a step by this, times the covariate's range
 
@@ -251,11 +252,15 @@ def _describe(
     gradient = score(sets, null)
     reports_robust = weighted or cluster is not None
     shown = robust if reports_robust else covariance
+    lost = ~(np.diag(shown) > NO_ERROR * np.diag(covariance))
+    if lost.any():  # as where all events are at one time: rounding is left, which would pass for certainty
+        sentence = f"patients do not differ enough for a robust error of {_names(design.names, lost)}"
+        raise AnalysisError(Problem.NOT_ESTIMABLE, sentence)
     robust_score = None
     if reports_robust:
         shares = by_cluster(sets.weight[:, None] * score_residuals(sets, null), cluster)
         total = shares.sum(axis=0)
-        robust_score = _test(float(total @ np.linalg.solve(shares.T @ shares, total)), len(beta))
+        robust_score = _test(float(total @ _solve(shares.T @ shares, total, design.names)), len(beta))
     return CoxFit(
         coefficients=_named(design, beta),
         se_model=_named(design, np.sqrt(np.diag(covariance))),
@@ -270,7 +275,7 @@ def _describe(
         iterations=iterations,
         reports_robust=reports_robust,
         likelihood_ratio=_test(2 * (sums.log_likelihood - null.log_likelihood), len(beta)),
-        wald=_test(float(beta @ np.linalg.solve(shown, beta)), len(beta)),
+        wald=_test(float(beta @ _solve(shown, beta, design.names)), len(beta)),
         score=_test(float(gradient @ np.linalg.solve(information(sets, null), gradient)), len(beta)),
         robust_score=robust_score,
         design=design,

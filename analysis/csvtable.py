@@ -2,7 +2,8 @@
 
 import csv
 import gc
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -13,7 +14,19 @@ from analysis.errors import AnalysisError, Problem
 from analysis.recist.checks import ProblemCode, RowProblem
 from records.cells import unguarded
 
-__all__ = ["Table", "paused_collection", "read_table", "separator_of", "text_of"]
+__all__ = [
+    "DECIMAL_COMMA",
+    "Table",
+    "commas_are_decimal",
+    "paused_collection",
+    "read_table",
+    "separator_of",
+    "text_of",
+]
+
+DECIMAL_COMMA = r"[+-]?\d+,\d+"
+THOUSANDS = r"[+-]?[1-9]\d{0,2},\d{3}"  # as likely as a decimal comma
+NUMBER_LIKE = r"[+-]?[\d.,]"  # so begins what is meant as a number, and no word
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,20 @@ class Table:
                 return map(str.strip, map(itemgetter(self.columns[name]), self.rows))
         return repeat("", len(self.rows))
 
+    def with_points(self, *names: str) -> int:
+        """Turn decimal commas of these columns into points, of each where they leave no doubt; count them."""
+        count = 0
+        for at in (self.columns[name] for name in names if name in self.columns):
+            cells = [row[at].strip() for row in self.rows]
+            if not any("," in cell for cell in cells):
+                continue
+            if commas_are_decimal(cell for cell in cells if re.match(NUMBER_LIKE, cell)):
+                for row, cell in zip(self.rows, cells, strict=True):
+                    if re.fullmatch(DECIMAL_COMMA, cell):
+                        row[at] = cell.replace(",", ".")
+                        count += 1
+        return count
+
 
 @contextmanager
 def paused_collection() -> Iterator[None]:
@@ -69,6 +96,27 @@ def separator_of(text: str) -> str:
     """Return what stands between the names of the first line: Excel writes semicolons in half of Europe."""
     header = text.partition("\n")[0]
     return max(",;\t", key=header.count)
+
+
+def commas_are_decimal(texts: Iterable[str]) -> bool:
+    """Whether the commas in a column can only be decimal ones.
+
+    1,234 may be thousands, and a column with points may hold commas of either kind.
+
+    >>> commas_are_decimal(["3,5", "12", "1,234"]), commas_are_decimal(["1,234", "12"])
+    (True, False)
+    >>> commas_are_decimal(["3,5", "3.5"]), commas_are_decimal(["3,5", "1,234,567"])
+    (False, False)
+    """
+    is_clear = False
+    for text in texts:
+        if "." in text:
+            return False
+        if "," in text:
+            if re.fullmatch(DECIMAL_COMMA, text) is None:
+                return False
+            is_clear = is_clear or re.fullmatch(THOUSANDS, text) is None
+    return is_clear
 
 
 def text_of(path: Path) -> str:

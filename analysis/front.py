@@ -28,15 +28,12 @@ MOST_PROBLEMS = 5  # of a table that cannot be analysed are shown
 
 @contextmanager
 def foreseen_errors() -> Iterator[None]:
-    """Turn an error in the input, or a file that cannot be had, into one sentence and exit status 1."""
+    """Turn an error in the input into one sentence and exit status 1."""
     try:
         yield
     except AnalysisError as error:
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
         typer.echo(f"mipc: {error.sentence}{notes}", err=True)
-        raise typer.Exit(NOTHING_USABLE) from error
-    except OSError as error:
-        typer.echo(f"mipc: {error.filename}: {error.strerror}", err=True)
         raise typer.Exit(NOTHING_USABLE) from error
 
 

@@ -175,7 +175,7 @@ def _words(coefficient: Coefficient) -> str:
 
 def _interval(low: float, high: float) -> str:
     """Return an interval in brackets; cases without any spread do not tell one."""
-    return "(interval not estimable: no spread)" if low != low else f"({low:.2f} to {high:.2f})"
+    return "(interval not estimable: too little spread)" if low != low else f"({low:.2f} to {high:.2f})"
 
 
 def _without_nan(value: Any) -> Any:

@@ -26,7 +26,7 @@ from analysis.response import (
     response_rows,
     stated_differences,
 )
-from analysis.sdtm import StatedResponse, read_rs, read_sdtm
+from analysis.sdtm import StatedResponse, count_decimal_commas, read_rs, read_sdtm
 from analysis.sdtm_reads import Course
 from analysis.subjects import Subject, find_scans_after_death, read_subjects
 from records.cells import guarded
@@ -147,12 +147,15 @@ def respond(
     out.mkdir(parents=True, exist_ok=True)
     _write_judgement(out, judgement, subjects, protocol or ResponseProtocol())
     files = [file for file in (inputs.tu, inputs.tr, inputs.rs, inputs.reads, subjects_file) if file]
-    text = _protocol_text(files, protocol or ResponseProtocol(), schedule or Schedule())
+    commas = {file.name: count_decimal_commas(file) for file in (inputs.tu, inputs.tr, inputs.rs) if file}
+    text = _protocol_text(files, commas, protocol or ResponseProtocol(), schedule or Schedule())
     (out / "protocol.toml").write_text(text, encoding="utf-8")
     if irecist:
         _write(out / "irecist.csv", IRECIST_COLUMNS, _immune_rows(courses, protocol))
         _write(out / "irecist_best.csv", IRECIST_BEST_COLUMNS, _immune_best_rows(courses, protocol))
     summary = _summary(courses, judgement)
+    if any(commas.values()):
+        summary["decimal_commas"] = sum(commas.values())
     if subjects_file is not None:
         read = {course.subject_id for course in courses}
         summary["without_dates"] = len(read - set(subjects))
@@ -165,10 +168,13 @@ def respond(
     return summary
 
 
-def _protocol_text(files: Sequence[Path], protocol: ResponseProtocol, schedule: Schedule) -> str:
+def _protocol_text(
+    files: Sequence[Path], commas: Mapping[str, int], protocol: ResponseProtocol, schedule: Schedule
+) -> str:
     """Return the choices in force, below what made the tables and from which files."""
     lines = [f"mipc {version('mipc')}"]
     lines += [f"{file.name}: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+    lines += [f"{name}: commas read as decimal points: {count}" for name, count in commas.items() if count]
     due = ", then ".join(
         f"every {days} days" + (f" until day {until}" if until else "") for days, until in schedule.phases
     )

@@ -6,13 +6,14 @@ of two that merged under `T01/T02`; both stay tied to the lesions of the
 baseline.
 """
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
-from analysis.csvtable import Table, paused_collection, read_table
+from analysis.csvtable import DECIMAL_COMMA, Table, paused_collection, read_table
 from analysis.recist.checks import (
     LARGEST_MM,
     InputError,
@@ -50,7 +51,12 @@ from records.reads import (
     millimetres,
 )
 
-__all__ = ["Course", "StatedResponse", "read_rs", "read_sdtm"]
+__all__ = ["Course", "StatedResponse", "count_decimal_commas", "read_rs", "read_sdtm"]
+
+TU_REQUIRED = ("USUBJID", "VISITNUM", "TULNKID", "TUORRES")
+TR_REQUIRED = ("USUBJID", "VISITNUM", "TRLNKID", "TRTESTCD", "TRORRES", "TRDTC")
+RS_REQUIRED = ("USUBJID", "VISITNUM", "RSTESTCD", "RSORRES")
+NUMBERS = ("VISITNUM", "TRORRES", "TRSTRESN")  # in which a spreadsheet may have put decimal commas
 
 TU_COLUMNS = tuple(
     "USUBJID TUEVAL TUEVALID VISITNUM VISIT TULNKID TUTESTCD TUORRES TULOC TUMETHOD TUDTC TUACPTFL".split()
@@ -102,11 +108,10 @@ def read_sdtm(tu: Path, tr: Path, rs: Path | None = None) -> tuple[Course, ...]:
 
 def _read_sdtm(tu: Path, tr: Path, rs: Path | None) -> tuple[Course, ...]:
     files = Files()
-    _take_lesions(files, read_table(tu, ["USUBJID", "VISITNUM", "TULNKID", "TUORRES"]))
-    measurements = read_table(tr, ["USUBJID", "VISITNUM", "TRLNKID", "TRTESTCD", "TRORRES", "TRDTC"])
-    _take_measurements(files, measurements)
+    _take_lesions(files, _read_domain(tu, TU_REQUIRED))
+    _take_measurements(files, _read_domain(tr, TR_REQUIRED))
     if rs is not None:
-        stated, problems = _stated(read_table(rs, ["USUBJID", "VISITNUM", "RSTESTCD", "RSORRES"]))
+        stated, problems = _stated(_read_domain(rs, RS_REQUIRED))
         files.problems += problems
         _take_accepted(files, stated)
     courses = [make_course(files, key) for key in files.visits]
@@ -125,10 +130,21 @@ def read_rs(path: Path) -> tuple[StatedResponse, ...]:
     InputError
         With all problems of the file.
     """
-    stated, problems = _stated(read_table(path, ["USUBJID", "VISITNUM", "RSTESTCD", "RSORRES"]))
+    stated, problems = _stated(_read_domain(path, RS_REQUIRED))
     if problems:
         raise InputError(problems)
     return tuple(stated)
+
+
+def count_decimal_commas(path: Path) -> int:
+    """Return how many numbers of a domain are read as decimals with a comma."""
+    return read_table(path, ()).with_points(*NUMBERS)
+
+
+def _read_domain(path: Path, required: tuple[str, ...]) -> Table:
+    table = read_table(path, required)
+    table.with_points(*NUMBERS)
+    return table
 
 
 def _take_lesions(files: Files, table: Table) -> None:
@@ -264,7 +280,10 @@ def _to_mm(text: str, unit: str) -> Decimal | RowProblem:
     try:
         size = millimetres(Decimal(text) * factor)
     except InvalidOperation:
-        return RowProblem("", ProblemCode.NOT_A_NUMBER, f"the size {text!r} is not a number")
+        why = ""
+        if re.fullmatch(DECIMAL_COMMA, text):
+            why = "; the column does not tell whether the comma is a decimal one"
+        return RowProblem("", ProblemCode.NOT_A_NUMBER, f"the size {text!r} is not a number{why}")
     if not size.is_finite():
         return RowProblem("", ProblemCode.NOT_A_NUMBER, f"the size {text!r} is not a number")
     if size > LARGEST_MM:

@@ -206,6 +206,66 @@ def test_every_command_that_reads_is_among_them():
     assert set(names(get_command(app))) == {*READS, "demo-cohort"}
 
 
+# What is written: OUT is a place that cannot be written, WELL one that can.
+WRITES = [
+    "screen IMAGES --out OUT", "screen IMAGES --out WELL --store OUT", "track IMAGES --out OUT",
+    "screen pacs:NODE --nodes NODES --out OUT",
+    "rejudge --store STORE --out OUT",
+    "respond READS --out OUT",
+    "analyse TABLE --out OUT", "audit-tables PRINTED --out OUT", "demo-cohort --out OUT",
+    "deidentify IMAGES --out OUT --key WELL", "deidentify IMAGES --out WELL --key OUT",
+    "review prepare IMAGES --store STORE --readers A,B --out OUT",
+]  # fmt: skip
+SDTM = {
+    "tu.csv": "USUBJID,VISITNUM,VISIT,TULOC,TUORRES,TULNKID\nP1,1,BASELINE,LIVER,TARGET,T01\n",
+    "tr.csv": "USUBJID,VISITNUM,VISIT,TRLNKID,TRTESTCD,TRORRES,TRORRESU,TRDTC\n"
+    "P1,1,BASELINE,T01,LDIAM,50,mm,2024-01-01\nP1,2,WEEK 6,T01,LDIAM,30,mm,2024-02-12\n",
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(screened, tmp_path_factory):
+    """Something for every command to read, all of it well."""
+    folder, *_ = screened
+    place = tmp_path_factory.mktemp("inputs")
+    for name in ("reads", "printed"):
+        (place / name).mkdir()
+    for name, text in SDTM.items():
+        (place / "reads" / name).write_text(text)
+    printed = "row,both,neither,total\nmen,5,5,10\nwomen,6,4,10\n"
+    (place / "printed" / "table_1.csv").write_text(printed)
+    nodes = '[nodes.NODE]\nkind = "dimse"\nae_title = "N"\nhost = "127.0.0.1"\nport = 1\n'
+    (place / "nodes.toml").write_text(nodes)
+    status, _, errors = mipc("demo-cohort", "--out", place / "table.csv")
+    assert status == 0, errors
+    return {
+        "IMAGES": folder / "in", "STORE": folder / "out" / "mipc.db", "READS": place / "reads",
+        "PRINTED": place / "printed", "TABLE": place / "table.csv", "NODES": place / "nodes.toml",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", WRITES)
+def test_what_cannot_be_written_is_one_sentence_and_status_2(inputs, tmp_path, line):
+    """A file stands where a folder has to be: that no one may do, root and any system included."""
+    (tmp_path / "file").write_text("ours")
+    places = {**inputs, "OUT": tmp_path / "file" / "out", "WELL": tmp_path / "well"}
+    status, output, errors = mipc(*[places.get(word, word) for word in line.split()])
+    assert (status, output) == (2, ""), errors
+    *_, said = errors.splitlines()
+    assert said.startswith("mipc: ")
+    assert str(tmp_path / "file") in said
+    assert sum(one.startswith("mipc: ") for one in errors.splitlines()) == 1
+    assert (tmp_path / "file").read_text() == "ours"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("line", ["audit-tables PRINTED --out /dev/full", "demo-cohort --out /dev/full"])
+def test_a_full_disk_is_one_sentence_and_status_2(inputs, line):
+    status, output, errors = mipc(*[inputs.get(word, word) for word in line.split()])
+    assert (status, output) == (2, "")
+    assert errors == "mipc: nothing more can be written: No space left on device\n"
+
+
 def test_nothing_usable_is_status_1_and_says_what_was_there(tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "cut.dcm").write_bytes(b"\0" * 128 + b"DICM")

@@ -1,7 +1,8 @@
 """`mipc review`: the commands of the reading, one short function each; the work is in `viewer.front`.
 
 Each ends a foreseen failure with one sentence and exit status 1, or 2 where there is no
-store to be used. The viewer does not know the analysis: whoever runs the commands hands over an `Analysis`.
+store to be used; of a file that cannot be used `mipc` itself tells. The viewer does not know the
+analysis: whoever runs the commands hands over an `Analysis`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -51,16 +52,14 @@ class Analysis:
 
 @contextmanager
 def foreseen_errors() -> Iterator[None]:
-    """Turn what is wrong with a pack, a store or a disk into one sentence and an exit status."""
+    """Turn what is wrong with a pack or a store into one sentence and an exit status."""
     from records.errors import StoreError
     from viewer.pack import PackError
 
     try:
         yield
-    except (PackError, StoreError, OSError) as error:
-        where = getattr(error, "filename", None)
-        said = f"{where}: {error.strerror}" if isinstance(error, OSError) and where else str(error)
-        typer.echo(f"mipc: {said}", err=True)
+    except (PackError, StoreError) as error:
+        typer.echo(f"mipc: {error}", err=True)
         raise typer.Exit(WRONG_USAGE if isinstance(error, StoreError) else NOTHING_USABLE) from error
 
 

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from records.errors import ScreeningError
 from records.ledger import Ledger
-from records.model import Screening, VerdictLabel
+from records.model import Screening, Study, VerdictLabel
 from records.store import open_kept_store
 from viewer.desk import LEDGER_FILE
 from viewer.pack import (
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from imaging.dicom import SeriesFiles
 
 __all__ = [
+    "Found",
     "LeftOut",
     "Prepared",
     "Scan",
@@ -58,6 +59,7 @@ __all__ = [
 ]
 
 FLAGGED = (VerdictLabel.MIPC, VerdictLabel.INDETERMINATE)
+FLAGGED_SCAN_MISSING = "is not read: another scan of this patient was flagged and is not handed out"
 MOST_NAMED = 5  # of the studies left out, where no pack can be made at all
 Progress = Callable[[str], object]
 
@@ -87,6 +89,23 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What there is to hand out.
+
+    Attributes
+    ----------
+    scans : tuple of Scan
+    flagged : frozenset of str
+        Patients of whom the store holds a flagged study, whether or not its images can be handed out.
+    left_out : tuple of LeftOut
+    """
+
+    scans: tuple[Scan, ...]
+    flagged: frozenset[str]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """What was handed out, and which studies were left out and why."""
 
@@ -94,8 +113,8 @@ class Prepared:
     left_out: tuple[LeftOut, ...]
 
 
-def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, ...], tuple[LeftOut, ...]]:
-    """Return the screened studies whose images are in `inputs`, and why each other one is left out.
+def find_scans(inputs: Sequence[Path], store: str | Path) -> Found:
+    """Return the screened studies whose images are in `inputs`, who was flagged, and why others are left out.
 
     Parameters
     ----------
@@ -109,6 +128,9 @@ def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, .
     with open_kept_store(store) as opened:
         files = {study.study.uid: study for study in find_studies(inputs).studies}
         screenings = list(opened.screenings(sorted(files)))
+        flagged = frozenset(
+            _patient(one.study) for one in opened.all_screenings() if one.verdict.label in FLAGGED
+        )
     scans: list[Scan] = []
     screened = {screening.study.uid for screening in screenings}
     left_out = [LeftOut(uid, "not_screened", "was not screened") for uid in files if uid not in screened]
@@ -128,10 +150,13 @@ def find_scans(inputs: Sequence[Path], store: str | Path) -> tuple[tuple[Scan, .
             sentence = "has no valid date, so its place in time is not known"
             left_out.append(LeftOut(uid, "no_date", sentence))
             continue
-        scans.append(
-            _scan(screening, study.study.patient_id or study.study.uid, study.study.study_date, series)
-        )
-    return tuple(scans), tuple(left_out)
+        scans.append(_scan(screening, _patient(study.study), study.study.study_date, series))
+    return Found(tuple(scans), flagged, tuple(left_out))
+
+
+def _patient(study: Study) -> str:
+    """Return who a study is of; those that name nobody are not one patient's."""
+    return study.patient_id or study.uid
 
 
 def _scan(screening: Screening, patient_id: str, study_date: str, series: "SeriesFiles") -> Scan:
@@ -182,8 +207,8 @@ def prepare(
         raise PackError(f"{out} is not empty; packs are never written over")
     out.mkdir(parents=True, exist_ok=True)
     with whole_or_nothing(out):
-        scans, left_out = find_scans(inputs, store)
-        by_patient, patients, withheld = _draw(scans, left_out, controls, seed)
+        found = find_scans(inputs, store)
+        by_patient, patients, withheld = _draw(found, controls, seed)
         packs = []
         for reader in readers:
             cases = plan_cases(patients, reader, repeats, seed)
@@ -197,34 +222,43 @@ def prepare(
             action="prepare",
             after={"seed": seed, "packs": {pack.reader: pack.first_hash for pack in packs}},
         )
-    return Prepared(key, (*left_out, *withheld))
+    return Prepared(key, (*found.left_out, *withheld))
 
 
 def _draw(
-    scans: Sequence[Scan], left_out: Sequence[LeftOut], controls: int, seed: int
+    found: Found, controls: int, seed: int
 ) -> tuple[dict[str, tuple[Scan, ...]], tuple[Candidate, ...], list[LeftOut]]:
-    """Return the scans by patient, who is read, and the scans whose images may not leave.
+    """Return the scans by patient, who is read, and the scans that are not handed out.
 
     Only the images of those who are drawn are looked at; where one may not leave, it is drawn again without.
+    A flagged patient whose flagged scans are not to be had is not read: there is nothing to
+    confirm, and among the controls he would be one of whom the screening did say so.
     """
     withheld: dict[str, LeftOut] = {}
     seen: set[str] = set()
     while True:
-        by_patient = _by_patient([scan for scan in scans if scan.study_uid not in withheld])
+        by_patient = _by_patient([scan for scan in found.scans if scan.study_uid not in withheld])
+        shown = {name for name, own in by_patient.items() if any(one.is_flagged for one in own)}
+        unseen = [
+            LeftOut(scan.study_uid, "flagged_scan_missing", FLAGGED_SCAN_MISSING)
+            for name in sorted(found.flagged - shown)
+            for scan in by_patient.pop(name, ())
+        ]
         candidates = [
-            Candidate(name, tuple(one.study_uid for one in own), any(one.is_flagged for one in own))
+            Candidate(name, tuple(one.study_uid for one in own), name in shown)
             for name, own in by_patient.items()
         ]
         try:
             patients = draw_controls(candidates, controls, seed)
         except PackError as error:
-            raise PackError(_with_left_out(str(error), [*left_out, *withheld.values()])) from error
+            not_read = [*found.left_out, *withheld.values(), *unseen]
+            raise PackError(_with_left_out(str(error), not_read)) from error
         drawn = [scan for one in patients for scan in by_patient[one.patient_id]]
-        found = [_withheld(scan) for scan in drawn if scan.study_uid not in seen]
+        kept_back = [_withheld(scan) for scan in drawn if scan.study_uid not in seen]
         seen |= {scan.study_uid for scan in drawn}
-        if not any(found):
-            return by_patient, patients, list(withheld.values())
-        withheld |= {one.study_uid: one for one in found if one is not None}
+        if not any(kept_back):
+            return by_patient, patients, [*withheld.values(), *unseen]
+        withheld |= {one.study_uid: one for one in kept_back if one is not None}
 
 
 def _withheld(scan: Scan) -> LeftOut | None:

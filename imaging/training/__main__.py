@@ -7,6 +7,7 @@ readers' marks beside them. Beside them only our own phantoms are learnt from.
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ from imaging.training.tasks import (
     make_all,
 )
 
+WRONG_USAGE = 2  # exit status
 GATE_SEED, TRAIN_SEED = 0, 1_000
 GATE_EXAMPLES = 2  # of each for sieve and gate
 EVERYBODY = "everybody"  # stands for no patient left out
@@ -61,8 +63,36 @@ def _tasks(first_seed: int, plain: int, shrunk: int, synthetic: int, phantoms: I
     ]
 
 
-def _start(left_out: str, ensemble_size: int) -> list[bytes]:
-    return [(START / f"{left_out}_{n}.onnx").read_bytes() for n in range(1, ensemble_size + 1)]
+def _start(left_out: str, ensemble_size: int) -> list[Path]:
+    return [START / f"{left_out}_{n}.onnx" for n in range(1, ensemble_size + 1)]
+
+
+def _what_lacks(afresh: bool, ensemble_size: int) -> list[str]:
+    """Say what is not here that is needed once the examples are made, hours from now.
+
+    The networks to go on from are 13 MB, four times the rest of a wheel, and are not in it.
+    """
+    lacking = []
+    if find_spec("torch") is None:
+        lacking.append("PyTorch is not installed (pip install 'mipc[network]')")
+    wanted = [
+        file for left_out in (*SCANS_AND_PATIENTS, EVERYBODY) for file in _start(left_out, ensemble_size)
+    ]
+    if not afresh and not all(file.is_file() for file in wanted):
+        lacking.append(
+            f"the networks to go on from are not in {START}: take a checkout of the repository, since an "
+            "installed package has none, or grow them from nothing (--afresh)"
+        )
+    return lacking
+
+
+def _best_device() -> str:
+    if find_spec("torch") is None:
+        return "cpu"
+    # Here, since the processes of `make_all` load this file, and are not to load PyTorch.
+    from imaging.training.convolutions import best_device
+
+    return best_device()
 
 
 def _learn_all(
@@ -78,7 +108,10 @@ def _learn_all(
     cubes, label, scans = cubes_and_labels(made)
     left_out = (*SCANS_AND_PATIENTS, EVERYBODY)
     labels = [np.where(scans == scan, -1, label).astype(np.int8) for scan in left_out]
-    starts = [[] if afresh else _start(scan, schooling.ensemble_size) for scan in left_out]
+    starts = [
+        [] if afresh else [file.read_bytes() for file in _start(scan, schooling.ensemble_size)]
+        for scan in left_out
+    ]
     networks = grow_networks(cubes, labels, starts, schooling, workers, kept, console)
     learnt = {}
     for scan, network in track(list(zip(left_out, networks, strict=True)), "trees", console=console):
@@ -126,12 +159,13 @@ def train(
     workers: Annotated[int, typer.Option()] = 2,
 ) -> None:
     """Make examples, train on all patients and on all but one, measure, and write the models."""
-    # Here, since the processes of `make_all` load this file, and are not to load PyTorch.
-    from imaging.training.convolutions import best_device
-
     console = Console(stderr=True)
-    device = device or best_device()
+    device = device or _best_device()
     effort = ON_PROCESSOR if device == "cpu" else ON_CARD
+    afresh = device != "cpu" if afresh is None else afresh
+    if lacking := _what_lacks(afresh, effort.schooling.ensemble_size):
+        typer.echo(f"mipc: training cannot start: {'; '.join(lacking)}", err=True)
+        raise typer.Exit(WRONG_USAGE)
     schooling = replace(effort.schooling, device=device, samples=samples or effort.schooling.samples)
     thin_phantoms = [name for name in PHANTOMS if name not in THICK_PHANTOMS]
     gate_tasks = _tasks(GATE_SEED, GATE_EXAMPLES, GATE_EXAMPLES, 1, thin_phantoms[::2])
@@ -144,7 +178,6 @@ def train(
     console.print(
         f"growing the networks ({schooling.samples} cubes each, {device}) and the trees of five models"
     )
-    afresh = device != "cpu" if afresh is None else afresh
     learnt = _learn_all(every, made, schooling, afresh, workers, kept, console)
     verdicts, judge_log_odds = weigh({scan: learnt[scan] for scan in SCANS_AND_PATIENTS}, made)
     card = {

@@ -60,13 +60,13 @@ def test_two_cases_that_agree_are_not_called_certain():
     judged = judge_agreement(pair(classes=(two,), sizes=()))
     text = as_text([judged])
     assert "agreement 1.00 (0.16 to 1.00)" in text  # R: binom.test(2, 2), 0.158
-    assert "kappa 1.00 (interval not estimable: no spread)" in text
+    assert "kappa 1.00 (-0.35 to 1.00)" in text  # R: vcd, confint(Kappa(diag(2) + 0.5)), -0.349
     assert "PABAK 1.00 (-0.68 to 1.00)" in text
     assert "1.00 to 1.00" not in text
     (kappa,) = (
         one for one in as_values([judged])[0]["questions"][0]["coefficients"] if one["name"] == "kappa"
     )
-    assert (kappa["value"], kappa["low"], kappa["high"]) == (1, None, None)
+    assert (kappa["value"], kappa["standard_error"], kappa["high"]) == (1, None, 1)
 
 
 def test_the_page_names_discordant_cases():

@@ -40,6 +40,41 @@ def table(path):
         return list(csv.DictReader(file))
 
 
+def numbers_as_in(folder, separator, change):
+    """Write the trial's files as a spreadsheet of another country does."""
+    for name, text in (("tu.csv", TU), ("tr.csv", TR.replace(",70,", ",69.5,"))):
+        rows = list(csv.reader(text.splitlines()))
+        with (folder / name).open("w", newline="") as file:
+            csv.writer(file, delimiter=separator).writerows([[change(cell) for cell in row] for row in rows])
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_decimal_commas_make_the_same_tables_and_are_told(folder, separator):
+    """The same trial twice: sizes and visit numbers with points, and with commas."""
+    numbers_as_in(folder, ",", str)
+    assert run(folder, "--out", folder / "points").exit_code == 0
+    numbers_as_in(folder, separator, lambda cell: cell.replace("69.5", "69,5"))
+    done = run(folder, "--out", folder / "commas", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["decimal_commas"] == 1
+    for name in ("responses.csv", "best_response.csv", "adrs.csv"):
+        assert (folder / "commas" / name).read_text() == (folder / "points" / name).read_text()
+    assert "69.5" in (folder / "commas" / "responses.csv").read_text()
+    assert "# tr.csv: commas read as decimal points: 1\n" in (folder / "commas" / "protocol.toml").read_text()
+
+
+@pytest.mark.parametrize("cells", [("70,125", "84"), ("69,5", "84.0")], ids=["thousands", "beside-points"])
+def test_commas_that_leave_a_doubt_are_refused_by_their_row(folder, cells):
+    change = dict(zip(("69.5", "84"), cells, strict=True))
+    numbers_as_in(folder, ";", lambda cell: change.get(cell, cell))
+    done = run(folder, "--out", folder / "out")
+    assert done.exit_code == 1
+    assert (
+        f"tr.csv row 3: T01: the size '{cells[0]}' is not a number; the column does not tell" in done.stderr
+    )
+    assert not (folder / "out").exists()
+
+
 def test_trial_files_become_tables(folder):
     done = run(folder, "--out", folder / "out", "--subjects", folder / "people.txt", "--irecist", "--json")
     assert done.exit_code == 0, done.output

@@ -34,6 +34,26 @@ def test_freireich_trial_has_its_published_numbers():
     assert kaplan_meier(PLACEBO, [1] * 21).median.value == 8
 
 
+@pytest.mark.parametrize("weighted", [True, False])
+def test_events_all_at_one_time_are_not_called_certain(weighted):
+    """R: `coxph(Surv(rep(5, 20), rep(1, 20)) ~ sex + age, lung[1:20, ], weights = ..., robust = TRUE)`.
+
+    It prints coefficients of 0 with robust errors of 1.8e-17 and 1.0e-18, rounding that is left of none;
+    the model's errors without weights are 0.5354 and 0.0359.
+    """
+    sex = [1, 1, 1, 1, 1, 1, 2, 2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 2, 1]
+    age = [74, 68, 56, 57, 60, 74, 68, 71, 53, 61, 57, 68, 68, 60, 57, 67, 70, 63, 56, 57]
+    frame = pd.DataFrame({"months": 5.0, "died": 1, "sex": sex, "age": age, "w": [1.0, 2.0] * 10})
+    if weighted:
+        with pytest.raises(AnalysisError, match="robust error of 'sex', 'age'") as found:
+            cox(frame, "months", "died", ["sex", "age"], weights="w")
+        assert found.value.problem is Problem.NOT_ESTIMABLE
+    else:
+        fit = cox(frame, "months", "died", ["sex", "age"])
+        assert [fit.beta[0], fit.beta[1]] == pytest.approx([0, 0], abs=1e-12)
+        assert [fit.se("sex"), fit.se("age")] == pytest.approx([0.535360, 0.035904], abs=5e-7)
+
+
 def test_a_flat_median_is_the_middle_of_the_step():
     assert kaplan_meier([1, 2, 5, 9], [1, 1, 1, 1]).median.value == 3.5
 

@@ -1,9 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from imaging.disease import Chest
 from imaging.geometry import point_mm
 from imaging.insertion import InsertedNodule, ScannerBlur
+from imaging.training import __main__ as training
 from imaging.training.examples import Recipe, _body, _diseased, _labels, read_marks, thicken
 from imaging.training.stacking import learn_verdicts
 from records.model import Volume
@@ -89,3 +94,35 @@ def test_weights_are_those_that_labels_were_drawn_by_and_none_is_negative(judge_
     if expected:
         assert (verdicts.constant, verdicts.network_weight) == pytest.approx((-1.0, 0.8), abs=0.03)
     assert verdicts.share == label.mean()
+
+
+def train(*arguments):
+    app = typer.Typer()
+    app.command()(training.train)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_training_from_an_installed_package_ends_at_once(tmp_path, monkeypatch):
+    """A wheel has no networks to go on from; examples that take an hour came first, then a traceback."""
+    monkeypatch.setattr(training, "START", tmp_path / "start")
+    monkeypatch.setattr(training, "make_all", lambda *_: pytest.fail("examples were made"))
+    done = train(tmp_path, "--device", "cpu", "--kept", tmp_path / "kept")
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("mipc: training cannot start: ")
+    assert "take a checkout of the repository" in done.stderr
+
+
+def test_training_without_pytorch_ends_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "find_spec", lambda _: None)
+    monkeypatch.setattr(training, "make_all", lambda *_: pytest.fail("examples were made"))
+    done = train(tmp_path, "--kept", tmp_path / "kept")
+    assert (done.exit_code, done.stderr) == (
+        2, "mipc: training cannot start: PyTorch is not installed (pip install 'mipc[network]')\n"
+    )  # fmt: skip
+
+
+def test_a_checkout_has_every_network_that_training_goes_on_from():
+    found = {path.name for path in Path(training.__file__).with_name("start").iterdir()}
+    patients = ("everybody", "lidc_0001", "lidc_0003", "lidc_0004", "lidc_0006")
+    assert found == {f"{patient}_{number}.onnx" for patient in patients for number in (1, 2)}

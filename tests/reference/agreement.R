@@ -1,4 +1,5 @@
 # Agreement of two readers: vcd (kappa, with its interval) and psych (kappa, ICC). The tables are published ones.
+# Intervals are those of a table with two cases more, spread evenly (Agresti & Min 2005).
 source(file.path(dirname(sub("--file=", "", grep("--file=", commandArgs(), value = TRUE))), "values.R"))
 suppressMessages({
   library(vcd)
@@ -12,7 +13,7 @@ tables <- list(
 for (case in names(tables)) {
   for (weights in c("Equal-Spacing", "Fleiss-Cohen")) {
     found <- Kappa(tables[[case]], weights = weights)
-    bounds <- confint(found)
+    bounds <- confint(Kappa(tables[[case]] + 2 / length(tables[[case]]), weights = weights))
     for (kind in c("Unweighted", "Weighted")) {
       name <- paste(kind, weights)
       keep(case, "value", found[[kind]][["value"]], name)
@@ -29,7 +30,34 @@ icc <- ICC(ratings, lmer = FALSE)$results
 for (name in c("ICC2", "ICC3")) {
   row <- icc[icc$type == name, ]
   keep("shrout", "value", row[["ICC"]], name)
-  keep("shrout", "low", row[["lower bound"]], name)
-  keep("shrout", "high", row[["upper bound"]], name)
 }
+# The jackknife of Fisher's z (Arvesen & Schmitz 1970), each ICC by psych.
+icc_of <- function(ratings, name) {
+  all <- suppressWarnings(ICC(ratings, lmer = FALSE))$results
+  all[all$type == name, "ICC"]
+}
+fisher_z <- function(icc, k) log((1 + (k - 1) * icc) / (1 - icc)) / 2
+back <- function(z, k) (exp(2 * z) - 1) / (exp(2 * z) + k - 1)
+wright <- cbind(  # Bland and Altman 1986, two flow meters
+  c(494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427),
+  c(512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451)
+)
+for (case in c("shrout", "wright")) {
+  sizes <- list(shrout = ratings, wright = wright)[[case]]
+  n <- nrow(sizes)
+  k <- ncol(sizes)
+  for (name in c("ICC2", "ICC3")) {
+    without <- sapply(seq_len(n), function(i) fisher_z(icc_of(sizes[-i, ], name), k))
+    pseudo <- n * fisher_z(icc_of(sizes, name), k) - (n - 1) * without
+    reach <- qt(0.975, n - 1) * sd(pseudo) / sqrt(n)
+    keep(case, "low", back(mean(pseudo) - reach, k), name)
+    keep(case, "high", back(mean(pseudo) + reach, k), name)
+  }
+}
+# Limits of agreement with exact intervals (Carkeet 2015), of the same flow meters.
+differences <- wright[, 1] - wright[, 2]
+n <- length(differences)
+factors <- sd(differences) * qt(c(0.025, 0.975), n - 1, ncp = 1.96 * sqrt(n)) / sqrt(n)
+keep("wright", "upper limit", mean(differences) + factors, c("low", "high"))
+keep("wright", "lower limit", mean(differences) - rev(factors), c("low", "high"))
 save_to()

@@ -72,8 +72,8 @@ def test_what_the_disk_refuses_is_one_sentence(tmp_path):
         "--out",
         tmp_path / "file" / "packs",
     )
-    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert "Not a directory" in result.stderr
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "a file stands where a folder has to be" in result.stderr
 
 
 def opening_hash(folder) -> str:

@@ -1,5 +1,6 @@
 """Packs out: who is in them, that they can be read, and that nothing else is."""
 
+import shutil
 import zipfile
 
 import numpy as np
@@ -13,9 +14,10 @@ from imaging.dicom import find_studies, read_volume
 from imaging.dicom.export import export_results
 from records.errors import StoreError
 from records.model import VerdictLabel
+from records.store import StoredStudy, open_store
 from tests.imaging.dicom.making import chest, edit, export, setting
 from tests.imaging.dicom.results import screened
-from tests.viewer.study import DATES, leaks, make_study, patient_id, secrets
+from tests.viewer.study import DATES, leaks, make_study, patient_id, screening, secrets
 from viewer.commands import review
 from viewer.desk import Desk
 from viewer.pack import PackError, ReadingProtocol, images_of, load_pack
@@ -254,6 +256,38 @@ def test_a_study_with_text_burned_into_its_pixels_is_left_out_and_the_others_go_
     assert not (tmp_path / "two").exists()
 
 
+@pytest.mark.parametrize("fate", ["burned-in text", "no date", "not among the images"])
+def test_who_has_a_flagged_scan_that_cannot_be_read_is_no_control(tmp_path, fate):
+    """Patient 1 was flagged on his second scan alone; there are two others to draw, and he is not drawn."""
+    images, store = make_study(tmp_path, flagged=2, others=2, follow_ups=2)
+    second = images / "CANARYFOLDER1" / "1"
+    (study,) = find_studies([images / "CANARYFOLDER1" / "0"]).studies
+    with open_store(store) as opened:
+        opened.save(StoredStudy.of(screening(study.study, VerdictLabel.NOT_MIPC), "fingerprint"))
+    if fate == "burned-in text":
+        edit(sorted(second.rglob("*.dcm"))[:1], setting(BurnedInAnnotation="YES"))
+    elif fate == "no date":
+        edit(sorted(second.rglob("*.dcm")), setting(StudyDate="20130230"))
+    else:
+        shutil.rmtree(second)
+    for seed in range(3):
+        out = tmp_path / f"packs{seed}"
+        done = prepare([images], store, out, readers=("A",), controls=2, seed=seed)
+        assert {case.patient_id for case in done.key.packs[0].cases} == {patient_id(n) for n in (0, 2, 3)}
+        assert (study.study.uid, "flagged_scan_missing") in {(o.study_uid, o.code) for o in done.left_out}
+    with pytest.raises(PackError, match="3 controls were asked for, the store has 2 patients not flagged"):
+        prepare([images], store, tmp_path / "more", readers=("A",), controls=3)
+
+
+def test_who_has_a_flagged_scan_left_is_read_without_the_other(tmp_path):
+    images, store = make_study(tmp_path, flagged=1, others=0, follow_ups=1)
+    edit(sorted((images / "CANARYFOLDER0" / "1").rglob("*.dcm"))[:1], setting(BurnedInAnnotation="YES"))
+    done = prepare([images], store, tmp_path / "packs", readers=("A",))
+    (case,) = done.key.packs[0].cases
+    assert [point.study_date for point in case.time_points] == [DATES[0]]
+    assert [one.code for one in done.left_out] == ["burned_in_text"]
+
+
 def test_packs_that_fail_half_way_leave_nothing_behind(study, tmp_path):
     def fail_at_the_second_pack(sentence):
         if sentence.startswith("pack B"):
@@ -267,8 +301,6 @@ def test_packs_that_fail_half_way_leave_nothing_behind(study, tmp_path):
 
 
 def test_studies_that_were_not_screened_are_named(study, tmp_path):
-    from records.store import open_store
-
     with open_store(tmp_path / "empty.db"):
         pass
     with pytest.raises(PackError, match="nothing to confirm"):
