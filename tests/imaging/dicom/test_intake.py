@@ -25,6 +25,7 @@ from pydicom.uid import (
 
 from imaging.dicom import ProblemCode, choose_series, find_studies, read_volume
 from imaging.dicom.classes import MEDIA_DIRECTORY
+from records.errors import Reason, SeriesError
 from tests.imaging.dicom.making import STUDY, chest, edit, export, only_series, only_study, setting
 
 
@@ -207,11 +208,44 @@ def test_an_identifier_that_is_none_cannot_name_a_folder(tmp_path, uid):
     assert read_volume(study.series[0]).hu.shape[0] == 12
 
 
-def test_two_patients_in_one_study_are_told(tmp_path):
-    paths = export(tmp_path, chest(12))
-    edit(paths[5], setting(PatientID="P2"))
+def in_another_series(image):
+    image.SeriesInstanceUID += ".9"
+    image.SOPInstanceUID += ".9"
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda image: None, id="the-same-images-twice"),
+        pytest.param(in_another_series, id="a-series-of-each"),
+    ],
+)
+def test_a_study_of_two_patients_is_refused(tmp_path, change):
+    """One of them would have had the result of the other's scan, and the other none."""
+    export(tmp_path / "one", chest(12))
+    paths = export(tmp_path / "other", chest(12))
+    edit(paths, change)
+    edit(paths, setting(PatientID="P2"))
     (problem,) = find_studies([tmp_path]).problems
-    assert "names 2 patient IDs" in problem.sentence
+    assert problem.sentence.endswith("names 2 patient IDs; it is not screened")
+    with pytest.raises(SeriesError, match="whose they are has to be put right first") as refused:
+        choose_series(only_study(tmp_path))
+    assert refused.value.reason is Reason.UNREADABLE_PIXELS
+
+
+def test_a_picture_that_names_another_patient_does_not_speak_for_the_ct(tmp_path):
+    """Some programs write their pictures under a number of their own."""
+    export(tmp_path / "ct", chest(12))
+    (picture, *others) = export(tmp_path / "picture", chest(12))
+    edit(picture, in_another_series)
+    edit(picture, setting(PatientID="A1", SOPInstanceUID="1.1", SOPClassUID=SecondaryCaptureImageStorage))
+    for path in others:
+        path.unlink()
+    (problem,) = find_studies([tmp_path]).problems
+    assert problem.sentence.endswith("names 2 patient IDs; that of its CT images is used")
+    assert only_study(tmp_path).study.patient_id == "P1"
+    assert choose_series(only_study(tmp_path)).series.modality == "CT"
 
 
 def test_an_image_that_names_no_patient_names_no_other(tmp_path):
