@@ -10,7 +10,7 @@ from imaging.dicom.stack import Stack, build_stack
 from imaging.dicom.words import words
 from records.errors import GeometryError, Reason
 
-__all__ = ["Candidate", "Fault", "examine"]
+__all__ = ["NAMED_OTHERWISE", "Candidate", "Fault", "examine"]
 
 FEWEST_SLICES = 10  # fewer cannot hold lungs at any slice distance that is read
 
