@@ -83,6 +83,8 @@ def refusal(*several: SeriesFiles) -> tuple[Reason, str]:
         pytest.param({**THIN, "columns": 300}, THICK, id="thin-but-one-lung-in-view"),
         pytest.param({**THIN, "description": "HEAD 1.25"}, THICK, id="head"),
         pytest.param({**THIN, "description": "Thorax expiration"}, THICK, id="expiration"),
+        pytest.param({**THIN, "description": "Thx Exspiration"}, THICK, id="expiration-in-german"),
+        pytest.param({**THIN, "description": "Thorax expi"}, THICK, id="expiration-in-french"),
         pytest.param({**THIN, "image_type": ("DERIVED", "PRIMARY", "AXIAL")}, THICK, id="derived"),
         pytest.param({"thickness_mm": 5.0}, {"thickness_mm": 2.5}, id="overlapping-thick"),
         pytest.param({**THIN, "kernel": "BONEPLUS"}, {**THIN, "kernel": "LUNG"}, id="bone-kernel"),
