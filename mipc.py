@@ -426,10 +426,11 @@ def deidentify(
     """Write CT images without what tells who they are of (DICOM PS3.15)."""
     from imaging.dicom.relink import RelinkError
     from imaging.handout import deidentify_command
+    from records.errors import StoreError
 
     try:
         status = deidentify_command(inputs, out, key, prints_json=json)
-    except (RelinkError, ValueError, OSError) as error:
+    except (RelinkError, StoreError, ValueError, OSError) as error:
         _stop(str(error), WRONG_USAGE)
     except KeyboardInterrupt:
         _stop("stopped; the same command writes the same names", INTERRUPTED)
