@@ -2,6 +2,8 @@
 
 import atexit
 import gc
+import io
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
@@ -47,6 +49,8 @@ def main(
     ] = False,
 ) -> None:
     """Run a subcommand."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not if it is closed
+        sys.stdout.reconfigure(errors="replace")  # a name or a dash that the terminal lacks is no failure
     atexit.register(gc.freeze)  # the last search for garbage, in what is gone anyway, takes 0.1 s
 
 
