@@ -120,9 +120,10 @@ def fingerprint(study: StudyFiles) -> str:
     """Return a digest of the images of a study: the same wherever they lie and in whatever order.
 
     A study that grew, shrank or was repaired since it was screened, in its files or in what its headers
-    say of place, values or kind, has another one.
+    say of place, values or kind, or of whose it is and of what day, has another one.
     """
-    digest = hashlib.sha256()
+    of = study.study
+    digest = hashlib.sha256(repr((of.patient_id, of.patient_name, of.study_date, of.description)).encode())
     for series in sorted(study.series, key=lambda series: series.uid):
         images = sorted(map(_identity, series.frames))
         kinds = sorted({repr((one.rescale, one.reconstruction, one.format)) for one in series.frames})

@@ -302,11 +302,15 @@ def test_a_fingerprint_is_the_images_and_not_where_they_lie(tmp_path):
         {"PixelSpacing": [0.7, 0.7]},
         {"SeriesDescription": "lung"},
         {"ImageType": ["ORIGINAL", "PRIMARY"]},
+        {"PatientID": "P2"},
+        {"PatientName": "Roe^Richard"},
+        {"StudyDate": "20200203"},
+        {"StudyDescription": "CT thorax"},
     ],
     ids=lambda mended: next(iter(mended)),
 )
 def test_a_study_whose_headers_were_mended_is_screened_again(tmp_path, mended):
-    """What could not be judged for a header is sent again with another header, and the same pixels."""
+    """What could not be judged for a header, or was another patient's, is sent again with the same pixels."""
     volume, _ = chest([], shape=(6, 16, 16))
     [study] = toy_screen.studies("miliary")
     files = write_series(volume, tmp_path, study=study.study, series_number=1, description="MIP")
