@@ -4,9 +4,9 @@ import re
 from functools import lru_cache
 
 from imaging.dicom.classes import CT_CLASSES
-from imaging.dicom.files import Frame, PixelFormat, Reconstruction
+from imaging.dicom.files import Frame, PixelFormat, Reconstruction, SeriesFiles
 
-__all__ = ["NOT_ANATOMY", "is_ct", "why_no_slice"]
+__all__ = ["NOT_ANATOMY", "is_ct", "may_be_ct", "why_no_slice"]
 
 # What an Image Type says of images that show no anatomy as it is, in plain Hounsfield units.
 NOT_ANATOMY = frozenset(
@@ -22,6 +22,11 @@ NOT_ANATOMY = frozenset(
 def is_ct(frame: Frame) -> bool:
     """Whether an image is one of a CT, whatever it shows."""
     return frame.reconstruction.sop_class_uid in CT_CLASSES
+
+
+def may_be_ct(series: SeriesFiles) -> bool:
+    """Whether a series holds an image of a CT, or files that were to be some."""
+    return any(map(is_ct, series.frames)) or bool(series.damaged and series.modality == "CT")
 
 
 def why_no_slice(frame: Frame) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from imaging.dicom.files import SeriesFiles
 from imaging.dicom.hounsfield import rescale_fault
-from imaging.dicom.plain import is_ct, why_no_slice
+from imaging.dicom.plain import is_ct, may_be_ct, why_no_slice
 from imaging.dicom.stack import Stack, build_stack
 from imaging.dicom.words import words
 from records.errors import GeometryError, Reason
@@ -80,7 +80,7 @@ class Candidate:
 
 
 def _is_ct(series: SeriesFiles) -> Fault | None:
-    if any(is_ct(frame) for frame in series.frames) or (series.damaged and series.modality == "CT"):
+    if may_be_ct(series):
         return None
     what = "modality CT, but no file of a CT image class" if series.modality == "CT" else series.modality
     return Fault(Reason.NO_CT, f"holds no CT image ({what or 'unknown modality'})")
