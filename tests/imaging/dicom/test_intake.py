@@ -314,6 +314,27 @@ def test_an_archive_that_is_cut_off_is_named(tmp_path):
     assert problems(archive) == {"cut.zip": ProblemCode.ARCHIVE_REFUSED}
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name_in_an_archive_are_named(tmp_path):
+    """The last one was read for both: a scan that misses an image, and nobody was told."""
+    paths = export(tmp_path / "in", chest(12))
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        for number, path in enumerate(paths):
+            archive.write(path, f"CT/IM{number % 11}")
+    (problem,) = find_studies([tmp_path / "export.zip"]).problems
+    assert problem.code is ProblemCode.ARCHIVE_REFUSED
+    assert problem.sentence.endswith("1 of its 12 files bear the name of another one")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_one_file_twice_in_an_archive_is_one(tmp_path):
+    paths = export(tmp_path / "in", chest(12))
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        for path in (*paths, paths[0]):
+            archive.write(path, path.name)
+    assert len(only_series(tmp_path / "export.zip").frames) == 12
+
+
 def test_an_encrypted_archive_is_named(tmp_path):
     archive = zipped(tmp_path / "locked.zip", {"a.dcm": b"x"})
     data = bytearray(archive.read_bytes())
