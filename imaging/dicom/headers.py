@@ -178,7 +178,7 @@ def _damage(source: Source, parsed: Parsed, image: PixelFormat, size: int) -> st
     if found < parsed.pixels_length:
         length = parsed.pixels_length
         return f"{source.name} is cut off: {length:,} bytes of pixel data expected, {found:,} found"
-    if parsed.pixels_length < expected:
+    if not expected <= parsed.pixels_length < expected + image.row_bytes:  # less than a row is padding
         return (
             f"{source.name} holds {parsed.pixels_length:,} bytes of pixel data, its header says "
             f"{image.rows} x {image.columns} pixels: {expected:,} bytes"

@@ -466,6 +466,23 @@ def test_no_change_of_bytes_stops_the_intake(tmp_path, data):
     assert len(intake.studies) + len(intake.problems) + intake.other_files >= 1
 
 
+@pytest.mark.parametrize("matrix", [{"Rows": 40}, {"Columns": 24}], ids=str)
+def test_an_image_of_more_pixels_than_its_header_says_is_damaged(tmp_path, matrix):
+    """The upper part of it was read as the whole."""
+    paths = export(tmp_path, chest(12))
+    edit(paths, setting(**matrix))
+    (first, *_) = find_studies([tmp_path]).problems
+    assert "4,608 bytes of pixel data, its header says" in first.sentence
+    with pytest.raises(SeriesError, match="bytes of pixel data"):
+        choose_series(only_study(tmp_path))
+
+
+def test_a_few_bytes_behind_the_pixels_are_padding(tmp_path):
+    paths = export(tmp_path, chest(12))
+    edit(paths, lambda image: setattr(image, "PixelData", image.PixelData + bytes(16)))
+    assert find_studies([tmp_path]).problems == ()
+
+
 def test_sequences_nested_beyond_reason_do_not_stop_it(tmp_path):
     (path,) = export(tmp_path, chest(1))
     data = path.read_bytes()
