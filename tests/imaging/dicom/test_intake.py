@@ -25,6 +25,8 @@ from pydicom.uid import (
 
 from imaging.dicom import ProblemCode, choose_series, find_studies, read_volume
 from imaging.dicom.classes import MEDIA_DIRECTORY
+from imaging.dicom.headers import HeaderError, read_header
+from imaging.dicom.sources import Source
 from records.errors import Reason, SeriesError
 from tests.imaging.dicom.making import STUDY, chest, edit, export, only_series, only_study, setting
 
@@ -464,6 +466,13 @@ def test_no_change_of_bytes_stops_the_intake(tmp_path, data):
     path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw)
     intake = find_studies([path])
     assert len(intake.studies) + len(intake.problems) + intake.other_files >= 1
+
+
+def test_a_file_that_cannot_be_read_now_is_not_damaged(tmp_path):
+    """One that was fetched away since its folder was listed, or for which there is no file handle left."""
+    with pytest.raises(HeaderError, match=r"gone\.dcm cannot be read now: No such file") as caught:
+        read_header(Source(str(tmp_path / "gone.dcm")))
+    assert caught.value.code is ProblemCode.UNREADABLE
 
 
 @pytest.mark.parametrize("matrix", [{"Rows": 40}, {"Columns": 24}], ids=str)
