@@ -361,6 +361,14 @@ def test_other_archives_are_named_not_skipped(tmp_path, magic, name):
     assert problem.sentence == f"export.bin is a {name} archive; unpack it first, only zip is read"
 
 
+def test_the_image_of_a_disc_is_named_not_skipped(tmp_path):
+    """A CD copied as one file holds studies as a folder does (ISO 9660: a volume descriptor at 32 KiB)."""
+    (tmp_path / "patient.iso").write_bytes(bytes(32768) + b"\1CD001\1" + bytes(2041))
+    (problem,) = find_studies([tmp_path]).problems
+    assert problem.code is ProblemCode.ARCHIVE_REFUSED
+    assert "disc image" in problem.sentence
+
+
 def test_an_archive_in_an_archive_is_named_not_skipped(tmp_path):
     (path,) = export(tmp_path / "in", chest(1))
     inner = zipped(tmp_path / "in" / "patient.zip", {"1.dcm": path.read_bytes()}).read_bytes()
