@@ -2,6 +2,8 @@
 
 import atexit
 import gc
+import io
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -71,6 +73,8 @@ def main(
     ] = False,
 ) -> None:
     """Run a subcommand."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not if it is closed
+        sys.stdout.reconfigure(errors="replace")  # a name or a dash that the terminal lacks is no failure
     atexit.register(gc.freeze)  # the last search for garbage, in what is gone anyway, takes 0.1 s
 
 
@@ -444,10 +448,11 @@ def deidentify(
     """Write CT images without what tells who they are of (DICOM PS3.15)."""
     from imaging.dicom.relink import RelinkError
     from imaging.handout import deidentify_command
+    from records.errors import StoreError
 
     try:
         status = deidentify_command(inputs, out, key, prints_json=json)
-    except (RelinkError, ValueError) as error:
+    except (RelinkError, StoreError, ValueError) as error:
         _stop(str(error), WRONG_USAGE)
     except KeyboardInterrupt:
         _stop("stopped; the same command writes the same names", INTERRUPTED)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from typing import Protocol as Interface
 
 from imaging.dicom.files import Frame, StudyFiles
+from imaging.dicom.plain import may_be_ct
 from imaging.pictures import Pictures
 from imaging.worker import Finished, Lost, OutOfReachError
 from records.errors import Reason, StoreError
@@ -117,13 +118,15 @@ def screen_studies(
 
 
 def fingerprint(study: StudyFiles) -> str:
-    """Return a digest of the images of a study: the same wherever they lie and in whatever order.
+    """Return a digest of the CT images of a study: the same wherever they lie and in whatever order.
 
+    Reports, pictures and segmentations that come to a study, ours among them, leave it as it is.
     A study that grew, shrank or was repaired since it was screened, in its files or in what its headers
-    say of place, values or kind, has another one.
+    say of place, values or kind, or of whose it is and of what day, has another one.
     """
-    digest = hashlib.sha256()
-    for series in sorted(study.series, key=lambda series: series.uid):
+    of = study.study
+    digest = hashlib.sha256(repr((of.patient_id, of.patient_name, of.study_date, of.description)).encode())
+    for series in sorted(filter(may_be_ct, study.series), key=lambda series: series.uid):
         images = sorted(map(_identity, series.frames))
         kinds = sorted({repr((one.rescale, one.reconstruction, one.format)) for one in series.frames})
         said = (series.description_text, series.protocol, series.body_part, series.modality)

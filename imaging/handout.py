@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imaging.console import Display
 from imaging.dicom.deidentify import deidentify
+from imaging.outlet import writing_to
 
 __all__ = ["deidentify_command"]
 
@@ -22,10 +23,12 @@ def deidentify_command(inputs: Sequence[Path], out: Path, key: Path, *, prints_j
     ------
     RelinkError
         If the key cannot be used.
+    StoreError
+        If the folder `out` cannot be used, or takes no more.
     ValueError
         If the key would lie in the folder that is handed out.
     """
-    with Display() as display:
+    with writing_to(out), Display() as display:
 
         def show(number: int, total: int) -> None:
             display.show("Writing", number, total, f"{number}/{total} studies")

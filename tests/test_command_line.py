@@ -104,6 +104,22 @@ def test_the_same_command_again_screens_nothing_and_says_where_the_report_is(scr
     assert [event["to_screen"] for event in events if event["event"] == "start"][-1] == 0
 
 
+def test_a_terminal_that_lacks_a_letter_shows_another(screened):
+    """The dots of the last lines ended the run in a traceback, after all was done."""
+    folder, *_ = screened
+    done = subprocess.run(
+        [*MIPC, "screen", str(folder / "in"), "--out", str(folder / "out")],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="ascii",
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert " ? model " in done.stdout
+
+
 def test_other_thresholds_are_seen_and_kept_with_the_result(screened, tmp_path):
     folder, *_ = screened
     shipped = (ROOT / "imaging" / "protocol.toml").read_text()

@@ -8,6 +8,7 @@ decoded and written anew, so that nothing rides on a codestream's comments or in
 bits above the image.
 """
 
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from imaging.dicom.sources import Source, open_stored
 from imaging.dicom.values import iso_date
 from imaging.dicom.write import IMPLEMENTATION_UID
 from records.errors import ScreeningError
+from records.files import replace_file
 
 __all__ = ["WORDS", "Deidentified", "Withheld", "deidentify", "why_withheld"]
 
@@ -174,7 +176,9 @@ def _deidentify_series(series: SeriesFiles, patient_id: str, out: Path, key: Key
             out / str(image.StudyInstanceUID) / str(image.SeriesInstanceUID) / f"{image.SOPInstanceUID}.dcm"
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.save_as(path, enforce_file_format=True)
+        whole = io.BytesIO()
+        image.save_as(whole, enforce_file_format=True)
+        replace_file(path, whole.getvalue())
         key.studies[str(image.StudyInstanceUID)] = str(original.StudyInstanceUID)
         done.written.append(path)
         is_silent |= "BurnedInAnnotation" not in image

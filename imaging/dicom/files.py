@@ -65,9 +65,18 @@ class PixelFormat:
     @property
     def frame_bytes(self) -> int:
         """Bytes of one frame that is not compressed."""
+        return self.rows * self._row_bits // 8
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of pixels that are not compressed, at least 1."""
+        return max(1, self._row_bits // 8)
+
+    @property
+    def _row_bits(self) -> int:
         # In YBR_FULL_422 two pixels share their colour (PS3.3 C.7.6.3.1.2).
         samples = 2 if self.photometric == "YBR_FULL_422" else self.samples
-        return self.rows * self.columns * samples * self.bits_allocated // 8
+        return self.columns * samples * self.bits_allocated
 
 
 @dataclass(frozen=True, slots=True)

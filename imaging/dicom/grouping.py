@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from imaging.dicom.files import Damage, Frame, Problem, ProblemCode, SeriesFiles, StudyFiles
 from imaging.dicom.headers import Header
+from imaging.dicom.plain import is_ct
 
 __all__ = ["group_studies"]
 
@@ -23,25 +24,36 @@ def group_studies(headers: Iterable[Header]) -> tuple[tuple[StudyFiles, ...], li
     for uid in sorted(by_study):
         members = sorted(by_study[uid], key=lambda header: header.source)
         problems.extend(_damage_problems(members))
-        problems.extend(_patient_problems(members))
+        mixed_up = _mixed_up(members)
+        problems.extend(_patient_problems(members, mixed_up))
         by_series: dict[str, list[Header]] = defaultdict(list)
         for header in members:
             by_series[header.series.uid].append(header)
-        series = [_series(uid, group) for group in by_series.values()]
+        series = [_series(uid, group, mixed_up) for group in by_series.values()]
         ordered = tuple(sorted(series, key=lambda one: (one.number, one.uid)))
         studies.append(StudyFiles(study=_spokesman(members).study, series=ordered))
     return tuple(studies), problems
 
 
 def _spokesman(headers: Sequence[Header]) -> Header:
-    """Return the header whose word counts: an image that names a patient first, then by identifier."""
+    """Return the header whose word counts: a CT image that names a patient first, then by identifier."""
     return min(
         headers,
-        key=lambda one: (not one.frames, not one.study.patient_id, one.sop_instance_uid, one.source),
+        key=lambda one: (
+            not _is_ct(one),
+            not one.frames,
+            not one.study.patient_id,
+            one.sop_instance_uid,
+            one.source,
+        ),
     )
 
 
-def _series(study_uid: str, headers: Sequence[Header]) -> SeriesFiles:
+def _is_ct(header: Header) -> bool:
+    return any(map(is_ct, header.frames[:1]))  # all frames of a file are of one class
+
+
+def _series(study_uid: str, headers: Sequence[Header], mixed_up: str) -> SeriesFiles:
     kept: dict[str, Header] = {}
     for header in headers:  # in order of path
         identity = header.sop_instance_uid or str(header.source)
@@ -66,7 +78,7 @@ def _series(study_uid: str, headers: Sequence[Header]) -> SeriesFiles:
         frames=tuple(frames),
         damaged=(
             *(Damage(header.source, header.damage) for header in members if header.damage),
-            *_mixed_up(members),
+            *([Damage(first.source, mixed_up)] if mixed_up and _is_ct(first) else []),
         ),
         copies=len(headers) - len(kept),
         other_objects=sum(not header.frames and not header.damage for header in members),
@@ -78,13 +90,18 @@ def _patients(headers: Iterable[Header]) -> set[str]:
     return {header.study.patient_id for header in headers} - {""}
 
 
-def _mixed_up(headers: Sequence[Header]) -> list[Damage]:
-    """Return what is wrong if the images of one series name several patients: they may be of several."""
-    patients = _patients(header for header in headers if header.frames)
+def _mixed_up(headers: Iterable[Header]) -> str:
+    """Say so if the CT images of a study name several patients, "" if not.
+
+    They may be several scans of several people, or one under two numbers. A result would be told of the
+    one, whoever it is of, and the scan of the other would not be looked at.
+    """
+    patients = _patients(header for header in headers if _is_ct(header))
     if len(patients) < 2:
-        return []
-    sentence = f"its images name {len(patients)} patient IDs: whose they are has to be put right first"
-    return [Damage(headers[0].source, sentence)]
+        return ""
+    return (
+        f"CT images of its study name {len(patients)} patient IDs: whose they are has to be put right first"
+    )
 
 
 def _damage_problems(headers: Iterable[Header]) -> list[Problem]:
@@ -95,15 +112,16 @@ def _damage_problems(headers: Iterable[Header]) -> list[Problem]:
     ]
 
 
-def _patient_problems(headers: Sequence[Header]) -> list[Problem]:
+def _patient_problems(headers: Sequence[Header], mixed_up: str) -> list[Problem]:
     """Say so where one study names two patients: a mix-up that nobody downstream could see."""
     patients = _patients(headers)
     if len(patients) < 2:
         return []
+    what = "it is not screened" if mixed_up else "that of its CT images is used"
     return [
         Problem(
             str(headers[0].source),
             ProblemCode.DAMAGED,
-            f"study {headers[0].study.uid} names {len(patients)} patient IDs; the first image's is used",
+            f"study {headers[0].study.uid} names {len(patients)} patient IDs; {what}",
         )
     ]

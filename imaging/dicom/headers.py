@@ -1,5 +1,6 @@
 """The header of one DICOM file, read once, up to its pixels."""
 
+import errno
 import struct
 import zipfile
 import zlib
@@ -105,6 +106,11 @@ def read_header(source: Source) -> Header:
     except PermissionError as error:
         raise HeaderError(ProblemCode.UNREADABLE, f"{source.name} may not be opened") from error
     except broken() as error:
+        # The system's word on a file (gone, no handle left, a disk that fails) says nothing of its content;
+        # a place before the start of a file is what a damaged header asks for.
+        if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
+            sentence = f"{source.name} cannot be read now: {error.strerror}"
+            raise HeaderError(ProblemCode.UNREADABLE, sentence) from error
         raise HeaderError(
             ProblemCode.DAMAGED, f"{source.name} is damaged: its header cannot be parsed"
         ) from error
@@ -178,7 +184,7 @@ def _damage(source: Source, parsed: Parsed, image: PixelFormat, size: int) -> st
     if found < parsed.pixels_length:
         length = parsed.pixels_length
         return f"{source.name} is cut off: {length:,} bytes of pixel data expected, {found:,} found"
-    if parsed.pixels_length < expected:
+    if not expected <= parsed.pixels_length < expected + image.row_bytes:  # less than a row is padding
         return (
             f"{source.name} holds {parsed.pixels_length:,} bytes of pixel data, its header says "
             f"{image.rows} x {image.columns} pixels: {expected:,} bytes"

@@ -24,6 +24,7 @@ __all__ = ["find_studies"]
 Progress = Callable[[int, int], object]
 
 BLOCK = 500  # headers read between two reports of progress
+DISC_MAGIC_AT, DISC_MAGIC = 32769, b"CD001"  # ISO 9660 8.4.1 and 8.4.2
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".dic"})
 
 
@@ -87,7 +88,7 @@ class _Found:
         self.problems.append(Problem(str(path), code, sentence))
 
     def _add_file(self, path: Path) -> None:
-        kind = archive_kind(_head(path))
+        kind = _archive_kind(path)
         if kind != ZIP:
             if kind:
                 sentence = f"{path.name} is a {kind} archive; unpack it first, only zip is read"
@@ -143,12 +144,17 @@ def _walk(folder: Path, refuse: Callable[[Path, ProblemCode, str], None]) -> Ite
                 refuse(path, ProblemCode.MISSING, f"{name} is a link to nowhere")
 
 
-def _head(path: Path) -> bytes:
+def _archive_kind(path: Path) -> str:
+    """Return which kind of archive a file is, "" if it is none."""
     try:
         with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
+            if any(head):
+                return archive_kind(head)
+            file.seek(DISC_MAGIC_AT)  # a disc image begins with 32 KiB that are free
+            return "disc image" if file.read(len(DISC_MAGIC)) == DISC_MAGIC else ""
     except OSError:
-        return b""  # read_header says why
+        return ""  # read_header says why
 
 
 def _claims_dicom(source: Source) -> bool:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, MutableSequence
 from typing import TypeAlias
 
+from imaging.dicom.plain import NOT_ANATOMY
+from imaging.dicom.rules import NAMED_OTHERWISE
 from imaging.dicom.words import words
 
 __all__ = ["DATES", "KEPT", "SEQUENCES", "UIDS", "Check", "clean_text"]
@@ -38,15 +40,14 @@ NUMBERS = """
 LONGEST_NUMBER = 20  # characters; a Decimal String has 16, some scanners write a few more
 
 TERMS = {
-    "ImageType": """ORIGINAL DERIVED PRIMARY SECONDARY AXIAL LOCALIZER VOLUME NONE OTHER MPR MIP AVERAGE
-        REFORMATTED HELIX SEQ SPI CT_SOM5 MAXIMUM_IP MINIMUM_IP RESAMPLED""",
+    "ImageType": f"""ORIGINAL DERIVED PRIMARY SECONDARY AXIAL VOLUME NONE OTHER AVERAGE
+        HELIX SEQ SPI CT_SOM5 RESAMPLED {" ".join(sorted(NOT_ANATOMY))}""",
     "Modality": "CT",
     "PhotometricInterpretation": "MONOCHROME1 MONOCHROME2",
     "PatientSex": "M F O",
     "SmokingStatus": "YES NO UNKNOWN",
     "PatientPosition": "HFS HFP HFDL HFDR FFS FFP FFDL FFDR",
     "BodyPartExamined": "CHEST THORAX LUNG CHESTABDOMEN CHESTABDPELVIS ABDOMEN",
-    "RescaleType": "HU US",
     "LossyImageCompression": "00 01",
     "RotationDirection": "CW CC",
     "VolumetricProperties": "VOLUME SAMPLED DISTORTED MIXED",
@@ -82,6 +83,13 @@ def clean_text(text: object) -> str:
     return " ".join(found[0] for found in DESCRIPTORS.finditer(str(text)))
 
 
+def _series_description(text: object) -> str:
+    """Return the words that say nothing about anybody; what names no plain scan goes on naming none."""
+    said = clean_text(text)
+    is_lost = NAMED_OTHERWISE.search(str(text)) and not NAMED_OTHERWISE.search(said)
+    return f"{said} reformat".strip() if is_lost else said
+
+
 def _values(value: object) -> list[object]:
     return list(value) if isinstance(value, MutableSequence) else [value]
 
@@ -97,10 +105,24 @@ def _numbers(value: object) -> object | None:
 
 def _terms(allowed: frozenset[str]) -> Check:
     def check(value: object) -> object | None:
-        kept = [str(one) for one in _values(value) if str(one) in allowed]
+        kept = [term for one in _values(value) if (term := _term(str(one), allowed))]
         return kept if len(kept) > 1 else kept[0] if kept else None
 
     return check
+
+
+def _term(text: str, allowed: frozenset[str]) -> str:
+    """Return the words of one value that are allowed, whole or in their parts."""
+    kept: list[str] = []
+    for word in text.upper().replace("/", " ").split():
+        kept += [word] if word in allowed else [part for part in word.split("_") if part in allowed]
+    return " ".join(kept)
+
+
+def _unit(value: object) -> object | None:
+    """Return the unit of pixels. Without any they would be Hounsfield units, so another is unspecified."""
+    text = str(value or "").strip()
+    return text if text in {"", "HU"} else "US"
 
 
 def _vendor(value: object) -> object | None:
@@ -124,10 +146,11 @@ KEPT: dict[str, Check] = (
     dict.fromkeys(NUMBERS, _numbers)
     | {keyword: _terms(frozenset(terms.split())) for keyword, terms in TERMS.items()}
     | {
+        "RescaleType": _unit,
         "Manufacturer": _vendor,
         "ConvolutionKernel": _kernel,
         "PatientAge": _age,
         "StudyDescription": clean_text,
-        "SeriesDescription": clean_text,
+        "SeriesDescription": _series_description,
     }
 )

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from imaging.dicom.files import SeriesFiles
 from imaging.dicom.hounsfield import rescale_fault
-from imaging.dicom.plain import is_ct, why_no_slice
+from imaging.dicom.plain import is_ct, may_be_ct, why_no_slice
 from imaging.dicom.stack import Stack, build_stack
 from imaging.dicom.words import words
 from records.errors import GeometryError, Reason
 
-__all__ = ["Candidate", "Fault", "examine"]
+__all__ = ["NAMED_OTHERWISE", "Candidate", "Fault", "examine"]
 
 FEWEST_SLICES = 10  # fewer cannot hold lungs at any slice distance that is read
 
@@ -23,12 +23,17 @@ MAX_SLICE_MM = 5.0
 ROUNDING_MM = 0.05
 OBLIQUE_DEGREES = 20.0  # still an axial scan; a reformat is at 90
 
-# A scan may be of low dose or after a bolus: only a sheet of doses or the timing of a bolus is no scan.
+# A scan may be of low dose or after a bolus: only a sheet of doses or the timing of a bolus is no scan. One
+# energy of several (70 keV) is a scan; what is computed from them (iodine, water, a map of blood) is none.
 NAMED_OTHERWISE = words(
-    "mip", "minip", "mpr", "vrt?", "scout", "topo(?:gram)?", "surview", "localizer", "screen ?save",
+    "mips?", "max[ _-]?ips?", "min[ _-]?ips?", "mprs?", "vrts?", "vr", "scout", "topo(?:gram)?", "surview",
+    "localizer", "screen ?save",
     r"dose[ _-]?(?:reports?|info\w*|sheets?|summary|records?|pages?)", "smart ?prep", "(?:pre)?monitoring",
     r"(?:test|timing)[ _-]?bolus", r"bolus[ _-]?(?:prep\w*|tim\w+|track\w*|monitor\w*)", "tracker",
-    "reformat(?:ted|s)?",
+    "reformat(?:ted|s)?", "subtract(?:ion|ed)",
+    "vnc", r"virtual[ _-]?(?:non?[ _-]?contrast|unenhanced|native)", r"iodine[ _-]?(?:maps?|overlay|density)",
+    r"overlay[ _-]?iodine", r"iodine[ _-]?no[ _-]?water", "pbv", "cb[fv]", r"perfusion[ _-]?maps?",
+    r"z[ _-]?eff(?:ective)?", r"(?:effective[ _-]?)?atomic[ _-]?number", r"electron[ _-]?density",
 )  # fmt: skip
 
 
@@ -75,7 +80,7 @@ class Candidate:
 
 
 def _is_ct(series: SeriesFiles) -> Fault | None:
-    if any(is_ct(frame) for frame in series.frames) or (series.damaged and series.modality == "CT"):
+    if may_be_ct(series):
         return None
     what = "modality CT, but no file of a CT image class" if series.modality == "CT" else series.modality
     return Fault(Reason.NO_CT, f"holds no CT image ({what or 'unknown modality'})")

@@ -24,7 +24,7 @@ ELSEWHERE = words(
     "shoulder", "foot", "extremity", "liver", "kidneys?", "carotids?",
 )  # fmt: skip
 IN_THE_CHEST = words("chest", "thorax", "lungs?", "pulm\\w*", "tap", "cap", "thx", "hrct", "cardiac", "heart")
-EXPIRATION = words("expir\\w*", "exp")
+EXPIRATION = words(r"exs?pir\w*", r"espir\w*", "expi?")  # English, French, German; Italian, Spanish
 
 
 @dataclass(frozen=True, slots=True)

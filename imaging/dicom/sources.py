@@ -122,7 +122,7 @@ def check_archive(path: Path) -> list[Source]:
         If the archive says it would expand absurdly. What it says binds: zipfile
         reads no more of a member than its directory declares.
     zipfile.BadZipFile
-        If it is damaged, or a member is encrypted.
+        If it is damaged, a member is encrypted, or two that differ have one name: only one could be read.
     """
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
@@ -130,13 +130,17 @@ def check_archive(path: Path) -> list[Source]:
         raise BombError(f"the archive lists {len(members):,} files, at most {MAX_MEMBERS:,} are read")
     if any(member.flag_bits & 1 for member in members):
         raise zipfile.BadZipFile("the archive is encrypted; unpack it with its password first")
+    names = {member.filename for member in members}
+    differing = len({(member.filename, member.CRC, member.file_size) for member in members}) - len(names)
+    if differing:
+        raise zipfile.BadZipFile(f"{differing} of its {len(members)} files bear the name of another one")
     largest = max((member.file_size for member in members), default=0)
     if largest > MAX_MEMBER_BYTES:
         raise BombError(f"a file in the archive would expand to {largest:,} bytes")
     for member in members:
         _check_expansion(member.compress_size, member.file_size)
     _check_expansion(path.stat().st_size, sum(member.file_size for member in members))
-    return [Source(str(path), name) for name in sorted({member.filename for member in members})]
+    return [Source(str(path), name) for name in sorted(names)]
 
 
 def _check_expansion(packed: int, unpacked: int) -> None:

@@ -6,13 +6,14 @@ and files come in any order (DICOM PS3.3 C.7.6.2.1.1).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imaging.dicom.files import Frame
+from imaging.dicom.passes import passes
 from imaging.dicom.plain import why_no_slice
 from records.errors import GeometryError, Reason
 from records.model import Point
@@ -78,8 +79,8 @@ def build_stack(frames: Sequence[Frame]) -> Stack:
     without them: what is no slice, a few of another matrix, pixel spacing or
     orientation, and second images of the same place. Where one series holds
     several acquisitions or reconstructions that make no volume together, or one
-    of images that lie in between each other's, the largest that makes one alone
-    is taken. Each is noted.
+    of images that lie in between each other's or on the same places, the largest
+    that makes one alone is taken. Each is noted.
 
     Raises
     ------
@@ -95,9 +96,10 @@ def build_stack(frames: Sequence[Frame]) -> Stack:
 
 
 def _stack_of_slices(frames: Sequence[Frame]) -> Stack:
-    parts: dict[object, list[Frame]] = {}
+    by_reconstruction: dict[object, list[Frame]] = {}
     for frame in frames:
-        parts.setdefault(frame.reconstruction, []).append(frame)
+        by_reconstruction.setdefault(frame.reconstruction, []).append(frame)
+    parts = [run for part in by_reconstruction.values() for run in passes(part)]
     try:
         whole = _stack_of(frames)
     except GeometryError:
@@ -107,14 +109,14 @@ def _stack_of_slices(frames: Sequence[Frame]) -> Stack:
         return alone
     if len(parts) > 1:
         alone = _largest_alone(parts, len(frames))
-        if alone and _lie_between(whole, alone):
+        if alone and (_lie_between(whole, alone) or _lie_upon(whole, alone, parts)):
             return alone
     return whole
 
 
-def _largest_alone(parts: Mapping[object, list[Frame]], images: int) -> Stack | None:
+def _largest_alone(parts: Sequence[Sequence[Frame]], images: int) -> Stack | None:
     """Return the stack of the largest acquisition or reconstruction that makes one, None if none does."""
-    for part in sorted(parts.values(), key=lambda part: (-len(part), _preference(part[0]))):
+    for part in sorted(parts, key=lambda part: (-len(part), _preference(part[0]))):
         if len(part) * 3 < images:  # a fragment is not what the series is
             break
         try:
@@ -133,6 +135,24 @@ def _lie_between(whole: Stack, alone: Stack) -> bool:
     """Whether the others lie between the planes of one that is as long: another breath, or another kernel."""
     is_wider = alone.spacing_mm[0] > 1.5 * whole.spacing_mm[0]
     return is_wider and alone.extent_mm >= whole.extent_mm - alone.spacing_mm[0]
+
+
+def _lie_upon(whole: Stack, alone: Stack, parts: Sequence[Sequence[Frame]]) -> bool:
+    """Whether another large part lies mostly where `alone` does and goes on beyond: another breath."""
+    if len(whole.frames) == len(alone.frames):
+        return False
+    across = np.cross(alone.axes[2], alone.axes[1])
+    taken = {id(frame) for frame in alone.frames}
+    low, high = sorted(float(np.dot(alone.frames[end].position_mm or (0, 0, 0), across)) for end in (0, -1))
+    images = sum(map(len, parts))
+    for part in parts:
+        heights = [
+            float(np.dot(frame.position_mm or (0, 0, 0), across)) for frame in part if id(frame) not in taken
+        ]
+        upon = sum(low - SAME_PLACE_MM < height < high + SAME_PLACE_MM for height in heights)
+        if len(heights) * 3 >= images and upon * 2 > len(heights):
+            return True
+    return False
 
 
 def _stack_of(frames: Sequence[Frame]) -> Stack:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from imaging.batch import fingerprint, screen_studies, unfinished
 from imaging.dicom import find_studies
@@ -294,6 +295,21 @@ def test_a_fingerprint_is_the_images_and_not_where_they_lie(tmp_path):
     assert fingerprint(shrunk) != fingerprint(found)
 
 
+def test_results_that_come_back_with_a_study_leave_it_finished(tmp_path):
+    """Results in the folder that is read made each run screen every study again, and write others."""
+    volume, _ = chest([], shape=(6, 16, 16))
+    [study] = toy_screen.studies("miliary")
+    write_series(volume, tmp_path / "ct", study=study.study, series_number=1, description="thin")
+    [found] = find_studies([tmp_path]).studies
+    pictures = write_series(
+        volume, tmp_path / "out", study=study.study, series_number=2, description="marked"
+    )
+    edit(pictures, setting(SOPClassUID=SecondaryCaptureImageStorage, Modality="OT"))
+    [again] = find_studies([tmp_path]).studies
+    assert len(again.series) == 2
+    assert fingerprint(again) == fingerprint(found)
+
+
 @pytest.mark.parametrize(
     "mended",
     [
@@ -302,11 +318,15 @@ def test_a_fingerprint_is_the_images_and_not_where_they_lie(tmp_path):
         {"PixelSpacing": [0.7, 0.7]},
         {"SeriesDescription": "lung"},
         {"ImageType": ["ORIGINAL", "PRIMARY"]},
+        {"PatientID": "P2"},
+        {"PatientName": "Roe^Richard"},
+        {"StudyDate": "20200203"},
+        {"StudyDescription": "CT thorax"},
     ],
     ids=lambda mended: next(iter(mended)),
 )
 def test_a_study_whose_headers_were_mended_is_screened_again(tmp_path, mended):
-    """What could not be judged for a header is sent again with another header, and the same pixels."""
+    """What could not be judged for a header, or was another patient's, is sent again with the same pixels."""
     volume, _ = chest([], shape=(6, 16, 16))
     [study] = toy_screen.studies("miliary")
     files = write_series(volume, tmp_path, study=study.study, series_number=1, description="MIP")

@@ -25,6 +25,7 @@ from imaging.dicom import choose_series, derive_uid, find_studies, read_volume
 from imaging.dicom.deidentify import deidentify
 from imaging.dicom.profile import KEPT, UIDS
 from imaging.dicom.relink import RelinkError, open_key
+from records.errors import SeriesError
 from tests.imaging.dicom.making import STUDY, chest, edit, export, setting
 
 IMAGES = 2
@@ -137,6 +138,33 @@ def test_a_secret_in_every_attribute_of_the_dictionary_stays_behind(planted, tmp
             content = path.read_bytes().lower()
             assert [secret for secret in SECRETS if secret.lower().encode() in content] == []
     assert not any(secret in " ".join(result.refused + result.unsure) for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param({"RescaleType": "MGML"}, id="iodine-in-mg-ml"),
+        pytest.param({"RescaleType": "Z_EFF"}, id="atomic-numbers"),
+        pytest.param({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "MINIP"]}, id="minip"),
+        pytest.param({"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "CT_SOM5 MIP"]}, id="mip-of-siemens"),
+        pytest.param(
+            {"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "MAT_REMOVED"]}, id="virtual-non-contrast"
+        ),
+        pytest.param({"SeriesDescription": "3D VRT Doe"}, id="rendering"),
+        pytest.param({"SeriesDescription": "Doe, Lung PBV"}, id="map-of-blood"),
+    ],
+)
+def test_what_is_not_screened_is_not_screened_without_its_name(tmp_path, named):
+    """Rescale Type was left out, which says Hounsfield units, and so was what tells a picture from a scan."""
+    edit(export(tmp_path / "in", chest(12)), setting(**named))
+    deidentify([tmp_path / "in"], tmp_path / "out", key_path=tmp_path / "key.json")
+    reasons = []
+    for folder in ("in", "out"):
+        [study] = find_studies([tmp_path / folder]).studies
+        with pytest.raises(SeriesError) as refused:
+            choose_series(study)
+        reasons.append(refused.value.reason)
+    assert reasons[0] is reasons[1]
 
 
 # The options of table E.1-1 that we apply, and the attributes of the table that are therefore not removed.

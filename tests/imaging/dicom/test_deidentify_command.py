@@ -1,6 +1,9 @@
 """`mipc deidentify` as a user types it."""
 
+import errno
+import itertools
 import json
+import os
 import stat
 
 from typer.testing import CliRunner
@@ -23,6 +26,30 @@ def test_images_leave_without_names_and_the_key_stays(tmp_path):
     (study,) = find_studies([tmp_path / "out"]).studies
     assert "Doe" not in study.study.patient_name
     assert stat.S_IMODE((tmp_path / "key.json").stat().st_mode) == 0o600
+
+
+def test_a_disk_that_fills_leaves_whole_images_and_a_sentence(tmp_path, monkeypatch):
+    """The image that found no room was half there, and the sentence was a traceback of the library."""
+    export(tmp_path / "in", chest(4))
+    real, calls = os.fsync, itertools.count()
+
+    def fills(number):
+        if next(calls) == 4:  # the key, three images, and the fourth
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fills)
+    command = [tmp_path / "in", "--out", tmp_path / "out", "--key", tmp_path / "key.json"]
+    status, _, errors = run(*command)
+    assert status == 2
+    assert "No space left on device. What is finished is kept" in errors
+    assert "Traceback" not in errors
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert [path.suffix for path in left] == [".dcm"] * 3
+    monkeypatch.undo()
+    assert run(*command)[0] == 0
+    (study,) = find_studies([tmp_path / "out"]).studies
+    assert len(study.series[0].frames) == 4
 
 
 def test_what_is_kept_back_is_said_without_a_name(tmp_path):

@@ -25,6 +25,9 @@ from pydicom.uid import (
 
 from imaging.dicom import ProblemCode, choose_series, find_studies, read_volume
 from imaging.dicom.classes import MEDIA_DIRECTORY
+from imaging.dicom.headers import HeaderError, read_header
+from imaging.dicom.sources import Source
+from records.errors import Reason, SeriesError
 from tests.imaging.dicom.making import STUDY, chest, edit, export, only_series, only_study, setting
 
 
@@ -207,11 +210,44 @@ def test_an_identifier_that_is_none_cannot_name_a_folder(tmp_path, uid):
     assert read_volume(study.series[0]).hu.shape[0] == 12
 
 
-def test_two_patients_in_one_study_are_told(tmp_path):
-    paths = export(tmp_path, chest(12))
-    edit(paths[5], setting(PatientID="P2"))
+def in_another_series(image):
+    image.SeriesInstanceUID += ".9"
+    image.SOPInstanceUID += ".9"
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda image: None, id="the-same-images-twice"),
+        pytest.param(in_another_series, id="a-series-of-each"),
+    ],
+)
+def test_a_study_of_two_patients_is_refused(tmp_path, change):
+    """One of them would have had the result of the other's scan, and the other none."""
+    export(tmp_path / "one", chest(12))
+    paths = export(tmp_path / "other", chest(12))
+    edit(paths, change)
+    edit(paths, setting(PatientID="P2"))
     (problem,) = find_studies([tmp_path]).problems
-    assert "names 2 patient IDs" in problem.sentence
+    assert problem.sentence.endswith("names 2 patient IDs; it is not screened")
+    with pytest.raises(SeriesError, match="whose they are has to be put right first") as refused:
+        choose_series(only_study(tmp_path))
+    assert refused.value.reason is Reason.UNREADABLE_PIXELS
+
+
+def test_a_picture_that_names_another_patient_does_not_speak_for_the_ct(tmp_path):
+    """Some programs write their pictures under a number of their own."""
+    export(tmp_path / "ct", chest(12))
+    (picture, *others) = export(tmp_path / "picture", chest(12))
+    edit(picture, in_another_series)
+    edit(picture, setting(PatientID="A1", SOPInstanceUID="1.1", SOPClassUID=SecondaryCaptureImageStorage))
+    for path in others:
+        path.unlink()
+    (problem,) = find_studies([tmp_path]).problems
+    assert problem.sentence.endswith("names 2 patient IDs; that of its CT images is used")
+    assert only_study(tmp_path).study.patient_id == "P1"
+    assert choose_series(only_study(tmp_path)).series.modality == "CT"
 
 
 def test_an_image_that_names_no_patient_names_no_other(tmp_path):
@@ -280,6 +316,27 @@ def test_an_archive_that_is_cut_off_is_named(tmp_path):
     assert problems(archive) == {"cut.zip": ProblemCode.ARCHIVE_REFUSED}
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name_in_an_archive_are_named(tmp_path):
+    """The last one was read for both: a scan that misses an image, and nobody was told."""
+    paths = export(tmp_path / "in", chest(12))
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        for number, path in enumerate(paths):
+            archive.write(path, f"CT/IM{number % 11}")
+    (problem,) = find_studies([tmp_path / "export.zip"]).problems
+    assert problem.code is ProblemCode.ARCHIVE_REFUSED
+    assert problem.sentence.endswith("1 of its 12 files bear the name of another one")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_one_file_twice_in_an_archive_is_one(tmp_path):
+    paths = export(tmp_path / "in", chest(12))
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        for path in (*paths, paths[0]):
+            archive.write(path, path.name)
+    assert len(only_series(tmp_path / "export.zip").frames) == 12
+
+
 def test_an_encrypted_archive_is_named(tmp_path):
     archive = zipped(tmp_path / "locked.zip", {"a.dcm": b"x"})
     data = bytearray(archive.read_bytes())
@@ -302,6 +359,14 @@ def test_other_archives_are_named_not_skipped(tmp_path, magic, name):
     (tmp_path / "export.bin").write_bytes(magic + bytes(100))
     (problem,) = find_studies([tmp_path]).problems
     assert problem.sentence == f"export.bin is a {name} archive; unpack it first, only zip is read"
+
+
+def test_the_image_of_a_disc_is_named_not_skipped(tmp_path):
+    """A CD copied as one file holds studies as a folder does (ISO 9660: a volume descriptor at 32 KiB)."""
+    (tmp_path / "patient.iso").write_bytes(bytes(32768) + b"\1CD001\1" + bytes(2041))
+    (problem,) = find_studies([tmp_path]).problems
+    assert problem.code is ProblemCode.ARCHIVE_REFUSED
+    assert "disc image" in problem.sentence
 
 
 def test_an_archive_in_an_archive_is_named_not_skipped(tmp_path):
@@ -409,6 +474,30 @@ def test_no_change_of_bytes_stops_the_intake(tmp_path, data):
     path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw)
     intake = find_studies([path])
     assert len(intake.studies) + len(intake.problems) + intake.other_files >= 1
+
+
+def test_a_file_that_cannot_be_read_now_is_not_damaged(tmp_path):
+    """One that was fetched away since its folder was listed, or for which there is no file handle left."""
+    with pytest.raises(HeaderError, match=r"gone\.dcm cannot be read now: No such file") as caught:
+        read_header(Source(str(tmp_path / "gone.dcm")))
+    assert caught.value.code is ProblemCode.UNREADABLE
+
+
+@pytest.mark.parametrize("matrix", [{"Rows": 40}, {"Columns": 24}], ids=str)
+def test_an_image_of_more_pixels_than_its_header_says_is_damaged(tmp_path, matrix):
+    """The upper part of it was read as the whole."""
+    paths = export(tmp_path, chest(12))
+    edit(paths, setting(**matrix))
+    (first, *_) = find_studies([tmp_path]).problems
+    assert "4,608 bytes of pixel data, its header says" in first.sentence
+    with pytest.raises(SeriesError, match="bytes of pixel data"):
+        choose_series(only_study(tmp_path))
+
+
+def test_a_few_bytes_behind_the_pixels_are_padding(tmp_path):
+    paths = export(tmp_path, chest(12))
+    edit(paths, lambda image: setattr(image, "PixelData", image.PixelData + bytes(16)))
+    assert find_studies([tmp_path]).problems == ()
 
 
 def test_sequences_nested_beyond_reason_do_not_stop_it(tmp_path):

@@ -83,6 +83,8 @@ def refusal(*several: SeriesFiles) -> tuple[Reason, str]:
         pytest.param({**THIN, "columns": 300}, THICK, id="thin-but-one-lung-in-view"),
         pytest.param({**THIN, "description": "HEAD 1.25"}, THICK, id="head"),
         pytest.param({**THIN, "description": "Thorax expiration"}, THICK, id="expiration"),
+        pytest.param({**THIN, "description": "Thx Exspiration"}, THICK, id="expiration-in-german"),
+        pytest.param({**THIN, "description": "Thorax expi"}, THICK, id="expiration-in-french"),
         pytest.param({**THIN, "image_type": ("DERIVED", "PRIMARY", "AXIAL")}, THICK, id="derived"),
         pytest.param({"thickness_mm": 5.0}, {"thickness_mm": 2.5}, id="overlapping-thick"),
         pytest.param({**THIN, "kernel": "BONEPLUS"}, {**THIN, "kernel": "LUNG"}, id="bone-kernel"),
@@ -121,7 +123,19 @@ def test_of_equals_the_earlier_is_taken_in_any_order_of_files(tmp_path):
         pytest.param(("DERIVED", "SECONDARY", "SCREEN SAVE"), "", id="screenshot"),
         pytest.param(("DERIVED", "PRIMARY", "AXIAL", "MAXIMUM_IP"), "", id="maximum"),
         pytest.param(("DERIVED", "PRIMARY", "VOLUME", "MINIMUM"), "", id="minimum-of-enhanced-ct"),
+        pytest.param(("DERIVED", "PRIMARY", "AXIAL", "MAT_REMOVED"), "", id="virtual-non-contrast"),
+        pytest.param(("DERIVED", "PRIMARY", "AXIAL", "EFF_ATOMIC_NUM"), "", id="atomic-numbers"),
+        pytest.param(("DERIVED", "PRIMARY", "AXIAL", "CT_SOM8 DE IODINE"), "", id="iodine"),
         pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "AX_MIP8", id="mip-by-name"),
+        pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Axial MIPs 8 mm", id="mips-by-name"),
+        pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Max-IP 10", id="max-ip-by-name"),
+        pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Cor MPRs", id="mprs-by-name"),
+        pytest.param(("DERIVED", "PRIMARY", "AXIAL"), "Lung PBV", id="blood-by-name"),
+        pytest.param(("DERIVED", "PRIMARY", "AXIAL"), "DE Iodine Map 1.0", id="iodine-by-name"),
+        pytest.param(("DERIVED", "PRIMARY", "AXIAL"), "Virtual Non-Contrast", id="water-by-name"),
+        pytest.param(("DERIVED", "PRIMARY", "AXIAL"), "Z-Eff", id="atomic-numbers-by-name"),
+        pytest.param(("DERIVED", "PRIMARY", "AXIAL"), "ElectronDensity", id="electrons-by-name"),
+        pytest.param(("DERIVED", "PRIMARY", "AXIAL"), "CTA Subtraction", id="subtraction-by-name"),
         pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Topogram 0.6", id="topogram-by-name"),
         pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Dose report", id="dose-by-name"),
         pytest.param(("ORIGINAL", "PRIMARY", "AXIAL"), "Bolus tracking", id="bolus-by-name"),
@@ -135,9 +149,13 @@ def test_what_is_no_reconstruction_is_never_screened(image_type, description):
 
 @pytest.mark.parametrize(
     "description",
-    ["CHEST LOW DOSE 1.25", "LowDose thorax", "Ultra-low-dose lung", "i-Dose 4 lung", "Thorax with bolus"],
-)
-def test_a_scan_of_low_dose_or_after_a_bolus_is_screened(description):
+    [
+        "CHEST LOW DOSE 1.25", "LowDose thorax", "Ultra-low-dose lung", "i-Dose 4 lung", "Thorax with bolus",
+        "MonoE 70 keV", "DE Mixed 0.6", "Thorax non-contrast", "CTPA with iodine contrast",
+        "Lung perfusion CT 1.0",
+    ],
+)  # fmt: skip
+def test_a_scan_of_low_dose_one_energy_or_after_a_bolus_is_screened(description):
     assert choose(series(1, description)).series.number == 1
 
 

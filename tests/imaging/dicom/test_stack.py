@@ -168,6 +168,32 @@ def test_one_of_two_acquisitions_that_lie_between_each_other_is_taken(aside_mm, 
     assert f"2 acquisitions or reconstructions; one with 40 of {40 + count}" in stack.notes[0]
 
 
+@pytest.mark.parametrize("acquisition", [1, 2])
+@pytest.mark.parametrize(
+    "heights_mm",
+    [
+        pytest.param(np.arange(40) * 2.5 + 1.25, id="between"),
+        pytest.param(np.arange(40)[::-1] * 2.5 + 1.25, id="between-and-back"),
+        pytest.param(np.arange(38) * 2.5 + 20, id="upon-and-beyond"),
+        pytest.param(np.arange(38)[::-1] * 2.5 - 20, id="upon-and-before"),
+    ],
+)
+def test_of_two_breaths_numbered_one_after_the_other_one_is_taken(heights_mm, acquisition):
+    """They were read as one scan of 1.25 mm, or as one that goes on in another breath."""
+    first = row_of(*np.arange(40) * 2.5)
+    made = dataclasses.replace(MADE, acquisition=acquisition)
+    second = [frame(float(mm), 41 + place, reconstruction=made) for place, mm in enumerate(heights_mm)]
+    stack = build_stack([*second, *first])
+    assert stack.frames in (tuple(first), tuple(sorted(second, key=lambda one: one.position_mm)))
+    assert "acquisitions or reconstructions; one with" in stack.notes[0]
+
+
+def test_a_scan_whose_numbers_are_in_disorder_is_one_scan():
+    numbers = np.random.default_rng(0).permutation(40)
+    frames = [frame(2.5 * place, int(number)) for place, number in enumerate(numbers)]
+    assert build_stack(frames).frames == tuple(frames)
+
+
 def test_two_scans_that_nothing_tells_apart_are_refused():
     """At each place the identifier would decide, and take an image of the one or of the other by chance."""
     first = row_of(*np.arange(40) * 2.5)

@@ -168,6 +168,35 @@ def test_values_that_are_not_those_of_a_chest(tmp_path, change):
     assert "at least 1% expected" in sentence
 
 
+@pytest.mark.parametrize("off_hu", [-1024, -400, 400, 1024])
+@pytest.mark.parametrize("which", [slice(7, 8), slice(0, 24, 5), slice(12, 24), slice(23, 24)], ids=str)
+def test_slices_on_another_scale_than_their_neighbours_are_refused(tmp_path, off_hu, which):
+    """A miliary scan of which every fifth slice was 1024 HU off counted half of its nodules: not_mipc."""
+    edit(export(tmp_path)[which], lambda image: setattr(image, "RescaleIntercept", -1024 + off_hu))
+    reason, sentence = refusal(tmp_path)
+    assert reason is Reason.NOT_HU
+    assert "not on one scale" in sentence
+
+
+def blank(image):
+    image.PixelData = bytes(48 * 48 * 2)
+
+
+def test_blank_slices_amid_the_others_are_missing_slices(tmp_path):
+    edit(export(tmp_path)[5:20:3], blank)
+    assert refusal(tmp_path) == (
+        Reason.SLICES_MISSING,
+        "slices that are blank, amid others that are not: 5",
+    )
+
+
+def test_blank_slices_at_the_ends_are_read(tmp_path):
+    """A scan that was resampled may end in planes without a measured value."""
+    paths = export(tmp_path)
+    edit([paths[0], paths[1], paths[-1]], blank)
+    assert read(tmp_path).hu.shape[0] == 24
+
+
 def spoil_codestream(image):
     data = bytearray(image.PixelData)
     data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
