@@ -14,13 +14,12 @@ from scipy import ndimage
 from imaging.distance import distance_mm
 from imaging.filters import block_mean
 from imaging.geometry import point_mm
-from imaging.lumps import Lump, find_lumps
+from imaging.lumps import SOLID_EDGE_HU, Lump, find_lumps
 from imaging.lungs import Lungs
 from records.model import Point, Volume
 
 __all__ = ["Lesion", "Lesions", "find_lesions"]
 
-SOLID_HU = -350.0
 CORE_MM = 3.5  # inner radius of a lump; balls of 10 mm have 4 mm on the coarse grid
 LEAST_DIAMETER_MM = 10.0  # smaller ones are found and sized as nodules
 PLAIN, PLAIN_DIAMETER_MM = 0.85, 9.0  # but a ball that stands out so far, the model has hardly learnt from
@@ -46,6 +45,7 @@ class Lesion:
     mean_hu: float
     air_around: float  # share of the surface, but for what a ball hangs on
     in_air: float  # share of the whole surface
+    edge_hu: float  # between the lesion and lung
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +75,7 @@ def find_lesions(volume: Volume, lungs: Lungs) -> Lesions:
     hu = block_mean(volume.hu, lungs.block)
     step_mm = np.asarray(lungs.coarse_spacing_mm)
     balls = [lump for lump in find_lumps(volume.hu, hu, lungs) if _is_large(lump)]
-    dense = hu > SOLID_HU  # the chest wall too: what touches it goes on into it
+    dense = hu > SOLID_EDGE_HU  # the chest wall too: what touches it goes on into it
     solid = dense & (lungs.coarse > 0)
     inner_mm = distance_mm(dense, step_mm)
     cores, _ = ndimage.label((inner_mm >= CORE_MM) & solid)
@@ -103,9 +103,7 @@ def find_lesions(volume: Volume, lungs: Lungs) -> Lesions:
             fresh = places[labels[tuple(places.T)] == 0]
             labels[tuple(fresh.T)] = -1
             consolidation_ml += len(fresh) * float(np.prod(step_mm)) / 1000
-    found = _with_balls(
-        found, [_as_lesion(volume, lungs, hu, solid, ball) for ball in balls], volume.spacing_mm
-    )
+    found = _with_balls(found, [_as_lesion(volume, lungs, hu, ball) for ball in balls], volume.spacing_mm)
     found.sort(key=lambda item: (-item[0].volume_mm3, item[0].centre_mm))
     for n, (_, places) in enumerate(found, start=1):
         labels[tuple(places.T)] = n
@@ -125,10 +123,8 @@ def _is_ball(core: NDArray[np.intp], balls: list[Lump], lungs: Lungs) -> bool:
     return any(away < ball.radius_mm for away, ball in zip(away_mm, balls, strict=True))
 
 
-def _as_lesion(
-    volume: Volume, lungs: Lungs, hu: NDArray[np.float32], solid: NDArray[np.bool_], ball: Lump
-) -> _Found:
-    """Return a ball as a lesion, with the coarse voxels of tissue in it."""
+def _as_lesion(volume: Volume, lungs: Lungs, hu: NDArray[np.float32], ball: Lump) -> _Found:
+    """Return a ball as a lesion, with the coarse voxels of what it is made of."""
     step_mm = np.asarray(lungs.coarse_spacing_mm)
     middle = (np.array(ball.index) + 0.5) / np.asarray(lungs.block) - 0.5
     reach = np.ceil(1.5 * ball.radius_mm / step_mm).astype(int)
@@ -138,7 +134,7 @@ def _as_lesion(
     away_mm = np.sqrt(
         sum(((a + s - m) * d) ** 2 for a, s, m, d in zip(axes, start, middle, step_mm, strict=True))
     )
-    places = np.argwhere((away_mm <= BALL_REACH * ball.radius_mm) & (hu[window] > SOLID_HU))
+    places = np.argwhere((away_mm <= BALL_REACH * ball.radius_mm) & (hu[window] > ball.edge_hu))
     lesion = Lesion(
         centre_mm=point_mm(volume, ball.index),
         index=ball.index,
@@ -148,9 +144,10 @@ def _as_lesion(
         mean_hu=float(hu[window][away_mm <= max(0.7 * ball.radius_mm, float(step_mm.max()))].mean()),
         air_around=ball.free,
         in_air=ball.air,
+        edge_hu=ball.edge_hu,
     )
     places += start
-    return lesion, places[solid[tuple(places.T)]]
+    return lesion, places[lungs.coarse[tuple(places.T)] > 0]
 
 
 def _long_axis_mm(places_mm: NDArray[np.float64]) -> float:
@@ -208,7 +205,7 @@ def _measured(
     if not LEAST_DIAMETER_MM <= diameter_mm <= LARGEST_DIAMETER_MM or volume_mm3 > COMPACT * inner_mm3:
         return None
     shell = ndimage.binary_dilation(lump) & ~lump
-    air_around = float((hu[frame][shell] < SOLID_HU).mean())
+    air_around = float((hu[frame][shell] < SOLID_EDGE_HU).mean())
     if air_around < LEAST_AIR_AROUND or (lungs.coarse[frame][lump] > 0).mean() < 0.5:
         return None
     places = np.argwhere(lump)
@@ -223,4 +220,5 @@ def _measured(
         mean_hu=float(hu[frame][lump].mean()),
         air_around=air_around,
         in_air=air_around,
+        edge_hu=SOLID_EDGE_HU,
     )

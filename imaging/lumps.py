@@ -6,6 +6,10 @@ side too, and a fork on two; so what is left of the shell may hold somewhat less
 an endless vessel, whatever the size. And at least about half of the whole shell is air, as around a ball half
 sunk in a flat wall: what bulges less is a rib or a fold of the wall.
 
+Solid balls are looked for between the attenuation of lung and that of tissue. Balls of ground glass, which
+stand out from these very lungs by a fifth of that, are looked for apart, where the scan is even: what is as
+bright by partial volume, as a knot of vessels or a fold of the wall, is not.
+
 Places and sizes to try are peaks in scale space (Lindeberg 1998, Int J Comput Vis 30:79); a ball of radius R
 peaks at a Gaussian of R / sqrt(3). The lungs' surface is closed with a larger ball than elsewhere, so that a
 mass at the wall lies inside. That takes in some wall too, so what a lump hangs on is asked of the lungs as
@@ -13,7 +17,8 @@ they were found.
 """
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -25,7 +30,7 @@ from imaging.filters import gaussian
 from imaging.geometry import directions
 from imaging.lungs import LEFT, RIGHT, Lungs
 
-__all__ = ["Lump", "find_lumps"]
+__all__ = ["SOLID_EDGE_HU", "Lump", "find_lumps"]
 
 SCALES_MM = (2.8, 4.0, 5.7, 8.0, 11.5)
 FINE_MM = 4.5  # peaks at scales below are judged on the scan itself in the end, not on its coarse copy
@@ -35,6 +40,14 @@ FINER = np.array([0.85, 0.95, 1.05, 1.15])  # tried on the scan, over the one fo
 LEAST_RADIUS_MM = 3.5
 BRIDGED_MM = 20.0  # a mass at the wall as wide as twice this is closed over
 LUNG_HU, TISSUE_HU = -850.0, 0.0
+SOLID_EDGE_HU = -350.0  # between a solid ball and lung
+# Ground glass, over what these lungs mostly are: what is no more than lung, and what is all ground glass
+FAINT_HU, HAZY_HU = 30.0, 200.0
+LEAST_HAZY_HU = 90.0  # over the lungs, at the peak itself
+MOST_HAZY_HU = -300.0  # vessels stay visible through it (Fleischner)
+EVEN_HU, EVEN_PEAK_HU = 80.0, 100.0  # standard deviation in the core, and around the peak on the coarse copy
+EVEN_CORE = 0.7  # of the radius
+HAZY_STANDING_OUT = 0.75  # a band has 0.71; partial volume does not soften what is plainly more than hazy
 CORE = 0.85  # of the radius: inside it there is tissue alone, whatever the blur
 LEVEL = 0.6  # of the radius: what the lump's own attenuation is read from
 BLUR_MM = 1.5  # beyond the radius to which the lump's own edge reaches
@@ -61,12 +74,24 @@ class Lump:
     standing_out: float  # mean share of tissue inside, less that around
     free: float  # share of air around it, but for the one cap where there is least
     air: float  # share of air all around it
+    edge_hu: float = SOLID_EDGE_HU  # about halfway between what it is made of and lung
+
+
+@dataclass(frozen=True, slots=True)
+class _Shade:
+    """What a ball is made of: the attenuation of which nothing is it, and that of which all is."""
+
+    none_hu: float
+    all_hu: float
+
+
+SOLID = _Shade(LUNG_HU, TISSUE_HU)
 
 
 @njit(nogil=True, cache=True)
-def _tissue(hu):  # type: ignore[no-untyped-def]
+def _tissue(hu, none_hu, all_hu):  # type: ignore[no-untyped-def]
     """Return how much of a voxel is tissue, 0 to 1, where the rest is lung."""
-    return min(max((hu - LUNG_HU) / (TISSUE_HU - LUNG_HU), 0.0), 1.0)
+    return min(max((hu - none_hu) / (all_hu - none_hu), 0.0), 1.0)
 
 
 @njit(nogil=True, cache=True)
@@ -87,14 +112,14 @@ def _in_lungs(hu, mask, block, p, r, c):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _profile(hu, mask, block, centre, step_mm, n, tissue, room, full):  # type: ignore[no-untyped-def]
+def _profile(hu, none_hu, all_hu, mask, block, centre, step_mm, n, tissue, room, full):  # type: ignore[no-untyped-def]
     """Add up tissue, voxels in the lungs, and all voxels, by distance from a place."""
     reach_mm = tissue.size * BIN_MM
     for p in range(*_window(centre, reach_mm, step_mm, 0)):
         for r in range(*_window(centre, reach_mm, step_mm, 1)):
             for c in range(*_window(centre, reach_mm, step_mm, 2)):
                 inside = _in_lungs(hu, mask, block, p, r, c)
-                share = _tissue(hu[p, r, c]) if inside else 0.0
+                share = _tissue(hu[p, r, c], none_hu, all_hu) if inside else 0.0
                 for sub in range(n * n * n):
                     x = (p - centre[0] + (sub // (n * n) + 0.5) / n - 0.5) * step_mm[0]
                     y = (r - centre[1] + (sub // n % n + 0.5) / n - 0.5) * step_mm[1]
@@ -108,7 +133,9 @@ def _profile(hu, mask, block, centre, step_mm, n, tissue, room, full):  # type: 
 
 
 @njit(nogil=True, cache=True)
-def _by_direction(hu, mask, block, centre, step_mm, near_mm, far_mm, rays, tissue, room, full):  # type: ignore[no-untyped-def]
+def _by_direction(  # type: ignore[no-untyped-def]
+    hu, none_hu, all_hu, mask, block, centre, step_mm, near_mm, far_mm, rays, tissue, room, full
+):
     """Add up tissue, voxels in the lungs, and all voxels in a shell, by the nearest of the rays."""
     for p in range(*_window(centre, far_mm, step_mm, 0)):
         for r in range(*_window(centre, far_mm, step_mm, 1)):
@@ -127,7 +154,7 @@ def _by_direction(hu, mask, block, centre, step_mm, near_mm, far_mm, rays, tissu
                 full[best] += 1.0
                 if _in_lungs(hu, mask, block, p, r, c):
                     room[best] += 1.0
-                    tissue[best] += _tissue(hu[p, r, c])
+                    tissue[best] += _tissue(hu[p, r, c], none_hu, all_hu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +175,7 @@ class _Grid:
     """What balls are judged on: the scan, or its coarse copy."""
 
     hu: NDArray[np.generic]
+    shade: _Shade
     mask: NDArray[np.bool_]  # where balls may be
     lungs: NDArray[np.bool_]  # as they were found
     block: NDArray[np.int64]  # voxels of `hu` in one of `mask`
@@ -160,8 +188,8 @@ class _Grid:
         """Return tissue, voxels in the lungs, and all voxels nearer to a place than each of the ends."""
         bins = int(np.ceil(ends_mm.max() / BIN_MM)) + 1
         tissue, room, full = np.zeros(bins), np.zeros(bins), np.zeros(bins)
-        place = (self.hu, self.mask, self.block, centre, self.step_mm, self.subsamples)
-        _profile(*place, tissue, room, full)
+        place = (self.mask, self.block, centre, self.step_mm, self.subsamples)
+        _profile(self.hu, self.shade.none_hu, self.shade.all_hu, *place, tissue, room, full)
         edges_mm = np.arange(bins + 1) * BIN_MM
 
         def nearer(counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -200,8 +228,8 @@ class _Grid:
         """Return what is around a ball. What lies outside the lungs is no air, and no tissue to hang on."""
         tissue, room, full = (np.zeros(len(RAYS)) for _ in range(3))
         ends_mm = radius_mm + BLUR_MM, SHELL * radius_mm + BLUR_MM
-        place = (self.hu, self.lungs, self.block, centre, self.step_mm)
-        _by_direction(*place, *ends_mm, RAYS, tissue, room, full)
+        place = (self.lungs, self.block, centre, self.step_mm, *ends_mm, RAYS)
+        _by_direction(self.hu, self.shade.none_hu, self.shade.all_hu, *place, tissue, room, full)
         filled = CAPS @ (tissue + full - room) / np.maximum(CAPS @ full, 1)
         rest = ~CAPS[filled.argmax()]
         whole = max(float(full.sum()), 1.0)
@@ -245,15 +273,19 @@ def _bridged(lungs: Lungs) -> NDArray[np.bool_]:
     return out
 
 
-def _peaks(share: NDArray[np.float32], lungs: Lungs) -> list[tuple[float, tuple[int, ...]]]:
+def _peaks(
+    coarse_hu: NDArray[np.float32], shade: _Shade, mask: NDArray[np.bool_], lungs: Lungs
+) -> list[tuple[float, tuple[int, ...]]]:
     """Return scale and place of the peaks in scale space, on the part of the grid that holds the lungs."""
+    share = np.clip((coarse_hu - shade.none_hu) / (shade.all_hu - shade.none_hu), 0, 1) * mask
     window = ndimage.find_objects((share > 0).view(np.uint8))[0]
     levels = [gaussian(share[window], scale, lungs.coarse_spacing_mm) for scale in SCALES_MM]
     found = []
     for scale_mm, (fine, coarse) in zip(SCALES_MM, itertools.pairwise(levels), strict=False):
         response = fine - coarse
         top = (response == ndimage.maximum_filter(response, 3)) & (response > LEAST_RESPONSE)
-        found += [(scale_mm, tuple((p + [s.start for s in window]).tolist())) for p in np.argwhere(top)]
+        places = (tuple((p + [s.start for s in window]).tolist()) for p in np.argwhere(top))
+        found += [(scale_mm, place) for place in places if mask[place]]
     return found
 
 
@@ -269,10 +301,50 @@ def find_lumps(hu: NDArray[np.int16], coarse_hu: NDArray[np.float32], lungs: Lun
     lungs : Lungs
     """
     mask = _bridged(lungs)
-    judges = _Judges(hu, coarse_hu, mask, lungs)
-    share = np.clip((coarse_hu - LUNG_HU) / (TISSUE_HU - LUNG_HU), 0, 1) * mask
-    found = [judges.lump(scale_mm, place) for scale_mm, place in _peaks(share, lungs) if mask[place]]
-    return _one_each([lump for lump in found if lump is not None], lungs)
+    judges = _Judges(hu, coarse_hu, SOLID, mask, lungs)
+    found = [judges.lump(scale_mm, place) for scale_mm, place in _peaks(coarse_hu, SOLID, mask, lungs)]
+    lumps = [lump for lump in found if lump is not None]
+    return _one_each([*lumps, *_of_ground_glass(hu, coarse_hu, mask, lungs)], lungs)
+
+
+def _of_ground_glass(
+    hu: NDArray[np.int16], coarse_hu: NDArray[np.float32], mask: NDArray[np.bool_], lungs: Lungs
+) -> Iterator[Lump]:
+    """Find the balls of ground glass: hazy against these lungs, and alike all through."""
+    lung_hu = float(np.median(coarse_hu[lungs.aerated]))
+    shade = _Shade(lung_hu + FAINT_HU, lung_hu + HAZY_HU)
+    judges = _Judges(hu, coarse_hu, shade, mask, lungs)
+    for scale_mm, place in _peaks(coarse_hu, shade, mask, lungs):
+        around = tuple(slice(max(n - 1, 0), n + 2) for n in place)
+        is_hazy = lung_hu + LEAST_HAZY_HU < coarse_hu[place] < MOST_HAZY_HU
+        if not is_hazy or coarse_hu[around].std() > EVEN_PEAK_HU:
+            continue
+        lump = judges.lump(scale_mm, place)
+        if lump is None or lump.standing_out < HAZY_STANDING_OUT:
+            continue
+        core_hu = _core_hu(coarse_hu, lump, lungs)
+        own_hu = float(np.median(core_hu))
+        if own_hu < MOST_HAZY_HU and core_hu.std() < EVEN_HU:
+            own = _Judges(hu, coarse_hu, _Shade(lung_hu, own_hu), mask, lungs)
+            yield replace(lump, radius_mm=own.radius_mm(lump), edge_hu=(own_hu + lung_hu) / 2)
+
+
+def _core_hu(coarse_hu: NDArray[np.float32], lump: Lump, lungs: Lungs) -> NDArray[np.float32]:
+    """Return the coarse voxels in the core of a ball; at least the one that its middle lies in."""
+    step_mm = np.asarray(lungs.coarse_spacing_mm)
+    middle = (np.array(lump.index) + 0.5) / np.asarray(lungs.block) - 0.5
+    reach_mm = EVEN_CORE * lump.radius_mm
+    spans = [
+        np.arange(max(int(np.ceil(m - reach_mm / d)), 0), min(int(m + reach_mm / d) + 1, n))
+        for m, d, n in zip(middle, step_mm, coarse_hu.shape, strict=True)
+    ]
+    p, r, c = np.meshgrid(*spans, indexing="ij")
+    away_mm = np.linalg.norm((np.stack([p, r, c], axis=-1) - middle) * step_mm, axis=-1)
+    core_hu = coarse_hu[p, r, c][away_mm <= reach_mm]
+    if core_hu.size:
+        return np.asarray(core_hu)
+    at = np.clip(np.rint(middle).astype(int), 0, np.array(coarse_hu.shape) - 1)
+    return np.asarray(coarse_hu[tuple(at)], np.float32).reshape(1)
 
 
 class _Judges:
@@ -282,15 +354,16 @@ class _Judges:
         self,
         hu: NDArray[np.int16],
         coarse_hu: NDArray[np.float32],
+        shade: _Shade,
         mask: NDArray[np.bool_],
         lungs: Lungs,
     ) -> None:
         one, step_mm = np.ones(3, np.int64), np.asarray(lungs.coarse_spacing_mm)
         self._block = np.asarray(lungs.block)
-        inside = mask, lungs.coarse > 0
-        self._fine = _Grid(hu, *inside, self._block, np.asarray(lungs.spacing_mm), 1)
-        self._small = _Grid(coarse_hu, *inside, one, step_mm, 2)
-        self._large = _Grid(coarse_hu, *inside, one, step_mm, 1)
+        of = shade, mask, lungs.coarse > 0
+        self._fine = _Grid(hu, *of, self._block, np.asarray(lungs.spacing_mm), 1)
+        self._small = _Grid(coarse_hu, *of, one, step_mm, 2)
+        self._large = _Grid(coarse_hu, *of, one, step_mm, 1)
 
     def lump(self, scale_mm: float, place: tuple[int, ...]) -> Lump | None:
         """Return the lump at a peak in scale space, or None."""
@@ -314,6 +387,12 @@ class _Judges:
             return None
         at = centre if is_small else (centre + 0.5) * self._block - 0.5
         return Lump((float(at[0]), float(at[1]), float(at[2])), equal_mm, out, around.free, around.air)
+
+    def radius_mm(self, lump: Lump) -> float:
+        """Return the radius of the ball of equal volume, as these judges see a lump that others found."""
+        centre = (np.array(lump.index) + 0.5) / self._block - 0.5
+        background = 1 - self._small.around(centre, lump.radius_mm).free
+        return self._small.equal_radius_mm(centre, lump.radius_mm, background)
 
 
 def _one_each(found: list[Lump], lungs: Lungs) -> tuple[Lump, ...]:

@@ -235,12 +235,17 @@ def _attenuation(
 def _of_lesion(volume: Volume, lungs: Lungs, lesion: Lesion) -> Nodule:
     index = np.array([lesion.index])
     side = _sides(lungs, index)[0]
-    axes = axial_axes_mm(volume.hu, np.array(lesion.index), lesion.diameter_mm / 2, AIR_HU, volume.spacing_mm)
+    edge_hu = min(AIR_HU, lesion.edge_hu)
+    axes = axial_axes_mm(
+        volume.hu, np.array(lesion.index), lesion.diameter_mm / 2, edge_hu, volume.spacing_mm
+    )
     plane = int(np.clip(round(lesion.index[0]), 0, len(volume.hu) - 1))
     # The surface of a lump on the coarse grid is known to half a coarse voxel.
     error_mm = float(np.mean(lungs.coarse_spacing_mm)) / 2
     sunk_mm = SUNK * max(0.0, IN_AIR - lesion.in_air) * lesion.diameter_mm
-    solid = Attenuation.CALCIFIED if lesion.mean_hu > CALCIFIED_HU else Attenuation.SOLID
+    attenuation = Attenuation.CALCIFIED if lesion.mean_hu > CALCIFIED_HU else Attenuation.SOLID
+    if lesion.mean_hu < GROUND_GLASS_HU:
+        attenuation = Attenuation.GROUND_GLASS
     return Nodule(
         nodule_id=0,
         centre_mm=lesion.centre_mm,
@@ -249,7 +254,7 @@ def _of_lesion(volume: Volume, lungs: Lungs, lesion: Lesion) -> Nodule:
         ),
         volume_mm3=lesion.volume_mm3,
         mean_hu=lesion.mean_hu,
-        attenuation=solid,
+        attenuation=attenuation,
         roundness=min(1.0, lesion.diameter_mm / max(lesion.long_axis_mm, 1e-6)),
         probability=lesion.air_around,
         reported=True,

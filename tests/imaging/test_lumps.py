@@ -27,8 +27,10 @@ WALL_MM = 36 * BLOCK[1] * SPACING_MM[1] - SPACING_MM[1] / 2  # where that box en
 Body = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 
 
-def chest_with(*bodies: Body, noise_hu: float = 10.0) -> tuple[Volume, Lungs]:
-    """Return a scan of two lungs in soft tissue with bodies of 40 HU, and the lungs."""
+def chest_with(
+    *bodies: Body, noise_hu: float = 10.0, body_hu: float = 40.0, lung_hu: float = -850.0
+) -> tuple[Volume, Lungs]:
+    """Return a scan of two lungs in soft tissue with bodies in them, and the lungs."""
     coarse = np.zeros(COARSE, np.uint8)
     coarse[4:36, 4:36, 4:36] = 1
     coarse[4:36, 4:36, 44:76] = 2
@@ -39,9 +41,9 @@ def chest_with(*bodies: Body, noise_hu: float = 10.0) -> tuple[Volume, Lungs]:
     places = np.stack(
         np.meshgrid(*(np.arange(n) * d for n, d in zip(shape, SPACING_MM, strict=True)), indexing="ij")
     )
+    hu = np.where(dense, 40.0, lung_hu)
     for body in bodies:
-        dense |= body(places)
-    hu = np.where(dense, 40.0, -850.0)
+        hu[body(places) & ~dense] = body_hu
     hu = ndimage.gaussian_filter(hu, BLUR_MM / np.array(SPACING_MM))
     hu += noise_hu * np.random.default_rng(0).standard_normal(shape)
     uids = tuple(str(n) for n in range(shape[0]))
@@ -81,6 +83,38 @@ def half_vessel(direction: tuple[float, float, float], width_mm: float) -> Body:
 def lumps_in(*bodies: Body) -> tuple[Lump, ...]:
     volume, lungs = chest_with(*bodies)
     return find_lumps(volume.hu, block_mean(volume.hu, lungs.block), lungs)
+
+
+@pytest.mark.parametrize("lung_hu", [-900.0, -850.0, -800.0])
+@pytest.mark.parametrize("above_hu", [200.0, 300.0, 400.0])
+@pytest.mark.parametrize("diameter_mm", [11.0, 14.0, 20.0, 28.0])
+def test_a_ball_of_ground_glass_is_told_and_sized(diameter_mm, above_hu, lung_hu):
+    volume, lungs = chest_with(ball(MIDDLE, diameter_mm), body_hu=lung_hu + above_hu, lung_hu=lung_hu)
+    (lesion,) = find_lesions(volume, lungs).found
+    assert lesion.diameter_mm == pytest.approx(diameter_mm, abs=0.3)
+    assert lesion.mean_hu == pytest.approx(lung_hu + above_hu, abs=25)
+    assert np.linalg.norm(np.array(lesion.index) * SPACING_MM - MIDDLE) < 2.0  # a coarse voxel has 2.4 mm
+
+
+HAZY_AND_NO_BALL = [
+    pytest.param([vessel(MIDDLE, (1.0, 0.3, 0.2), 10.0)], -600.0, id="band"),
+    pytest.param([lambda places: places[1] > WALL_MM - 15], -650.0, id="dependent-lung"),
+    pytest.param([lambda places: np.abs(places[0] - MIDDLE[0]) < 6], -600.0, id="layer"),
+    pytest.param(
+        [ball((MIDDLE[0] + dz, MIDDLE[1] + dy, MIDDLE[2] + dx), 3.2)
+         for dz in (-6, 0, 6) for dy in (-6, 0, 6) for dx in (-6, 0, 6)], 40.0, id="micronodules",
+    ),
+    pytest.param(
+        [vessel((MIDDLE[0], MIDDLE[1] + dy, MIDDLE[2] + dx), (1.0, 0.0, 0.0), 2.4)
+         for dy in (-5, 0, 5) for dx in (-5, 0, 5)], 40.0, id="vessels-side-by-side",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("bodies", "body_hu"), HAZY_AND_NO_BALL)
+def test_what_is_hazy_and_no_ball_is_no_lump(bodies, body_hu):
+    volume, lungs = chest_with(*bodies, body_hu=body_hu)
+    assert not find_lumps(volume.hu, block_mean(volume.hu, lungs.block), lungs)
 
 
 def test_what_the_edge_of_the_image_cuts_is_told_inside_the_image():
