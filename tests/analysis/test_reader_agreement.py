@@ -87,7 +87,6 @@ def test_bias_and_limits_are_told_with_their_intervals():
     assert limits.count(" to ") == 2
 
 
-
 def test_cases_of_one_size_have_limits_but_no_icc():
     same = PairedSizes("largest_mm", CASES[:3], (2.5,) * 3, (3.0,) * 3)
     (size,) = judge_agreement(pair(sizes=(same,))).sizes
