@@ -265,6 +265,20 @@ def test_the_table_is_sorted_and_filtered_where_it_stands(page, report):
         " box.dispatchEvent(new Event('input')); })()"
     )
     assert column(page, 2) == ["Ng, Ada\nP-001"]
+    count = len(page.evaluate("[...document.querySelectorAll('.cohort tbody tr')].map((row) => row.hidden)"))
+    # It stands outside the tools, which are not printed: part of a list should not pass for all of it.
+    shown = "document.querySelector('main > #shown').innerText"
+    assert page.evaluate(shown) == f"1 of {count} studies are shown, with “ada ng”."
+
+
+def test_words_are_sorted_from_a_first_and_numbers_from_the_largest(page, report):
+    page.open(report / "report.html")
+    page.evaluate("document.querySelectorAll('th button')[2].click()")
+    assert page.evaluate("document.querySelectorAll('th')[2].ariaSort") == "ascending"
+    page.evaluate("document.querySelectorAll('th button')[4].click()")
+    assert page.evaluate("document.querySelectorAll('th')[4].ariaSort") == "descending"
+    page.evaluate("document.querySelectorAll('th button')[4].click()")
+    assert page.evaluate("document.querySelectorAll('th')[4].ariaSort") == "ascending"
 
 
 @pytest.mark.parametrize("width", [1400, 800])
