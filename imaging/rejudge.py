@@ -1,6 +1,5 @@
 """A stored cohort judged again by other thresholds, without one pixel read, and who changed side and why."""
 
-import csv
 import json
 import sys
 from collections import Counter
@@ -15,6 +14,7 @@ from imaging.protocol import Protocol, load_protocol
 from imaging.report import CohortRow, write_cohort_page, write_study_page
 from imaging.tables import MADE_BY, Tables, made_by, text_cell, write_atomically
 from imaging.verdict import judge, measured_for
+from records.cells import TableWriter
 from records.errors import StoreError
 from records.model import Finding, Screening, Verdict, VerdictLabel
 from records.store import Store, StoredStudy, open_kept_store, open_store
@@ -131,7 +131,7 @@ def _answer(finding: Finding) -> str:
 
 def _write_changes(changes: list[Change], path: Path) -> None:
     with write_atomically(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = TableWriter(file, lineterminator="\n")
         writer.writerow(CHANGE_COLUMNS)
         for change in changes:
             writer.writerow(
