@@ -35,7 +35,7 @@ def _stop(sentence: str, status: int) -> NoReturn:
 
 
 class _Commands(TyperGroup):
-    """All commands: where a file or a folder cannot be used, each ends with the same sentence and status."""
+    """All commands: a file that cannot be used, and Ctrl-C, end each with the same sentence and status."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -46,6 +46,8 @@ class _Commands(TyperGroup):
             if sentence is None:
                 raise
             _stop(sentence, WRONG_USAGE)
+        except KeyboardInterrupt:
+            _stop("stopped", INTERRUPTED)
 
 
 app = typer.Typer(
@@ -307,12 +309,13 @@ def respond(
         typer.Option(exists=True, dir_okay=False, show_default=False, help="The study's choices, TOML."),
     ] = None,
     confirmation_days: Annotated[
-        int | None, typer.Option(min=0, help="From a response to its confirmation (28).", show_default=False)
+        int | None,
+        typer.Option(min=0, help="Days from a response to its confirmation (28).", show_default=False),
     ] = None,
     stable_days: Annotated[
-        int | None, typer.Option(min=0, help="Stable disease has to last so long (42).", show_default=False)
+        int | None, typer.Option(min=0, help="Days that stable disease has to last (42).", show_default=False)
     ] = None,
-    scan_days: Annotated[int, typer.Option(min=1, help="From one scan to the next that is due.")] = 42,
+    scan_days: Annotated[int, typer.Option(min=1, help="Days from one scan to the next that is due.")] = 42,
     scan_window: Annotated[int, typer.Option(min=0, help="Days a scan may be early or late.")] = 7,
     irecist: Annotated[bool, typer.Option("--irecist", help="Judge by iRECIST as well.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
@@ -442,7 +445,7 @@ def deidentify(
         typer.Argument(metavar="INPUT...", help="Folders, files, zip archives or a DICOMDIR.", exists=True),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the images that may leave.")],
-    key: Annotated[Path, typer.Option(help="What leads back to the patients; made if it is not there.")],
+    key: Annotated[Path, typer.Option(help="File that leads back to the patients; made if it is not there.")],
     json: Annotated[bool, typer.Option("--json", help="Print a summary for a program.")] = False,
 ) -> None:
     """Write CT images without what tells who they are of (DICOM PS3.15)."""
@@ -471,7 +474,7 @@ Until = Annotated[
     datetime | None,
     typer.Option("--until", formats=["%Y-%m-%d"], show_default=False, help="Last study date."),
 ]
-Modality = Annotated[str, typer.Option(help="Such as CT; empty for any.")]
+Modality = Annotated[str, typer.Option(help="Of the series, such as CT; empty for any.")]
 Description = Annotated[str, typer.Option(show_default=False, help="Of the study; * stands for anything.")]
 Accession = Annotated[str, typer.Option(show_default=False, help="Accession number.")]
 Patient = Annotated[str, typer.Option(show_default=False, help="Patient number.")]

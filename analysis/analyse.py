@@ -27,7 +27,7 @@ from analysis.figures import (
 from analysis.flow import Flow, choose
 from analysis.kaplan_meier import SurvivalCurve, kaplan_meier
 from analysis.log_rank import log_rank_p
-from analysis.plan import Plan
+from analysis.plan import Plan, in_words
 from analysis.prognosis import Prognosis, model_table, prognosis
 from analysis.side_tables import probability_table, side_tables
 from analysis.tables import Table, format_p
@@ -133,9 +133,11 @@ def analyse(clinical: Clinical, plan: Plan) -> Analysis:
     if plan.cohort in frame:
         label = _of_interest(frame[plan.cohort])
         others = frame[(label == False).fillna(False)]  # noqa: E712
-        cohort, flow = choose(
-            frame, flow, [(f"with {plan.cohort}", label, f"without {plan.cohort} or unknown")]
-        )
+        without = f"without {plan.cohort}"
+        unknown = int(label.isna().sum())
+        if unknown:
+            without += f" ({len(others)}) or unknown ({unknown})"
+        cohort, flow = choose(frame, flow, [(f"with {plan.cohort}", label, without)])
     everybody = cohort
     followed, flow = choose(
         cohort,
@@ -267,7 +269,7 @@ def _methods(plan: Plan, found: Prognosis) -> str:
     text = [
         f"Counts were compared by the rule '{plan.counts}' (chi-squared without continuity correction, or "
         f"Fisher's exact test), means by {means}. Survival curves are Kaplan-Meier estimates with "
-        f"{plan.interval} {100 * plan.level:g}% intervals, compared by log-rank tests.",
+        f"{100 * plan.level:g}% intervals ({plan.interval}), compared by log-rank tests.",
     ]
     if found.estimates:
         text.append(
@@ -275,9 +277,10 @@ def _methods(plan: Plan, found: Prognosis) -> str:
             f"{found.n_events} deaths."
         )
     if found.weights is not None and found.estimates:
+        predictors = [in_words(plan, name) for name in found.weights.covariates]
         text.append(
             f"Patients without an EGFR result were accounted for by {found.weights.kind} inverse-probability "
-            f"weights from a logistic model of having a result ({', '.join(found.weights.covariates)}); "
+            f"weights from a logistic model of having a result ({', '.join(predictors)}); "
             f"printed errors: {found.error}, others in a table of their own; multiple imputation is the "
             "sensitivity analysis."
         )

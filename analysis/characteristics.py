@@ -91,12 +91,16 @@ def characteristics(
 
 
 def cross_table(
-    name: str, title: str, frame: Mapping[str, pd.Series], levels: Sequence[tuple[str, str]], plan: Plan
+    name: str,
+    title: str,
+    frame: Mapping[tuple[str, str], pd.Series],
+    levels: Sequence[tuple[str, str]],
+    plan: Plan,
 ) -> Table:
-    """Count levels of one column (across) in groups (down), with a test of the whole."""
+    """Count levels of one column (across) in groups (down, by key and label), with a test of the whole."""
     rows = []
     counts = []
-    for heading, series in frame.items():
+    for (key, label), series in frame.items():
         found = levels_of(series).value_counts()
         line = [int(found.get(level, 0)) for level, _ in levels]
         counts.append(line)
@@ -106,9 +110,7 @@ def cross_table(
             for (level, _), n in zip(levels, line, strict=True)
         }
         values = {level: float(n) for (level, _), n in zip(levels, line, strict=True)}
-        rows.append(
-            Row(heading, (heading, ""), {**cells, "total": str(total)}, {**values, "total": float(total)})
-        )
+        rows.append(Row(label, (key, ""), {**cells, "total": str(total)}, {**values, "total": float(total)}))
     test = compare_kept(np.array(counts), plan)
     notes = [_conventions(plan)]
     if test is not None:

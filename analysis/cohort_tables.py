@@ -10,7 +10,7 @@ from analysis.comparisons import clopper_pearson
 from analysis.dictionary import RESPONSES
 from analysis.kaplan_meier import kaplan_meier
 from analysis.log_rank import log_rank_p
-from analysis.plan import Factor, Plan
+from analysis.plan import Factor, Plan, in_words
 from analysis.tables import Row, Table, format_interval, format_p
 
 __all__ = ["cohort_tables", "response_table"]
@@ -47,7 +47,7 @@ def cohort_tables(cohort: pd.DataFrame, others: pd.DataFrame, plan: Plan) -> Ite
     if "best_response" in cohort and "first_line" in cohort and cohort["best_response"].notna().any():
         yield response_table(cohort, plan)
     if "treatment_sequence" in cohort and "egfr_status" in cohort:
-        yield _sequences(cohort)
+        yield _sequences(cohort, plan)
 
 
 def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
@@ -74,7 +74,7 @@ def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
             median = curve.median
             cells["median_pfs_months"] = format_interval(median.value, median.low, median.high, decimals=1)
             values["median_pfs_months"] = median.value
-        rows.append(Row(arm.replace("_", " "), (arm, ""), cells, values))
+        rows.append(Row(in_words(plan, "first_line", arm), (arm, ""), cells, values))
     notes = ["Disease control: CR, PR, SD and nonprogressive disease (NPD); exact interval."]
     table = np.array(controlled)
     if len(rows) == 2:
@@ -160,7 +160,10 @@ def _types(tested: pd.DataFrame, known: pd.DataFrame, plan: Plan) -> Table:
     table = cross_table(
         "table4",
         "Table 4. EGFR mutation types",
-        {"mipc": tested["egfr_type"], "without_mipc": known["egfr_type"]},
+        {
+            ("mipc", "With MIPC"): tested["egfr_type"],
+            ("without_mipc", "Without MIPC"): known["egfr_type"],
+        },
         [level for level in TYPES if (pd.concat([tested, known])["egfr_type"] == level[0]).any()],
         plan,
     )
@@ -194,7 +197,7 @@ def _symptoms(cohort: pd.DataFrame, symptoms: list[str]) -> Table:
     rows = []
     for name in symptoms:
         known = cohort[name].dropna().astype(bool)
-        label = name.removeprefix("symptom_").replace("_", " ")
+        label = name.removeprefix("symptom_").replace("_", " ").capitalize()
         share = f"{int(known.sum())} ({100 * known.mean():.0f})" if len(known) else "0"
         rows.append(Row(label, (name, ""), {"n": share, "known": str(len(known))}, {"n": float(known.sum())}))
     ordered = tuple(sorted(rows, key=lambda row: -row.values["n"]))
@@ -203,14 +206,15 @@ def _symptoms(cohort: pd.DataFrame, symptoms: list[str]) -> Table:
     )
 
 
-def _sequences(cohort: pd.DataFrame) -> Table:
+def _sequences(cohort: pd.DataFrame, plan: Plan) -> Table:
     rows = []
     counts = pd.crosstab(levels_of(cohort["treatment_sequence"]), levels_of(cohort["egfr_status"]))
     for sequence, line in counts.iterrows():
         values = {status: float(line.get(status, 0)) for status, _ in STATUS}
         values["total"] = float(line.sum())
         cells = {key: f"{value:.0f}" for key, value in values.items()}
-        rows.append(Row(str(sequence).replace("_", " "), (str(sequence), ""), cells, values))
+        label = in_words(plan, "treatment_sequence", str(sequence))
+        rows.append(Row(label, (str(sequence), ""), cells, values))
     return Table(
         "tableS3",
         "Table S3. Treatment sequences and EGFR status",

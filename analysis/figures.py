@@ -197,5 +197,7 @@ def _response_legend(axes: Any, response: pd.Series, place: str) -> None:
 
     seen = [name for name in RESPONSE_COLOURS if (response == name).any()]
     handles = [Patch(color=RESPONSE_COLOURS[name], label=name) for name in seen]
+    if not response.isin(seen).all():
+        handles.append(Patch(color=UNKNOWN, label="another, or none"))
     old = axes.get_legend_handles_labels()[0]
     axes.legend(handles=[*handles, *old], frameon=False, fontsize=8, loc=place)

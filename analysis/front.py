@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,18 +135,26 @@ def run_analysis(
             whose = f", evaluator {evaluator}" if evaluator else ""
             sources.append(f"responses {_hashed(str(responses), *sorted(responses.glob('*.csv')))}{whose}")
         printed = () if paper is None else read_tables(paper)
+        _say_where_one_looks(f"Analysing {len(clinical.frame)} patients ...")
         try:
             found = analyse(clinical, wanted)
         except AnalysisError as error:
             for sentence in _first_problems(clinical):
                 error.add_note(sentence)
             raise
+        _say_where_one_looks(f"Drawing {len(found.figures)} figures, writing {len(found.tables)} tables ...")
         cells = write_analysis(found, out, source="; ".join(sources), printed=printed)
     typer.echo(found.flow.as_text(), nl=False)
     typer.echo(f"{len(found.problems)} problems in the data, {len(found.tables)} tables, "
                f"{len(found.figures)} figures: {out / 'analysis.html'}")  # fmt: skip
     if cells:
         typer.echo(summary_of(cells))
+
+
+def _say_where_one_looks(sentence: str) -> None:
+    """Say what takes the next seconds, on a terminal; a log needs no such lines."""
+    if sys.stderr.isatty():
+        typer.echo(sentence, err=True)
 
 
 def _first_problems(clinical: "Clinical") -> list[str]:

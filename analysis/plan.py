@@ -20,7 +20,7 @@ from analysis.risk_sets import Ties
 from analysis.weighted_cox import ErrorKind
 from analysis.weighting import WeightKind
 
-__all__ = ["Factor", "Plan", "Term", "read_plan"]
+__all__ = ["Factor", "Plan", "Term", "in_words", "read_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,10 @@ TERMS = (
          "extrapulmonary_metastasis"),
     Term("egfr_mutation", "EGFR mutation", "egfr_status", "mutation", "egfr"),
 )  # fmt: skip
+
+
+LINE_WORDS = {"egfr_tki": "EGFR-TKI", "chemotherapy": "Chemotherapy"}  # of columns that no factor shows
+COLUMN_WORDS = {"first_line": "First line", "mipc": "MIPC"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,3 +273,22 @@ def parse_plan(content: dict[str, Any], source: str = "") -> Plan:
 def _factor(item: dict[str, Any]) -> Factor:
     levels = tuple((str(key), str(label)) for key, label in item.get("levels", {}).items())
     return Factor(item["name"], item["label"], item["column"], levels, bool(item.get("findings", False)))
+
+
+def in_words(plan: Plan, column: str, level: str = "") -> str:
+    """Return what tables call a column, or a level of it; one that no factor shows stands as it is spelled.
+
+    >>> in_words(Plan(), "smoking_group"), in_words(Plan(), "smoking_group", "nonsmoker")
+    ('Smoking', 'Nonsmokers')
+    >>> in_words(Plan(), "first_line", "egfr_tki"), in_words(Plan(), "weight_loss", "yes")
+    ('EGFR-TKI', 'Yes')
+    """
+    shown = [factor for factor in (*plan.factors, *plan.prognostic) if factor.column == column]
+    if level:
+        levels = dict(pair for factor in shown for pair in factor.levels)
+        return levels.get(level) or LINE_WORDS.get(level) or _spelled(level)
+    return shown[0].label if shown else COLUMN_WORDS.get(column) or _spelled(column)
+
+
+def _spelled(name: str) -> str:
+    return name[:1].upper() + name[1:].replace("_", " ")

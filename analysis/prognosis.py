@@ -71,14 +71,15 @@ def prognosis(cohort: pd.DataFrame, plan: Plan) -> Prognosis:
     plan : Plan
     """
     notes: list[str] = []
-    later = [term.name for term in plan.terms if term.column in LATER_KNOWN]
+    fixed = [term for term in plan.terms if term.column in LATER_KNOWN]
+    later = [term.label for term in fixed]
     refused = () if plan.force_later_known else tuple(later)
     if later and plan.force_later_known:
         notes.append(
             f"{', '.join(later)}: known only after time zero and forced in as fixed; such hazard ratios are "
             "biased (immortal time). See the time-dependent and the landmark analyses."
         )
-    wanted = [term for term in plan.terms if term.name not in refused]
+    wanted = [term for term in plan.terms if plan.force_later_known or term not in fixed]
     terms = [term for term in wanted if term.column in cohort and cohort[term.column].notna().any()]
     if len(terms) < len(wanted):
         absent = ", ".join(term.label for term in wanted if term not in terms)

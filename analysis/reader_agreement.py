@@ -142,29 +142,49 @@ def as_text(judged: Sequence[ReaderAgreement]) -> str:
     """Return agreements as lines to read: an estimate with its 95 % interval."""
     lines: list[str] = []
     for one in judged:
-        lines += ["", f"Reader {one.first} and {one.second}"]
-        if not (one.questions or one.sizes or one.dates):
+        is_empty = not (one.questions or one.sizes or one.dates)
+        level = "" if is_empty else "; in brackets: 95 % intervals"
+        lines += ["", f"Reader {one.first} and {one.second}{level}"]
+        if is_empty:
             lines.append("  no case is signed by both yet")
         for question in one.questions:
             cases = question.coefficients[0].cases
-            lines.append(f"  {question.name.replace('_', ' ')} ({cases} cases)")
+            lines.append(f"  {question.name.replace('_', ' ')} ({_cases(cases)})")
             lines += [f"    {_words(coefficient)}" for coefficient in question.coefficients]
             if question.discordant:
                 lines.append(f"    discordant: {', '.join(question.discordant)}")
         for size in one.sizes:
             limits, icc = size.limits, size.icc
-            lines.append(f"  {size.name.replace('_', ' ')} ({limits.cases} cases)")
+            lines.append(f"  {size.name.replace('_', ' ')} ({_cases(limits.cases)})")
             if icc is not None:
                 lines.append(f"    {icc.name} {icc.value:.2f} {_interval(icc.low, icc.high)}")
-            lines.append(f"    bias {limits.bias:+.1f} mm, limits {limits.low:+.1f} to {limits.high:+.1f} mm")
+            lines.append(f"    bias {_millimetres(limits.bias, limits.bias_interval)}")
+            low, high = (
+                _millimetres(limit, interval)
+                for limit, interval in (
+                    (limits.low, limits.low_interval),
+                    (limits.high, limits.high_interval),
+                )
+            )
+            lines.append(f"    limits of agreement {low} and {high}")
         for day in one.dates:
-            lines.append(f"  {day.name.replace('_', ' ')} ({day.same.cases} cases)")
+            lines.append(f"  {day.name.replace('_', ' ')} ({_cases(day.same.cases)})")
             lines.append(f"    same day or none: {_words(day.same)}")
             if day.days_apart is not None:
                 lines.append(f"    median {day.days_apart:g} days apart where both name one")
             if day.discordant:
                 lines.append(f"    discordant: {', '.join(day.discordant)}")
     return "\n".join(lines[1:])
+
+
+def _cases(number: int) -> str:
+    return "1 case" if number == 1 else f"{number} cases"
+
+
+def _millimetres(value: float, interval: tuple[float, float]) -> str:
+    """Return a difference with its interval; differences that are all one tell none."""
+    low, high = interval
+    return f"{value:+.1f} mm" + ("" if low != low else f" ({low:+.1f} to {high:+.1f})")
 
 
 def _words(coefficient: Coefficient) -> str:

@@ -1,6 +1,5 @@
 """Write an analysis: tables as CSV, HTML and Word, figures, data sets, one offline page."""
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from analysis.figures import new_figure, save
 from analysis.printed_tables import PrintedTable
 from analysis.side_by_side import CellComparison, side_by_side
 from analysis.tables import write_csv, write_docx
-from records.cells import guarded
+from records.cells import TableWriter, guarded
 
 __all__ = ["summary_of", "write_analysis"]
 
@@ -111,6 +110,6 @@ def _guarded_frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _write_rows(path: Path, rows: list[dict[str, object]], names: list[str]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows({name: guarded(cell) for name, cell in row.items()} for row in rows)
+        writer = TableWriter(file, lineterminator="\r\n")
+        writer.writerow(names)
+        writer.writerows([guarded(row[name]) for name in names] for row in rows)

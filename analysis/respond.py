@@ -1,6 +1,5 @@
 """`mipc respond`: from the files of a trial, or the reads of the viewer, to response tables."""
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +28,7 @@ from analysis.response import (
 from analysis.sdtm import StatedResponse, count_decimal_commas, read_rs, read_sdtm
 from analysis.sdtm_reads import Course
 from analysis.subjects import Subject, find_scans_after_death, read_subjects
-from records.cells import guarded
+from records.cells import TableWriter, guarded
 from records.reads import Read, Response, reads_from_json
 
 __all__ = ["Inputs", "find_inputs", "respond"]
@@ -326,6 +325,6 @@ def _difference_row(row: StatedResponse, computed: Response) -> tuple[str, ...]:
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+        table = TableWriter(file, lineterminator="\r\n")
         table.writerow(columns)
         table.writerows(map(guarded, row) for row in rows)

@@ -1,6 +1,6 @@
 """What stands beside the main model: weights, proportionality, imputation, time zero, competing risks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from analysis.errors import AnalysisError, Problem
 from analysis.imputation import imputed_cox
 from analysis.kaplan_meier import kaplan_meier, restricted_mean
 from analysis.logistic import LogisticFit
-from analysis.plan import Plan
+from analysis.plan import Plan, in_words
 from analysis.prognosis import Prognosis, indicator, side_by_side_errors
 from analysis.sensitivity import e_value
 from analysis.tables import Row, Table, format_interval, format_p
@@ -38,9 +38,9 @@ def side_tables(cohort: pd.DataFrame, found: Prognosis, plan: Plan) -> Iterator[
     if errors is not None:
         yield errors
     if found.weights is not None:
-        yield _balance(found)
+        yield _balance(found, plan)
     if found.proportional is not None:
-        yield _proportional(found)
+        yield _proportional(found, plan)
     if found.estimates:
         yield _hidden(found, plan)
     if "egfr_status" in cohort and "egfr_tested" in cohort and (~cohort["egfr_tested"]).any():
@@ -79,8 +79,8 @@ def probability_table(frame: pd.DataFrame, plan: Plan) -> Table | None:
         k, n, share = model.seen(patient, level=plan.level)
         seen = "" if share is None else f"{k}/{n}: {format_interval(share.value, share.low, share.high)}"
         cells = {"predicted": format_interval(predicted.value, predicted.low, predicted.high), "seen": seen}
-        label = ", ".join(f"{name} {value}" for name, value in patient.items())
-        rows.append(Row(label, (label, ""), cells, {"predicted": predicted.value}))
+        key = ", ".join(f"{name} {value}" for name, value in patient.items())
+        rows.append(Row(_patient_words(plan, patient), (key, ""), cells, {"predicted": predicted.value}))
     c = model.calibration
     slope = (
         f"{c.slope_corrected:.2f} corrected for optimism"
@@ -92,17 +92,43 @@ def probability_table(frame: pd.DataFrame, plan: Plan) -> Table | None:
         f"score {c.brier:.3f}, area under the ROC curve {c.discrimination:.3f}.",
         "Seen: mutated of all with these values, Jeffreys interval.",
         f"{len(known)} patients with an EGFR result; {n_tested - len(known)} more with one are left out, as "
-        f"{', '.join(have)} are not all known.",
+        f"{', '.join(in_words(plan, name) for name in have)} are not all known.",
     )
     return Table("egfr_probability", title, columns, tuple(rows), notes)
 
 
-def _balance(found: Prognosis) -> Table:
+def _patient_words(plan: Plan, patient: Mapping[str, object]) -> str:
+    """Say what a kind of patient is.
+
+    >>> _patient_words(Plan(), {"mipc": "no", "sex": "female", "smoking_group": "nonsmoker"})
+    'Without MIPC, female, nonsmokers'
+    """
+    words = []
+    for column, level in patient.items():
+        if column == "mipc":
+            words.append("With MIPC" if level == "yes" else "Without MIPC")
+        else:
+            said = in_words(plan, column, str(level))
+            words.append(said[:1].lower() + said[1:] if words else said)
+    return ", ".join(words)
+
+
+def _covariate_words(plan: Plan, name: str) -> str:
+    """Say what a column of a design stands for: `column[level]`, or a number's column.
+
+    >>> _covariate_words(Plan(), "ecog_group[2-4]"), _covariate_words(Plan(), "age_years")
+    ('ECOG PS: 2–4', 'Age, years')
+    """
+    column, _, level = name.rstrip("]").partition("[")
+    return in_words(plan, column) + (f": {in_words(plan, column, level)}" if level else "")
+
+
+def _balance(found: Prognosis, plan: Plan) -> Table:
     assert found.weights is not None
     w = found.weights
     rows = tuple(
         Row(
-            b.covariate,
+            _covariate_words(plan, b.covariate),
             (b.covariate, ""),
             {
                 "all": f"{b.mean_all:.3f}",
@@ -138,12 +164,17 @@ def _odds(model: LogisticFit, name: str) -> str:
     return f"{format_interval(ratio.value, ratio.low, ratio.high)}, p {format_p(model.wald(name).p_value)}"
 
 
-def _proportional(found: Prognosis) -> Table:
+def _proportional(found: Prognosis, plan: Plan) -> Table:
     assert found.proportional is not None
     tests = {name.lstrip("_"): test for name, test in found.proportional.terms.items()}
-    tests["all together"] = found.proportional.overall
+    tests["All together"] = found.proportional.overall
+    labels = {term.name: term.label for term in plan.terms}
     rows = tuple(
-        Row(name, (name, ""), {"chi": f"{t.statistic:.2f}", "df": str(t.df), "p": format_p(t.p_value)})
+        Row(
+            labels.get(name, name),
+            (name, ""),
+            {"chi": f"{t.statistic:.2f}", "df": str(t.df), "p": format_p(t.p_value)},
+        )
         for name, t in tests.items()
     )
     columns = (("chi", "Chi-squared"), ("df", "df"), ("p", "p-value"))
@@ -280,7 +311,7 @@ def _competing(cohort: pd.DataFrame, plan: Plan) -> Iterator[Table]:
             ):
                 cells[key] = f"followed for {curve.time[-1]:.1f} months only"
             elif kind not in curve.incidence or at < 0:
-                cells[key] = "0.00"  # nobody had it by then
+                cells[key] = "0.00 (nobody)"
             else:
                 numbers = (curve.incidence[kind][at], curve.low[kind][at], curve.high[kind][at])
                 cells[key] = format_interval(*map(float, numbers))

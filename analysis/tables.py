@@ -5,14 +5,13 @@ names in which printed tables are kept for `mipc audit-tables`, so that ours and
 a paper's can be laid side by side cell by cell.
 """
 
-import csv
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from records.cells import guarded
+from records.cells import TableWriter, guarded
 
 __all__ = ["Row", "Table", "format_interval", "format_p", "write_csv", "write_docx"]
 
@@ -78,7 +77,7 @@ def format_interval(value: float, low: float, high: float, *, decimals: int = 2)
 def write_csv(table: Table, path: Path) -> None:
     """Write a table with its keys, title and notes; a text that a spreadsheet would run is quoted."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = TableWriter(file, lineterminator="\r\n")
         writer.writerow(["variable", "level", "label", *(key for key, _ in table.columns)])
         for row in table.rows:
             cells = (row.cells.get(key, "") for key, _ in table.columns)

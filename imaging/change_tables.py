@@ -4,7 +4,6 @@ Relative changes are shares: -0.5 is half as much. Places are patient coordinate
 named after.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from imaging.burden import Change
 from imaging.matching import Fate
 from imaging.tables import MADE_BY, interval_cells, made_by, number_cell, text_cell, write_atomically
 from imaging.tracking import FollowUp
+from records.cells import TableWriter
 from records.model import Estimate, Nodule, Screening
 
 __all__ = [
@@ -136,7 +136,7 @@ def write_change_tables(pairs: Sequence[Mapping[str, Sequence[Sequence[str]]]], 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     with write_atomically(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = TableWriter(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
 

@@ -19,7 +19,7 @@ from imaging.legible import legible
 from records.errors import Reason
 from records.model import Provenance, Screening, VerdictLabel
 
-__all__ = ["LABELS", "REASONS", "Display", "Stock", "Tally", "print_problems", "print_summary"]
+__all__ = ["LABELS", "REASONS", "Display", "Stock", "Tally", "chance", "print_problems", "print_summary"]
 
 LABELS = {
     VerdictLabel.MIPC: "MIPC",
@@ -163,11 +163,14 @@ def print_summary(stock: Stock, intake: Intake, report: Path, made: Provenance) 
             if of_label is label:
                 table.add_row("", str(count), REASONS[reason], style="dim")
     console.print(table, "")
-    if intake.problems or intake.other_files:
+    if intake.problems:
+        said = _files(len(intake.problems), "with a problem")
+        console.print(f"{said} set aside; the report names each.", highlight=False, soft_wrap=True)
+    if intake.other_files:
         console.print(
-            f"{len(intake.problems)} files with a problem and {intake.other_files} that are no DICOM "
-            "were set aside; the report names them.",
+            _files(intake.other_files, "that is no DICOM", "that are no DICOM") + " passed over.",
             highlight=False,
+            soft_wrap=True,
         )
     by = (
         f"mipc {made.program_version} · model {made.model_version} · "
@@ -175,6 +178,18 @@ def print_summary(stock: Stock, intake: Intake, report: Path, made: Provenance) 
     )
     console.print(Text(by, style="dim"), soft_wrap=True)
     console.print(Text(f"Report: {report}"), soft_wrap=True)
+
+
+def chance(probability: float) -> str:
+    """Return a probability with two digits; one that is not quite 0 or 1 is not told as if it were.
+
+    >>> chance(0.8719), chance(0.000002), chance(0.9972), chance(0.0)
+    ('0.87', '< 0.01', '> 0.99', '0.00')
+    """
+    shown = f"{probability:.2f}"
+    if shown == "0.00" and probability > 0:
+        return "< 0.01"
+    return "> 0.99" if shown == "1.00" and probability < 1 else shown
 
 
 def print_problems(intake: Intake) -> None:
@@ -197,20 +212,36 @@ def _study_table(screenings: Iterable[Screening], *, with_sentence: bool) -> Tab
         )
     if with_sentence:
         table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
-    for screening in screenings:
+    for screening in sorted(screenings, key=_likeliest_first):
         study, verdict, pattern = screening.study, screening.verdict, screening.pattern
         count = pattern.nodule_count if pattern else None
         cells = [
             Text(legible(study.patient_id, 24) or "(no number)"),
             Text(legible(study.study_date, 10)),
             Text(LABELS[verdict.label], style="bold" if verdict.label is VerdictLabel.MIPC else ""),
-            Text("" if verdict.probability is None else f"{verdict.probability:.2f}"),
+            Text("" if verdict.probability is None else chance(verdict.probability)),
             Text(f"{count.value:.0f} ({count.low:.0f}–{count.high:.0f})" if count else ""),
         ]
         if with_sentence:
             cells.append(Text(legible(verdict.sentence, 160)))
         table.add_row(*cells)
     return table
+
+
+def _likeliest_first(screening: Screening) -> tuple[float, int, str]:
+    """Order studies as the report does."""
+    verdict = screening.verdict
+    likely = 1.0 if verdict.probability is None else -verdict.probability
+    return likely, list(LABELS).index(verdict.label), screening.study.uid
+
+
+def _files(number: int, one: str, many: str = "") -> str:
+    """Say how many files were left.
+
+    >>> _files(1, "with a problem"), _files(2, "that is no DICOM", "that are no DICOM")
+    ('1 file with a problem was', '2 files that are no DICOM were')
+    """
+    return f"1 file {one} was" if number == 1 else f"{number} files {many or one} were"
 
 
 def _clock(seconds: float) -> str:

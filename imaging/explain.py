@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from imaging.console import chance
 from imaging.legible import legible
 from imaging.pattern import LARGE_MM
 from imaging.pictures import Pictures, Plane, Slab
@@ -77,25 +78,27 @@ def find_study(store: Store, asked: str) -> Screening:
         return found[0]
     if not found:
         raise NoSuchStudyError(f"the store {store.name} holds no study or patient {legible(asked, 80)}")
-    names = ", ".join(legible(f.study.uid, 64) for f in found[:5])
+    names = ", ".join(
+        f"{legible(f.study.uid, 64)} ({legible(f.study.study_date, 10) or 'no date'})" for f in found[:5]
+    )
     raise NoSuchStudyError(f"{len(found)} studies fit {legible(asked, 80)}: {names}; give one whole UID")
 
 
 def as_text(screening: Screening) -> str:
     """Return the verdict as a person reads it."""
     study, verdict = screening.study, screening.verdict
-    chance = "" if verdict.probability is None else f", probability {verdict.probability:.2f}"
+    likely = "" if verdict.probability is None else f", probability {chance(verdict.probability)}"
     who = legible(study.patient_id, 40) or "no patient number"
     when = legible(study.study_date, 10) or "no date"
     lines = [
-        f"{who}, {when}: {verdict.label.value}{chance}",
+        f"{who}, {when}: {verdict.label.value}{likely}",
         "",
         legible(verdict.sentence, 2000),
         "",
     ]
     for heading, findings in (("Criteria", verdict.criteria), ("Exclusions", verdict.exclusions)):
         if findings:
-            lines += [f"{heading:14}{'measured':>26}{'threshold':>12}   holds"]
+            lines += [f"{heading:14}{'measured (90 % interval)':>26}{'threshold':>12}   holds"]
             lines += [_row(finding) for finding in findings]
     if screening.pattern and screening.pattern.arrangement:
         lines += ["", *_arranged(screening.pattern.arrangement)]

@@ -1,19 +1,20 @@
 """A stored cohort judged again by other thresholds, without one pixel read, and who changed side and why."""
 
-import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imaging.console import FEW, Display
 from imaging.legible import legible
 from imaging.outlet import writing_to
 from imaging.protocol import Protocol, load_protocol
 from imaging.report import CohortRow, write_cohort_page, write_study_page
 from imaging.tables import MADE_BY, Tables, made_by, text_cell, write_atomically
 from imaging.verdict import judge, measured_for
+from records.cells import TableWriter
 from records.errors import StoreError
 from records.model import Finding, Screening, Verdict, VerdictLabel
 from records.store import Store, StoredStudy, open_kept_store, open_store
@@ -86,8 +87,9 @@ def rejudge_command(store: str | Path, protocol_file: Path | None, out: Path, *,
             raise StoreError(f"{out} holds the store that is to be judged again: choose another folder")
         rows: list[CohortRow] = []
         made = None
-        with open_store(target) as new, Tables(out) as tables:
-            for before, after in _judged(old, protocol):
+        uids = [screening.study.uid for screening in old.all_screenings()]
+        with open_store(target) as new, Tables(out) as tables, Display() as display:
+            for number, (before, after) in enumerate(_judged(old, uids, protocol), start=1):
                 new.save(after)
                 screening = after.screening
                 made = screening.provenance
@@ -97,6 +99,8 @@ def rejudge_command(store: str | Path, protocol_file: Path | None, out: Path, *,
                 rows.append(CohortRow.of(screening))
                 if before.verdict is not after.verdict:
                     changes.append(_change(before, after))
+                line = f"{number}/{len(uids)} studies · {len(changes)} changed side"
+                display.show("Judging again", number, len(uids), line)
         if made is None:
             print(f"mipc: there is no study in {old.name}", file=sys.stderr)
             return 1
@@ -106,8 +110,9 @@ def rejudge_command(store: str | Path, protocol_file: Path | None, out: Path, *,
     return 0
 
 
-def _judged(store: Store, protocol: Protocol) -> Iterator[tuple[StoredStudy, StoredStudy]]:
-    uids = [screening.study.uid for screening in store.all_screenings()]
+def _judged(
+    store: Store, uids: Sequence[str], protocol: Protocol
+) -> Iterator[tuple[StoredStudy, StoredStudy]]:
     for before in store.studies(uids):
         after = rejudge(before.screening, protocol)
         yield before, StoredStudy.of(after, before.fingerprint, store.pictures(before.study_uid))
@@ -126,7 +131,7 @@ def _answer(finding: Finding) -> str:
 
 def _write_changes(changes: list[Change], path: Path) -> None:
     with write_atomically(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = TableWriter(file, lineterminator="\n")
         writer.writerow(CHANGE_COLUMNS)
         for change in changes:
             writer.writerow(
@@ -157,7 +162,10 @@ def _say(
         return
     total = sum(labels.values())
     print(f"{len(changes)} of {total} studies changed side by the protocol {protocol.name}.")
-    for change in changes:
+    for change in changes[:FEW]:
         who = legible(change.patient_id, 40) or legible(change.study_uid, 64)
-        print(f"  {who}: {change.before.value} -> {change.after.value}. {legible(change.why, 400)}")
+        day = legible(change.study_date, 10) or "no date"
+        print(f"  {who}, {day}: {change.before.value} -> {change.after.value}. {legible(change.why, 400)}")
+    if len(changes) > FEW:
+        print(f"  and {len(changes) - FEW} more, in {out / 'changes.csv'}")
     print(f"Report: {out / 'report.html'}")

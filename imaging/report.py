@@ -18,12 +18,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from imaging.charts import LUNG_PATHS, density_step, histogram, ordered_zones, zone_map
-from imaging.console import LABELS, REASONS
+from imaging.console import LABELS, REASONS, chance
 from imaging.dicom.files import Problem
 from imaging.legible import legible
 from imaging.pictures import SLAB_MM, Pictures, Plane, Slab
 from imaging.tables import write_atomically
-from imaging.thresholds import FACTORS, tabulate, varied
+from imaging.thresholds import FACTORS, WORDS, tabulate, varied
 from records.errors import Reason
 from records.model import Estimate, Finding, Nodule, Provenance, Screening, Study, VerdictLabel
 from records.store import Store, StoredStudy
@@ -166,6 +166,7 @@ def write_cohort_page(
             reasons=sorted(reasons.items(), key=lambda item: (-item[1], item[0])),
             thresholds=tabulate([row.varied for row in rows], _judged(rows)),
             factors=FACTORS,
+            threshold_words=WORDS,
             problems=problems,
             other_files=other_files,
             follow_ups=follow_ups or {},
@@ -351,6 +352,7 @@ def _environment() -> Environment:
     environment.filters["person"] = person
     environment.filters["figure"] = figure
     environment.filters["count"] = count
+    environment.filters["chance"] = chance
     return environment
 
 

@@ -19,6 +19,7 @@ __all__ = ["CRITERIA", "EXCLUSIONS", "Rule", "compare", "find"]
 SURE = 0.9  # probability with which the truth has to lie on one side of a threshold
 ENOUGH_NODULES = 8.0  # fewer say nothing about size, shape or spread
 MANY, WIDE = 20.0, 4.0  # so many that are all seen have an interval a factor of 2.2 wide, by Poisson's law
+SHARES = ("share", "of lung")  # units that sentences tell in per cent
 BREATH = 3.0  # times less haze if lungs are breathed out: calibration alone moves it less
 THINNER = "a reconstruction of 1.25 mm or less"
 
@@ -68,7 +69,9 @@ def find(rule: Rule, pattern: Pattern, protocol: Protocol) -> Finding:
     holds = compare(rule, value, threshold, pattern)
     sentence = rule.words(pattern, protocol)
     if holds is not None and value is not None and value.low < threshold < value.high:
-        sentence += f" Which side of {threshold:g} this lies on is at least {100 * SURE:.0f} % sure."
+        side = "above" if value.value >= threshold else "below"
+        limit = f"{100 * threshold:g} %" if rule.unit in SHARES else f"{threshold:g}"
+        sentence += f" That it lies {side} {limit} is at least {100 * SURE:.0f} % sure."
     return Finding(
         name=rule.name,
         value=value,
@@ -115,6 +118,7 @@ def _percent(value: Estimate | None) -> str:
 
 def _count_words(pattern: Pattern, protocol: Protocol) -> str:
     count = pattern.nodule_count
+    told = f"{count.value:.0f}"
     how = (
         " They merge, so this is read from the texture of the lungs."
         if pattern.count_source is CountSource.TEXTURE
@@ -123,7 +127,7 @@ def _count_words(pattern: Pattern, protocol: Protocol) -> str:
     if count.value >= MANY and count.high > WIDE * count.low:
         how += " Most of them are near the limit of what this scan shows."
     return (
-        f"About {count.value:.0f} nodules ({count.low:.0f} to {count.high:.0f}), "
+        f"About {told} {'nodule' if told == '1' else 'nodules'} ({count.low:.0f} to {count.high:.0f}), "
         f"{protocol.profuse_least_nodules:.0f} or more are profuse.{how}"
     )
 

@@ -78,7 +78,7 @@ def suggest(traces: Sequence[Trace], whole: ZoneBurden) -> Suggestion:
         )
     volume = (
         f"the volume of micronodules changed by {100 * change.value.value:+.0f} % "
-        f"({100 * change.value.low:+.0f} to {100 * change.value.high:+.0f} %)"
+        f"(90 % interval {100 * change.value.low:+.0f} to {100 * change.value.high:+.0f} %)"
         if change
         else "there are too few nodules to tell a change in volume"
     )

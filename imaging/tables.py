@@ -1,6 +1,5 @@
 """`studies.csv` and `nodules.csv`: the columns other programs count on."""
 
-import csv
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +9,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from imaging.legible import legible
-from records.cells import guarded
+from records.cells import TableWriter, guarded
 from records.model import Estimate, Finding, Nodule, Screening
 
 __all__ = [
@@ -110,7 +109,7 @@ class Tables:
 
     def _open(self, name: str, columns: Sequence[str]) -> Callable[[Sequence[str]], object]:
         file = self._files.enter_context(write_atomically(self._folder / name))
-        writer = csv.writer(file, lineterminator="\n")
+        writer = TableWriter(file, lineterminator="\n")
         writer.writerow(columns)
         return writer.writerow
 

@@ -12,11 +12,24 @@ from imaging.verdict import label_of
 from records.errors import Reason
 from records.model import Finding, Pattern, Screening, VerdictLabel
 
-__all__ = ["FACTORS", "ThresholdRow", "tabulate", "varied"]
+__all__ = ["FACTORS", "WORDS", "ThresholdRow", "tabulate", "varied"]
 
 FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)
 RULES: tuple[Rule, ...] = (*CRITERIA, *EXCLUSIONS)
 THRESHOLDS = tuple(dict.fromkeys(rule.threshold for rule in RULES))
+WORDS = {
+    "profuse_least_nodules": "Profuse: nodules, at least",
+    "tiny_least_fraction": "Tiny: share of nodules that are, at least",
+    "uniform_largest_cv": "Uniform: spread of diameters over their mean, at most",
+    "round_least_roundness": "Round: shortest over longest axis, at least",
+    "diffuse_least_zones": "Diffuse: zones of six, at least",
+    "diffuse_least_evenness": "Even: evenness of the zones, at least",
+    "bilateral_least_balance": "Bilateral: emptier lung over fuller, at least",
+    "random_largest_clustering": "Random: near pairs over those of chance, at most",
+    "ground_glass_largest_fraction": "Ground glass: share of nodules, at most",
+    "ground_glass_largest_haze": "Haze: share of the lungs, at most",
+    "lymphangitic_largest_septal_index": "Lymphangitic: share of the inner lung in sheets, at most",
+}  # by the protocol's entry
 MOST = {"share": 1.0, "ratio": 1.0, "of lung": 1.0, "of 6 zones": 6.0}  # by unit: no measurement goes beyond
 
 Labels = tuple[VerdictLabel, ...]

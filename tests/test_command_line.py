@@ -335,6 +335,15 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
     assert len({json.loads(line).get("study_uid") for line in log.read_text().splitlines()} - {None}) == count
 
 
+def test_ctrl_c_is_said_where_nothing_is_kept(monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("analysis.front.run_demo", interrupted)
+    done = CliRunner().invoke(app, ["demo-cohort", "--out", str(tmp_path / "demo.csv")])
+    assert (done.exit_code, done.stderr) == (130, "mipc: stopped\n")
+
+
 def test_help_says_all_that_is_written_for_it():
     """Words in square brackets are markup to rich, which prints "Processes ." for them."""
     wide = {"COLUMNS": "200"}

@@ -248,7 +248,7 @@ def heads_collected(packs: Path) -> dict[str, tuple[Head, ...]]:
     except LedgerError as error:
         raise PackError(f"the coordinator's own ledger does not verify: {error}") from error
     return {
-        pack.reader: (Head(1, pack.first_hash), *_known_heads(entries, pack.reader))
+        pack.reader: tuple(dict.fromkeys((Head(1, pack.first_hash), *_known_heads(entries, pack.reader))))
         for pack in load_key(packs).packs
     }
 

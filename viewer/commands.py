@@ -30,7 +30,12 @@ PacksFolder = Annotated[
 
 Returned = Annotated[
     list[Path] | None,
-    typer.Option("--pack", show_default=False, help="A pack that came back to another place.", exists=True),
+    typer.Option(
+        "--pack",
+        show_default=False,
+        help="A pack that came back to another place; once for each.",
+        exists=True,
+    ),
 ]
 
 
@@ -71,8 +76,8 @@ def prepare(
     store: Annotated[str, typer.Option(help="The study database that mipc screen wrote.")],
     readers: Annotated[str, typer.Option(help="Labels of the readers, such as A,B.")],
     out: Annotated[Path, typer.Option(help="A new folder for the packs.")],
-    controls: Annotated[int, typer.Option(min=0, help="Patients that were not flagged.")] = 0,
-    repeats: Annotated[int, typer.Option(min=0, help="Hidden repeats of a case.")] = 0,
+    controls: Annotated[int, typer.Option(min=0, help="Patients of whom no scan was flagged.")] = 0,
+    repeats: Annotated[int, typer.Option(min=0, help="Cases that come again, hidden.")] = 0,
     seed: Annotated[int, typer.Option(help="Draws controls, repeats and orders.")] = 0,
     recist: Annotated[bool, typer.Option(help="Ask for lesions by RECIST 1.1.")] = True,
     marks: Annotated[bool, typer.Option(help="Allow the machine's marks after signing.")] = False,

@@ -1,11 +1,10 @@
 """Collected reads as the files that the analysis takes."""
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from records.cells import guarded
+from records.cells import TableWriter, guarded
 from records.files import replace_file
 from records.reads import reads_to_json
 from records.responses import ReaderResponse
@@ -86,7 +85,7 @@ def _after_marks(read: SignedRead) -> str:
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[object, ...]]) -> None:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = TableWriter(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(map(guarded, row) for row in rows)
     replace_file(path, _encoded(text.getvalue()))

@@ -32,7 +32,7 @@ class PacsError(Exception):
 
 
 class NodesFileError(PacsError):
-    """The file of archives is not there, or cannot be read."""
+    """The file of archives is not there, cannot be read, or has no archive of that name: wrong usage."""
 
 
 class Retrieve(StrEnum):
@@ -117,12 +117,12 @@ class Nodes:
 
         Raises
         ------
-        PacsError
+        NodesFileError
             If there is none of that name; tells which there are.
         """
         if name not in self.by_name:
             known = ", ".join(sorted(self.by_name)) or "none"
-            raise PacsError(f"no node is called {name!r}; the file has: {known}")
+            raise NodesFileError(f"no node is called {name!r}; the file has: {known}")
         return self.by_name[name]
 
 
@@ -131,8 +131,8 @@ def load_nodes(path: Path) -> Nodes:
 
     Raises
     ------
-    PacsError
-        If it says something that is not understood; `NodesFileError` if it cannot be read.
+    NodesFileError
+        If it cannot be read, or says something that is not understood.
     """
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -206,8 +206,8 @@ class _Table:
     def __init__(self, path: Path, name: str, said: Mapping[str, Any]) -> None:
         self.path, self.name, self.said = path, name, dict(said)
 
-    def fault(self, sentence: str) -> PacsError:
-        return PacsError(f"{self.path}, {self.name}: {sentence}")
+    def fault(self, sentence: str) -> NodesFileError:
+        return NodesFileError(f"{self.path}, {self.name}: {sentence}")
 
     def ends(self) -> None:
         if self.said:

@@ -4,7 +4,6 @@ What has arrived is its own record: a file an image, whole or not there. A secon
 asks the archive what it has, looks what is here, and fetches the rest.
 """
 
-import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from imaging.dicom.nodes import PacsError
 from imaging.dicom.query import Archive, Query, SeriesMatch, StudyMatch
 from imaging.dicom.sources import Source
 from imaging.dicom.uids import is_uid
-from records.cells import guarded
+from records.cells import TableWriter, guarded
 from records.files import replace_file
 
 __all__ = ["Missing", "Pulled", "find", "pull", "write_missing"]
@@ -105,7 +104,7 @@ def pull(
 def write_missing(missing: Sequence[Missing], path: Path) -> None:
     """Write what was asked for and not delivered as CSV, a row a series; only the heading if nothing is."""
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
+    rows = TableWriter(text, lineterminator="\n")
     rows.writerow(["patient_id", "study_uid", "series_uid", "images_asked", "images_delivered", "reason"])
     for one in missing:
         cells = (one.patient_id, one.study_uid, one.series_uid, one.asked, one.delivered, one.sentence)

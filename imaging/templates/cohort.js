@@ -15,6 +15,10 @@ function applyFilter() {
     shown += fits;
   }
   document.getElementById("nothing").hidden = shown > 0;
+  /* Printed too: a list that was filtered should not look whole. */
+  const sought = search.value.trim() ? `, with “${search.value.trim()}”` : "";
+  document.getElementById("shown").textContent =
+    shown < rows.length ? `${shown} of ${rows.length} studies are shown${sought}.` : "";
 }
 
 for (const button of filters) {
@@ -34,7 +38,9 @@ for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
     const heading = button.closest("th");
     const column = heading.cellIndex;
-    const falling = heading.getAttribute("aria-sort") !== "descending";
+    const sorted = heading.getAttribute("aria-sort");
+    const isNumber = rows.length > 0 && typeof keyOf(rows[0], column) === "number";
+    const falling = sorted ? sorted === "ascending" : isNumber; /* words from A, numbers from the largest */
     for (const other of document.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", falling ? "descending" : "ascending");
     const sign = falling ? -1 : 1;

@@ -17,7 +17,7 @@ from analysis.comparisons import Interval
 from analysis.derivations import derive
 from analysis.egfr import parse_egfr
 from analysis.errors import AnalysisError, Problem
-from analysis.figures import ForestRow, draw_forest, draw_survival, new_figure, save
+from analysis.figures import ForestRow, draw_forest, draw_survival, draw_waterfall, new_figure, save
 from analysis.kaplan_meier import kaplan_meier
 from analysis.plan import Plan, parse_plan, read_plan
 from analysis.printed_tables import read_tables
@@ -137,7 +137,7 @@ def test_p_values_of_counts_are_those_r_gives(default):
 def test_later_known_covariates_are_refused_by_default_and_marked_when_forced(default, as_printed, clinical):
     plan = Plan(bootstrap=0, terms=read_plan("wu2013").terms)
     refused = analyse(clinical, plan).prognosis
-    assert refused.refused == ("best_supportive_care", "tki_only")
+    assert refused.refused == ("Best supportive care", "TKI only")
     assert {e.term.name for e in refused.estimates} == {
         "adenocarcinoma", "no_extrapulmonary_metastasis", "egfr_mutation",
     }  # fmt: skip
@@ -304,7 +304,7 @@ def test_a_study_database_gives_labels(tmp_path, screening_like):
     arguments = ["--labels", str(where), "--plan", str(plan), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, ["analyse", str(table), *arguments])
     assert done.exit_code == 0, done.output
-    assert "1 left out: without mipc or unknown\nwith mipc: 1\n" in done.stdout
+    assert "1 left out: without mipc (0) or unknown (1)\nwith mipc: 1\n" in done.stdout
     digest = hashlib.sha256(table.read_bytes()).hexdigest()[:12]
     page = (tmp_path / "out" / "analysis.html").read_text(encoding="utf-8")
     assert f"<p>t.csv (sha256 {digest}); labels {where}, mipc 1, model 1, p@{'0' * 12}; plan" in page
@@ -625,7 +625,27 @@ def test_headings_name_the_level_of_the_plan(clinical):
     headings = [heading for table in found.tables for _, heading in table.columns]
     assert any("(90% CI)" in heading for heading in headings)
     assert [heading for heading in headings if "95%" in heading] == ["Odds ratio of a result (95% CI), p"]
-    assert "log 90% intervals" in found.methods
+    assert "90% intervals (log)" in found.methods
+
+
+def test_rows_are_named_in_words_and_known_by_their_keys(as_printed):
+    rows = {
+        table.name: {row.key[0]: row.label for row in table.rows} for table in as_printed.tables
+    }  # by (variable, level), as a paper's tables are
+    assert rows["table4"] == {"mipc": "With MIPC", "without_mipc": "Without MIPC"}
+    assert rows["response"] == {"egfr_tki": "EGFR-TKI", "chemotherapy": "Chemotherapy"}
+    assert rows["tableS3"]["tki_then_chemotherapy"] == "TKI then chemotherapy"
+    assert rows["proportional_hazards"]["tki_only"] == "TKI only"
+    assert rows["weights"]["first_line[egfr_tki]"] == "First line: EGFR-TKI"
+    del rows["tableS2"]  # deletions are spelled so: E746_A750del
+    assert not [label for labels in rows.values() for label in labels.values() if "_" in label]
+
+
+def test_bars_without_a_drawn_response_are_in_the_legend():
+    patients = pd.DataFrame({"best_change_percent": [-40.0, 3.0], "best_response": ["PR", "NE"]})
+    _, axes = new_figure()
+    draw_waterfall(axes, patients)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["PR", "another, or none"]
 
 
 def test_incidence_at_a_year_needs_a_year():
@@ -644,7 +664,10 @@ def test_incidence_at_a_year_needs_a_year():
     found = analyse(derive(read_clinical(table)), Plan(bootstrap=0))
     rows = {row.key[0]: row.cells for row in table_of(found, "competing").rows}
     assert rows["egfr_tki"]["progression"] == "followed for 6.0 months only"
-    assert (rows["chemotherapy"]["progression"], rows["chemotherapy"]["death"]) == ("0.00", "0.00")
+    assert (rows["chemotherapy"]["progression"], rows["chemotherapy"]["death"]) == (
+        "0.00 (nobody)",
+        "0.00 (nobody)",
+    )
 
 
 def _overlap(texts, canvas):

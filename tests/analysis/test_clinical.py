@@ -257,6 +257,8 @@ def test_the_dictionary_holds_every_column_once():
     names = [column.name for column in COLUMNS]
     assert len(names) == len(set(names))
     assert all(f"`{name}`" in dictionary_markdown() for name in names)
+    page = Path(__file__).parents[2] / "docs" / "columns.md"
+    assert page.read_text(encoding="utf-8").endswith("\n\n" + dictionary_markdown())
 
 
 @pytest.mark.skipif(not RADIOGENOMICS.exists(), reason="needs the clinical table: set MIPC_SHARED")

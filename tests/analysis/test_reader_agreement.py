@@ -73,6 +73,18 @@ def test_the_page_names_discordant_cases():
     text = as_text([judge_agreement(pair())])
     assert "kappa 0.40 (" in text
     assert "discordant: P20, P21" in text
+    one = PairedClasses("label", ("yes", "no"), False, CASES[:1], ("yes",), ("yes",))
+    assert text.startswith("Reader A and B; in brackets: 95 % intervals\n")
+    assert "(1 case)" in as_text([judge_agreement(pair(classes=(one,), sizes=()))])
+
+
+def test_bias_and_limits_are_told_with_their_intervals():
+    sizes = PairedSizes("largest_mm", CASES[:4], (2.0, 3.0, 4.0, 5.0), (2.5, 4.0, 5.5, 7.0))
+    text = as_text([judge_agreement(pair(sizes=(sizes,)))])
+    # Differences of 0.5, 1, 1.5 and 2 mm: R, t.test(c(0.5, 1, 1.5, 2)), 0.223 to 2.277.
+    assert "bias +1.2 mm (+0.2 to +2.3)" in text
+    (limits,) = (line for line in text.splitlines() if "limits of agreement" in line)
+    assert limits.count(" to ") == 2
 
 
 def test_cases_of_one_size_have_limits_but_no_icc():

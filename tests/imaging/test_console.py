@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +38,19 @@ def test_the_summary_counts_verdicts_and_reasons(capsys, tmp_path):
     assert "20 slices too thick" in words
     assert "mipc 0.1.0 · model none · protocol default (abababababab)" in words
     assert output.replace("\n", "").endswith(f"Report: {tmp_path / 'report.html'}")
+
+
+def test_the_summary_names_the_likeliest_study_first_and_no_probability_as_none(capsys, tmp_path):
+    stock = Stock()
+    unlikely = replace(miliary_screening().verdict, label=VerdictLabel.NOT_MIPC, probability=2e-6)
+    stock.add(replace(miliary_screening("1.1", patient_id="P-NOT"), verdict=unlikely))
+    stock.add(not_evaluable_screening("1.2", patient_id="P-BAD"))
+    stock.add(miliary_screening("1.3", patient_id="P-MIPC"))
+    print_summary(stock, Intake((), 1, ()), tmp_path / "report.html", PROVENANCE)
+    output = capsys.readouterr().out
+    assert output.index("P-MIPC") < output.index("P-NOT") < output.index("P-BAD")
+    assert "< 0.01" in output
+    assert "\n1 file that is no DICOM was passed over.\n" in output
 
 
 def test_a_hostile_name_is_only_printed(capsys, tmp_path):

@@ -73,7 +73,7 @@ def test_a_stricter_protocol_moves_the_one_between_and_says_why(store, stricter,
     out = tmp_path / "again"
     done = run("rejudge", "--store", store, "--protocol", stricter, "--out", out, "--json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.output)
+    told = json.loads(done.stdout)
     (change,) = told["changes"]
     assert (change["study_uid"], change["before"], change["after"]) == ("1.2", "mipc", "not_mipc")
     assert "profuse: yes by 50, no by 150" in change["why"]
@@ -85,6 +85,18 @@ def test_a_stricter_protocol_moves_the_one_between_and_says_why(store, stricter,
         assert {s.provenance.protocol_name for s in again.all_screenings()} == {"strict"}
         kept = {s.study.uid: s.verdict.label for s in before.all_screenings()}
         assert kept["1.2"] is VerdictLabel.MIPC  # the old store is as it was
+
+
+def test_many_changes_are_counted_and_each_is_told_with_its_day(stricter, tmp_path):
+    where, out = tmp_path / "mipc.db", tmp_path / "again"
+    with open_store(where) as database:
+        for number in range(14):
+            between = screened(f"1.{number}", nodule_count=Estimate(90.0, 70.0, 120.0))
+            database.save(StoredStudy.of(between, "images"))
+    done = run("rejudge", "--store", where, "--protocol", stricter, "--out", out)
+    assert done.stdout.count("P-001, 2008-03-14: mipc -> not_mipc. profuse") == 12
+    assert f"  and 2 more, in {out / 'changes.csv'}\n" in done.stdout
+    assert done.stderr == "Judging again: 14/14 studies · 14 changed side\n"
 
 
 def test_another_limit_of_tiny_is_taken_from_the_nodules(tmp_path):

@@ -1,11 +1,13 @@
 import dataclasses
 import io
 import re
+from importlib import resources
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from imaging import thresholds
 from imaging.dicom import Problem, ProblemCode
 from imaging.pictures import draw
 from imaging.report import CohortRow, page_name, write_cohort_page, write_study_page
@@ -263,6 +265,20 @@ def test_the_table_is_sorted_and_filtered_where_it_stands(page, report):
         " box.dispatchEvent(new Event('input')); })()"
     )
     assert column(page, 2) == ["Ng, Ada\nP-001"]
+    count = len(page.evaluate("[...document.querySelectorAll('.cohort tbody tr')].map((row) => row.hidden)"))
+    # It stands outside the tools, which are not printed: part of a list should not pass for all of it.
+    shown = "document.querySelector('main > #shown').innerText"
+    assert page.evaluate(shown) == f"1 of {count} studies are shown, with “ada ng”."
+
+
+def test_words_are_sorted_from_a_first_and_numbers_from_the_largest(page, report):
+    page.open(report / "report.html")
+    page.evaluate("document.querySelectorAll('th button')[2].click()")
+    assert page.evaluate("document.querySelectorAll('th')[2].ariaSort") == "ascending"
+    page.evaluate("document.querySelectorAll('th button')[4].click()")
+    assert page.evaluate("document.querySelectorAll('th')[4].ariaSort") == "descending"
+    page.evaluate("document.querySelectorAll('th button')[4].click()")
+    assert page.evaluate("document.querySelectorAll('th')[4].ariaSort") == "ascending"
 
 
 @pytest.mark.parametrize("width", [1400, 800])
@@ -296,3 +312,48 @@ def test_no_study_uid_leads_out_of_the_folder(tmp_path):
     write_report(tmp_path / "out", [not_evaluable_screening(uid) for uid in uids])
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
     assert len(list((tmp_path / "out" / "studies").iterdir())) == len(uids)
+
+
+def test_sentences_of_the_cohort_page_stand_apart(report):
+    text = re.sub(r"<[^>]+>", "", (report / "report.html").read_text("utf-8"))
+    assert "looked for on CT. Below each\nnumber of nodules stands its 90 % interval." in text
+    assert "3 files that are no DICOM were passed over." in text
+
+
+def test_every_threshold_that_can_be_moved_has_its_words():
+    assert list(thresholds.WORDS) == list(thresholds.THRESHOLDS)
+
+
+def luminance(colour):
+    """Return the relative luminance of `#rrggbb` (WCAG 2.2)."""
+    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in shares]
+    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+@pytest.mark.parametrize(
+    ("words", "behind"),
+    [
+        ("ink", "paper"),
+        ("soft", "paper"),
+        ("soft", "card"),
+        ("flag-ink", "flag"),
+        ("doubt-ink", "doubt"),
+        ("clear", "paper"),
+        ("none", "paper"),
+        ("ink", "d0"),
+        ("ink", "d3"),
+        ("on-dark", "d4"),
+        ("on-dark", "d5"),
+    ],
+)
+def test_words_stand_out_from_what_is_behind_them(words, behind, is_dark):
+    """At least 4.5 to 1: WCAG 2.2, success criterion 1.4.3 (AA)."""
+    style = resources.files("imaging").joinpath("templates", "style.css").read_text("utf-8")
+    light, dark = style.split("prefers-color-scheme: dark", 1)
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", light))
+    if is_dark:
+        colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", dark.split("* {")[0]))
+    darker, lighter = sorted(luminance(colours[name]) for name in (words, behind))
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5

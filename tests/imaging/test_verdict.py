@@ -114,6 +114,13 @@ def test_a_count_made_up_for_what_is_not_seen_says_so(count, said):
     assert ("near the limit of what this scan shows" in verdict.sentence) is said
 
 
+def test_an_answer_with_the_limit_inside_its_interval_says_on_which_side_it_lies():
+    judged = judge(miliary(fraction_le_5mm=Estimate(0.1, 0.0, 0.51)), PROTOCOL, slice_mm=1.25)
+    found = next(finding for finding in judged.criteria if finding.name == "tiny")
+    assert found.holds is False
+    assert found.sentence.endswith("That it lies below 50 % is at least 90 % sure.")
+
+
 def test_a_doubtful_answer_names_what_would_settle_it():
     verdict = judge(miliary(nodule_count=Estimate(60.0, 45.0, 80.0)), PROTOCOL, 1.25)
     assert verdict.reason is Reason.NEAR_THRESHOLD

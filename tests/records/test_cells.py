@@ -1,10 +1,13 @@
-"""Cells that a spreadsheet does not run, there and back."""
+"""Cells that a spreadsheet does not run nor part, there and back."""
+
+import csv
+import io
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from records.cells import guarded, unguarded
+from records.cells import TableWriter, guarded, unguarded
 
 TEXTS = st.text() | st.text("'=+-@\t\r\n＝１7.e() ", max_size=8)
 
@@ -25,3 +28,18 @@ def test_a_number_is_no_formula(cell):
 @given(TEXTS)
 def test_every_text_comes_back(text):
     assert unguarded(guarded(text)) == text
+
+
+@given(st.lists(st.lists(TEXTS.filter(lambda text: "\0" not in text), min_size=2, max_size=4), max_size=4))
+def test_rows_come_back_as_python_reads_them(rows):
+    file = io.StringIO(newline="")
+    TableWriter(file).writerows(rows)
+    assert list(csv.reader(io.StringIO(file.getvalue(), newline=""))) == rows
+
+
+@pytest.mark.parametrize("cell", ["profuse=no;tiny=yes", "a\tb"])
+def test_what_a_spreadsheet_would_part_is_quoted(cell):
+    """LibreOffice 7 parts at tabs, commas and semicolons unless told otherwise."""
+    file = io.StringIO()
+    TableWriter(file).writerow(["P-1", cell, 2.5])
+    assert file.getvalue() == f'P-1,"{cell}",2.5\n'

@@ -19,7 +19,7 @@ from records.reads import LesionKind, LesionRole, Measurement, NonTargetStatus, 
 from tests.viewer.packs_by_hand import clear_form, miliary_form
 from tests.viewer.study import leaks, make_study, patient_id, secrets, sign_all
 from viewer.adjudication import adjudicate
-from viewer.collecting import collect, verify_pack
+from viewer.collecting import collect, heads_collected, verify_pack
 from viewer.desk import Desk, State
 from viewer.export import write_collection
 from viewer.lesions import add_lesion, follow_up_form, remove_lesion, with_measurement, with_status
@@ -414,6 +414,16 @@ def test_a_history_rewritten_after_collection_is_seen(packs, tmp_path):
     assert verify_pack(folder).problems == ()
     with pytest.raises(PackError, match="history was rewritten"):
         collect(packs)
+
+
+def test_what_was_collected_many_times_is_held_against_a_pack_once(packs):
+    collect(packs)
+    collect(packs)
+    heads = heads_collected(packs)["A"]
+    assert len(heads) == 2  # as it was handed out, and as it came back
+    (packs / "A" / "reads.jsonl").write_bytes(b"")
+    problems = verify_pack(packs / "A", heads).problems
+    assert len(problems) == len(set(problems))
 
 
 @pytest.mark.parametrize("what", ["image", "missing image", "description", "read"])

@@ -83,7 +83,7 @@ def filled(tmp_path_factory):
 def test_an_archive_is_checked(filled):
     assert run(filled, "pacs", "check", "hospital")[:2] == (0, "hospital answers.\n")
     status, _, errors = run(filled, "pacs", "check", "clinic")
-    assert status == 1
+    assert status == 2
     assert "no node is called 'clinic'; the file has: gone, hospital, web" in errors
 
 

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from imaging.dicom.dimse import DimseArchive
-from imaging.dicom.nodes import DimseNode, Ourselves, PacsError, Retrieve, Tls, WebNode, load_nodes
+from imaging.dicom.nodes import (
+    DimseNode,
+    NodesFileError,
+    Ourselves,
+    PacsError,
+    Retrieve,
+    Tls,
+    WebNode,
+    load_nodes,
+)
 from imaging.dicom.pacs import push
 from imaging.dicom.pull import Missing, write_missing
 from imaging.dicom.query import Query, StudyMatch, read_registry
@@ -79,7 +88,7 @@ def test_nodes_are_read_with_their_secrets(tmp_path):
 )
 def test_a_mistake_in_the_file_is_named(tmp_path, old, new, sentence):
     assert old in FILE
-    with pytest.raises(PacsError, match=re.escape(sentence)):
+    with pytest.raises(NodesFileError, match=re.escape(sentence)):
         load_nodes(write(tmp_path, FILE.replace(old, new, 1)))
 
 
