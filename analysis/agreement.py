@@ -373,9 +373,8 @@ def _agreement_of(values: FloatArray) -> float:
     by_case, by_reader, error = _mean_squares(values)
     n, k = values.shape
     if error == 0 and (by_reader == 0 or by_case == 0):
-        return (
-            1.0 if by_case > 0 else nan
-        )  # readers who never differ; not defined if the cases do not, either
+        # Readers who never differ; not defined if the cases do not, either.
+        return 1.0 if by_case > 0 else nan
     whole = by_case + (k - 1) * error + k * (by_reader - error) / n
     return (by_case - error) / whole if whole else nan  # nan: two cases whose sizes two readers exchange
 

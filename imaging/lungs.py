@@ -190,9 +190,9 @@ def _cut_beside(
     beyond = np.zeros(lungs.shape, bool)
     beyond[1:] = lungs[:-1]
     beyond[:-1] |= lungs[1:]
-    tissue = hu > TISSUE_HU
+    walls = _at_edges(hu > TISSUE_HU)
     pixel_mm2 = step_mm[1] * step_mm[2]
-    if np.count_nonzero(dense & beyond) * pixel_mm2 < BESIDE_MM2 and not _at_edges(tissue).any():
+    if np.count_nonzero(dense & beyond) * pixel_mm2 < BESIDE_MM2 and not walls.any():
         return np.zeros(lungs.shape, bool)
     core = dense.copy()
     for axis in (1, 2):  # what is three voxels thick in its plane; at the edge of the image two do
@@ -204,7 +204,6 @@ def _cut_beside(
     # What runs from the first slice to the last is the couch, which a narrow field of view cuts too.
     sizes_ml = np.bincount(parts.ravel(), minlength=count + 1) * np.prod(step_mm) / 1000
     sizes_ml[np.intersect1d(parts[0], parts[-1])] = 0
-    walls = _at_edges(tissue)
     for part in np.flatnonzero((sizes_ml >= MIN_TOTAL_ML / 4) & ~is_lung):
         there = _at_edges(parts == part)
         is_lung[part] = bool((np.count_nonzero(there & walls, axis=1) > there.sum(axis=1) / 2).any())

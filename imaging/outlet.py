@@ -1,16 +1,13 @@
 """The folder that results go to, and the sentence if it takes none."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from records.errors import StoreError
+from records.files import OF_THE_DISK
 
 __all__ = ["writing_to"]
-
-# What says something of a disk, or of who may write to it, and nothing of the program.
-OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-__all__ = ["replace_file", "why_unusable"]
+__all__ = ["OF_THE_DISK", "replace_file", "why_unusable"]
 
 # What says something of a disk, of a name or of who may use it, and nothing of the program.
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -45,6 +45,5 @@ def replace_file(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
-    except BaseException:
+    finally:
         new.unlink(missing_ok=True)
-        raise

@@ -143,16 +143,21 @@ def _lie_upon(whole: Stack, alone: Stack, parts: Sequence[Sequence[Frame]]) -> b
         return False
     across = np.cross(alone.axes[2], alone.axes[1])
     taken = {id(frame) for frame in alone.frames}
-    low, high = sorted(float(np.dot(alone.frames[end].position_mm or (0, 0, 0), across)) for end in (0, -1))
+    low, high = sorted(_height_mm(alone.frames[end], across) for end in (0, -1))
     images = sum(map(len, parts))
     for part in parts:
         heights = [
-            float(np.dot(frame.position_mm or (0, 0, 0), across)) for frame in part if id(frame) not in taken
+            _height_mm(frame, across) for frame in part if frame.position_mm and id(frame) not in taken
         ]
         upon = sum(low - SAME_PLACE_MM < height < high + SAME_PLACE_MM for height in heights)
         if len(heights) * 3 >= images and upon * 2 > len(heights):
             return True
     return False
+
+
+def _height_mm(frame: Frame, across: NDArray[np.float64]) -> float:
+    """Return how high an image lies along the normal of its plane."""
+    return float(np.dot(frame.position_mm or (0, 0, 0), across))
 
 
 def _stack_of(frames: Sequence[Frame]) -> Stack:
@@ -273,7 +278,7 @@ def _one_per_place(frames: Iterable[Frame], across: FloatArray) -> tuple[list[Fr
     frames = list(frames)
     counts = Counter(frame.reconstruction for frame in frames)
     by_choice = sorted(frames, key=lambda frame: (-counts[frame.reconstruction], _preference(frame)))
-    heights = {id(frame): float(np.dot(frame.position_mm or (0, 0, 0), across)) for frame in frames}
+    heights = {id(frame): _height_mm(frame, across) for frame in frames}
     by_height = sorted(by_choice, key=lambda frame: heights[id(frame)])
     groups: list[list[Frame]] = []
     for frame in by_height:
