@@ -11,6 +11,7 @@ There are two thin scans and five thick ones: each thin one is drawn for three t
 is alike. Disease is simulated: see docs/model.md.
 """
 
+import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +44,7 @@ from imaging.resolution import noise_of
 from imaging.screen import find_nodules, slice_mm
 from imaging.training.calibrate import OPERATING_PROBABILITY
 from imaging.training.examples import read_marks, thicken
-from imaging.training.hits import are_false, near_read, own_marks
+from imaging.training.hits import READ_MM, are_false, near_read, own_marks
 from records.model import Nodule, Volume
 
 FOLDS = Path(__file__).parent / "folds"
@@ -58,6 +59,8 @@ THIN_TIMES = 3  # draws of a thin scan for each of a thick one
 DENSE = (400, 800, 1200)
 LARGE_BANDS_MM = ((6, 8), (8, 10), (10, 12), (12, 16), (16, 30))
 LARGE_FALSE_MM = 8.0
+OUTLINED, SMALLER = "3 mm and more", "under 3 mm"  # as readers tell nodules (Armato 2011)
+AGREED = 2  # of four readers
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,13 @@ def load(scans: Path, name: str, slices: int) -> tuple[Volume, NDArray[np.float6
     """Return a scan and its readers' marks, (M, 4)."""
     study = dicom.find_studies([scans / name]).studies[0]
     volume = dicom.read_volume(dicom.choose_series(study).series)
-    patient = "LIDC-IDRI-" + name[-4:]
-    return thicken(volume, slices) if slices > 1 else volume, read_marks(scans / "lidc_marks.csv", patient)
+    marks = read_marks(scans / "lidc_marks.csv", patient_of(name))
+    return thicken(volume, slices) if slices > 1 else volume, marks
+
+
+def patient_of(name: str) -> str:
+    """Return who a scan of LIDC-IDRI is of, by its folder's name."""
+    return "LIDC-IDRI-" + name[-4:]
 
 
 def at_fissures(volume: Volume, lungs: Lungs, places: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -244,6 +252,88 @@ def matched(
         int((false & reported).sum()),
         int((is_false & reported & (diameter_mm >= LARGE_FALSE_MM)).sum()),
     )
+
+
+def readers_nodules(path: Path, patient: str) -> list[tuple[InsertedNodule, str, int]]:
+    """Return what readers marked as nodules, each with its kind and how many of them did.
+
+    Marks of one nodule lie within its radius and `READ_MM` of each other. Its diameter, mm, is the mean of
+    those that outlined it; readers give none below 3 mm (Armato 2011, Med Phys 38:915), where 3 mm stands.
+    """
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["patient"] == patient]
+    groups: list[list[dict[str, str]]] = []
+    for row in sorted(rows, key=lambda row: row["kind"]):  # those that are outlined first
+        if row["kind"] == "non_nodule_ge3mm":
+            continue
+        for group in groups:
+            reach_mm = _outlined_mm(group) / 2 + READ_MM
+            if np.linalg.norm(_middle_mm(group) - _middle_mm([row])) < reach_mm:
+                group.append(row)
+                break
+        else:
+            groups.append([row])
+    told = []
+    for group in groups:
+        x, y, z = _middle_mm(group).tolist()
+        kind = OUTLINED if any(row["equiv_sphere_diam_mm"] for row in group) else SMALLER
+        told.append(
+            (InsertedNodule((x, y, z), _outlined_mm(group), 0.0), kind, len({r["reader"] for r in group}))
+        )
+    return told
+
+
+def _middle_mm(group: list[dict[str, str]]) -> NDArray[np.float64]:
+    return np.array([[float(row[f"{axis}_lps_mm"]) for axis in "xyz"] for row in group]).mean(axis=0)
+
+
+def _outlined_mm(group: list[dict[str, str]]) -> float:
+    sizes = [float(row["equiv_sphere_diam_mm"]) for row in group if row["equiv_sphere_diam_mm"]]
+    return float(np.mean(sizes)) if sizes else 3.0
+
+
+def as_read(
+    volume: Volume,
+    found: tuple[Nodule, ...],
+    nodules: list[tuple[InsertedNodule, str, int]],
+    marks: NDArray[np.float64],
+) -> Scan:
+    """Match the marks in a scan as it is to what readers marked in it: where none of them counts as false."""
+    own = own_marks([replace(one, diameter_mm=one.diameter_mm + 2 * READ_MM) for one, _, _ in nodules], found)
+    rows = []
+    for (nodule, kind, readers), mark in zip(nodules, own, strict=True):
+        size = found[mark].diameter_mm if mark >= 0 else None
+        rows.append(
+            Row(
+                volume.series_uid,
+                slice_mm(volume) <= THIN_MM,
+                nodule.diameter_mm,
+                np.nan,
+                kind,
+                "agreed" if readers >= AGREED else "alone",
+                True,
+                found[mark].probability if mark >= 0 else 0.0,
+                size.value if size else np.nan,
+                size.low if size else np.nan,
+                size.high if size else np.nan,
+            )
+        )
+    false = np.sort(
+        [n.probability for n, is_one in zip(found, are_false([], found, marks), strict=True) if is_one]
+    )
+    none = np.zeros(0)
+    return Scan(tuple(rows), false[::-1], none, slice_mm(volume) <= THIN_MM, 0, 0, 0)
+
+
+def report_read(name: str, scans: list[Scan]) -> None:
+    """Print what is found of the nodules that readers marked, in the scans as they are."""
+    print(f"\n{name}, as they are: {len(scans)} scans with readers' marks")
+    for kind in (OUTLINED, SMALLER):
+        for agreed in ("agreed", "alone"):
+            who = f"{AGREED} readers or more" if agreed == "agreed" else "fewer readers"
+            for marks in (4, 8):
+                share = sensitivity(scans, 0, 99, marks, site=kind, contrast=agreed)
+                print(f"  {kind}, {who}, at {marks} false marks   {share}")
 
 
 def sensitivity(scans: list[Scan], low: float, high: float, false_marks: float, **where: object) -> str:
@@ -378,13 +468,17 @@ def main(
     sparse: dict[str, list[Scan]] = {"slices up to 1.25 mm": [], "2.5 mm slices": []}
     crowded: dict[str, list[tuple[int, Scan]]] = {"slices up to 1.25 mm": [], "2.5 mm slices": []}
     masses: dict[str, list[Scan]] = {"slices up to 1.25 mm": [], "2.5 mm slices": []}
+    read: dict[str, list[Scan]] = {"slices up to 1.25 mm": [], "2.5 mm slices": []}
     for name, slices in track(KINDS, "scans"):
         volume, marks = load(scans, name, slices)
         unread = unread_places(name)
         model = load_model(model_file_of(name))
-        lungs = find_nodules(volume, model).lungs
+        clean = find_nodules(volume, model)
+        lungs = clean.lungs
         is_thin = slice_mm(volume) <= THIN_MM
         key = "slices up to 1.25 mm" if is_thin else "2.5 mm slices"
+        if nodules := readers_nodules(scans / "lidc_marks.csv", patient_of(name)):
+            read[key].append(as_read(volume, clean.nodules, nodules, marks))
         for replicate in range(THIN_TIMES * replicates if is_thin else replicates):
             draw = Draw(150, (1.5, 6.0), SEED + replicate, lobed=lobed)
             scan, ill, found = screened(volume, lungs, marks, model, draw, unread)
@@ -400,6 +494,7 @@ def main(
             masses[key].append(made)
     for name, group in sparse.items():
         report(name, group, crowded[name], masses[name])
+        report_read(name, read[name])
     plot(sparse, out / "froc.png")
     print(f"\nplot: {out / 'froc.png'}")
 
