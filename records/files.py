@@ -45,5 +45,6 @@ def replace_file(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
-    finally:
+    except BaseException:  # Ctrl-C too
         new.unlink(missing_ok=True)
+        raise
