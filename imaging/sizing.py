@@ -3,9 +3,12 @@
 A ball of radius r seen through a Gaussian blur has a closed form; the slice
 averages it over its thickness. Centre, radius, contrast, background and the blur
 itself are fitted together. Below about one and a half blur widths radius and
-contrast trade off (a small bright ball looks like a larger faint one), so a solid
-nodule's attenuation is assumed unless the fit contradicts it; edges read on one
-scan differ by a fifth, so the blur may differ as much from what they told.
+contrast trade off (a small bright ball looks like a larger faint one). So each
+ball is fitted twice, as solid and as of any attenuation, calcified or ground
+glass; the more probable of both is told, by the ratio of their evidence (Laplace's
+approximation: MacKay 1992, Neural Comput 4:415), and the interval is that of both,
+each as probable as it is. Edges read on one scan differ by a fifth, so the blur may
+differ as much from what they told.
 
 What is longer than wide sticks out of its ball at the poles, as a vessel does, and
 is darker at the waist; the fit believes the waist. So near the surface of larger
@@ -25,7 +28,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imaging.count import NORMAL_90
 from imaging.filters import in_slabs
 from imaging.resolution import Resolution
 
@@ -33,8 +35,8 @@ __all__ = ["Fits", "fit_balls"]
 
 SOLID_HU = -40.0  # solid nodules: -150 to +60 HU
 SOLID_SPREAD_HU = 80.0
-FREE_SPREAD_HU = 2000.0
-CONTRADICTION = 2.5  # spreads below solid at which the assumption is dropped
+ANY_SPREAD_HU = 500.0  # ground glass to calcified
+SOLID_ODDS = 6.0  # of a nodule to be solid, before it is seen
 FLANK_MM = 2.0  # of surroundings taken into the fit
 MIN_RADIUS_MM, MAX_RADIUS_MM = 0.4, 9.0
 ITERATIONS = 14
@@ -60,6 +62,9 @@ GOES_ON = 0.3  # of the ball's brightness, beyond the rim: this is a vessel and 
 MOST_BEYOND = 0.2  # of the ball; one 1.35 times as long as wide has so much
 UNSURE = 0.4  # of what is added
 NOT_ADDED = 1.0  # of what is not: as many are lobes as are vessels
+TAILS = (0.05, 0.95)  # outside the 90 % interval
+BISECTIONS = 30
+MOST_UNSURE = 7.4  # times the radius
 LOBE = 0.25  # share of a large ball: what is longer than wide has two poles and a waist of misfit
 
 
@@ -205,7 +210,11 @@ def _assumed(prior_spread, stray):  # type: ignore[no-untyped-def]
 def _fit(  # type: ignore[no-untyped-def]
     image, start, x, spacing_mm, sigma, kernel, thickness, noise_hu, prior_hu, prior_spread, stray, result
 ):
-    """Fit one ball by damped Gauss-Newton steps; write the standard error of log radius and the misfit."""
+    """Fit one ball by damped Gauss-Newton steps.
+
+    Write the standard error of log radius, the misfit, and what of the evidence does not count alike: the
+    cost, in voxels of unit noise, the variance of a voxel in these units, and the rest, a logarithm.
+    """
     matrix, vector = np.empty((PARAMETERS, PARAMETERS)), np.empty(PARAMETERS)
     spread = max(noise_hu, 0.04 * abs(x[4]))
     reach = min(exp(x[3]) + 0.5 * sigma + FLANK_MM, MAX_RADIUS_MM + FLANK_MM)
@@ -213,15 +222,16 @@ def _fit(  # type: ignore[no-untyped-def]
     prior, expected = _assumed(prior_spread, stray), x.copy()
     expected[4] = prior_hu - expected[5]
     best, held, pull = x.copy(), prior, vector
-    lowest, mean_square = np.inf, 0.0
+    lowest, strayed, mean_square = np.inf, 0.0, 0.0
     for _ in range(ITERATIONS):
         cost, squares, total = _normal_equations(
             image, x, reach, start, spacing_mm, kernel, thickness, spread, matrix, vector
         )
         drawn = prior @ (x - expected)
-        cost += 0.5 * (drawn * (x - expected)).sum()
+        astray = 0.5 * (drawn * (x - expected)).sum()
+        cost += astray
         if cost < lowest:
-            lowest = cost
+            lowest, strayed = cost, astray
             best[:] = x
             damping = max(damping * 0.3, 1e-6)
             held, pull = matrix + prior, vector - drawn
@@ -254,6 +264,8 @@ def _fit(  # type: ignore[no-untyped-def]
     coherent += together_mm3 / spacing_mm.prod() * max(mean_square - noise, 0.0)
     result[0] = sqrt(CORRELATED_VOXELS * assumed + coherent * seen)
     result[1] = sqrt(mean_square) * spread / max(abs(x[4]), 1.0)
+    result[2], result[3] = lowest - strayed, coherent
+    result[4] = strayed / CORRELATED_VOXELS + np.log(prior_spread) + 0.5 * np.linalg.slogdet(held)[1]
 
 
 @njit(nogil=True, cache=True)
@@ -307,12 +319,28 @@ def _beyond_ball(image, x, spacing_mm, kernel, thickness):  # type: ignore[no-un
 
 
 @njit(nogil=True, cache=True)
+def _quantile_of_both(share, means, errors, probability):  # type: ignore[no-untyped-def]
+    """Return a quantile of two normal distributions, of which the second has a share, by bisection."""
+    low = min(means[0] - 4.0 * errors[0], means[1] - 4.0 * errors[1])
+    high = max(means[0] + 4.0 * errors[0], means[1] + 4.0 * errors[1])
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        below = (1.0 - share) * (0.5 + 0.5 * erf((middle - means[0]) / (sqrt(2.0) * errors[0])))
+        below += share * (0.5 + 0.5 * erf((middle - means[1]) / (sqrt(2.0) * errors[1])))
+        if below < probability:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
+
+
+@njit(nogil=True, cache=True)
 def _fit_all(image, places, radii, spacing_mm, sigma, kernel, thickness, noise_hu, out, begin, end):  # type: ignore[no-untyped-def]
-    result = np.empty(2)
+    solid, of_any, x, other = np.empty(5), np.empty(5), np.empty(PARAMETERS), np.empty(PARAMETERS)
+    means, errors = np.empty(2), np.empty(2)
     scan = (spacing_mm, sigma, kernel, thickness, noise_hu)
     for n in range(begin, end):
         start = places[n] * spacing_mm
-        x = np.empty(PARAMETERS)
         p, r, c = round(places[n, 0]), round(places[n, 1]), round(places[n, 2])
         x[:3] = start
         x[3] = np.log(radii[n])
@@ -321,21 +349,29 @@ def _fit_all(image, places, radii, spacing_mm, sigma, kernel, thickness, noise_h
         x[6] = np.log(sigma)
         first = x.copy()
         for stray in (START_SPREAD, TIED_SPREAD):
-            x[:] = first
-            _fit(image, start, x, *scan, SOLID_HU, SOLID_SPREAD_HU, stray, result)
-            if x[4] + x[5] < SOLID_HU - CONTRADICTION * SOLID_SPREAD_HU:
-                x[:] = first
-                _fit(image, start, x, *scan, SOLID_HU, FREE_SPREAD_HU, stray, result)
+            x[:], other[:] = first, first
+            _fit(image, start, x, *scan, SOLID_HU, SOLID_SPREAD_HU, stray, solid)
+            _fit(image, start, other, *scan, SOLID_HU, ANY_SPREAD_HU, stray, of_any)
+            gain = (solid[2] - of_any[2]) / of_any[3] + solid[4] - of_any[4]
+            share = 1.0 / (1.0 + SOLID_ODDS * exp(-min(max(gain, -50.0), 50.0)))
+            means[0], means[1], errors[0], errors[1] = x[3], other[3], solid[0], of_any[0]
+            misfit = solid[1]
+            if share > 0.5:
+                x[:] = other
+                misfit = of_any[1]
             if not _on_something_else(image, x, start, spacing_mm):
                 break
-        share = _beyond_ball(image, x, spacing_mm, kernel, thickness) / (4.0 / 3.0 * pi * exp(3.0 * x[3]))
-        longer = np.log(1.0 + min(max(share, -MOST_BEYOND), MOST_BEYOND)) / 3.0
+        beyond = _beyond_ball(image, x, spacing_mm, kernel, thickness) / (4.0 / 3.0 * pi * exp(3.0 * x[3]))
+        longer = np.log(1.0 + min(max(beyond, -MOST_BEYOND), MOST_BEYOND)) / 3.0
         shaped = min(max((exp(x[3]) - SHAPED_MM[0]) / (SHAPED_MM[1] - SHAPED_MM[0]), 0.0), 1.0)
+        unsure = (UNSURE * shaped + NOT_ADDED * (1.0 - shaped)) * longer
+        means += shaped * longer
+        errors[:] = np.sqrt(errors**2 + unsure**2)
         x[3] += shaped * longer
-        unsure = UNSURE * shaped + NOT_ADDED * (1.0 - shaped)
-        result[0] = sqrt(result[0] ** 2 + (unsure * longer) ** 2)
         out[n, :PARAMETERS] = x
-        out[n, PARAMETERS:] = result
+        out[n, PARAMETERS] = misfit
+        for m in range(2):
+            out[n, PARAMETERS + 1 + m] = _quantile_of_both(share, means, errors, TAILS[m])
 
 
 def _kernel(resolution: Resolution) -> tuple[float, tuple[float, float]]:
@@ -379,7 +415,7 @@ def fit_balls(
     -------
     Fits
     """
-    out = np.empty((len(index), PARAMETERS + 2))
+    out = np.empty((len(index), PARAMETERS + 3))
     sigma_mm, kernel = _kernel(resolution)
     spacing = np.asarray(spacing_mm)
     radii = np.clip(radius_mm, 2 * MIN_RADIUS_MM, MAX_RADIUS_MM - 1)
@@ -400,14 +436,13 @@ def fit_balls(
             ),
             len(index),
         )
-    error = NORMAL_90 * out[:, PARAMETERS]
-    radius = np.exp(out[:, 3])
+    radius, low, high = np.exp(out[:, (3, PARAMETERS + 1, PARAMETERS + 2)]).T
     return Fits(
         index=out[:, :3] / spacing,
         radius_mm=radius,
-        low_mm=radius * np.exp(-error),
-        high_mm=radius * np.exp(np.minimum(error, 2.0)),
+        low_mm=np.minimum(low, radius),
+        high_mm=np.clip(high, radius, radius * MOST_UNSURE),
         hu=out[:, 4] + out[:, 5],
         background_hu=out[:, 5],
-        misfit=out[:, PARAMETERS + 1],
+        misfit=out[:, PARAMETERS],
     )

@@ -71,6 +71,21 @@ def test_a_ground_glass_ball_is_told_from_a_smaller_solid_one():
     assert 2 * fit.radius_mm[0] == pytest.approx(6.0, abs=0.3)
 
 
+@pytest.mark.parametrize("hu", [(-600.0, -400.0), (400.0, 900.0)], ids=["ground-glass", "calcified"])
+@pytest.mark.parametrize("spacing_mm", [(1.25, 0.75, 0.75), (2.5, 0.75, 0.75)], ids=["thin", "thick"])
+def test_the_interval_of_what_is_not_solid_holds_the_truth(spacing_mm, hu):
+    inside = []
+    rng = np.random.default_rng(5)
+    for seed in range(40):
+        diameter_mm = rng.uniform(3.0, 6.0)
+        clean, centre = drawn(diameter_mm, rng.uniform(*hu), spacing_mm, 0.6, seed=seed, half=6.0)
+        image = clean + rng.normal(0, 20.0, clean.shape).astype(np.float32)
+        start = np.array([diameter_mm / 2 * np.exp(rng.normal(0, 0.15))])
+        fit = fit_balls(image, centre, start, spacing_mm, Resolution(0.6, spacing_mm[0]), 20.0)
+        inside.append(2 * fit.low_mm[0] <= diameter_mm <= 2 * fit.high_mm[0])
+    assert sum(inside) >= 32  # of 40; where solid nodules were assumed it was 29 and 18 of ground glass, 1 calcified
+
+
 @pytest.mark.parametrize("sigma_mm", [0.48, 0.6, 0.72], ids=["sharper", "as-believed", "softer"])
 @pytest.mark.parametrize("spacing_mm", [(1.25, 0.75, 0.75), (2.5, 0.75, 0.75)], ids=["thin", "thick"])
 def test_the_interval_holds_the_truth_nine_times_in_ten_though_the_blur_is_mistaken(spacing_mm, sigma_mm):
