@@ -6,6 +6,8 @@ replaces the tissue of the scan, and brings noise of the scan's own strength:
 
     image = (1 - share) * scan + share * (nodule HU + noise)
 
+Ground glass replaces air alone: what is denser shows through it (Hansell 2008, Radiology 246:697).
+
 The point-spread function is a Gaussian in the plane times a slice-sensitivity
 profile along the patient (a box of the slice thickness, smoothed), after
 Samei 2019 (Med Phys 46:e735, performance evaluation of CT systems).
@@ -47,6 +49,7 @@ OVERSAMPLING = 3
 LOBES = (1, 3)  # beside the first
 LOBE_SIZE, LOBE_AWAY = (0.5, 0.85), (0.6, 1.0)  # of the first one's radius
 LOBE_GRID = 40  # samples a side for the volume of a lobed body
+GROUND_GLASS_HU = -300.0  # a body fainter than this hides no vessel
 MOSTLY_NEW = 0.5  # of the brightness a nodule brings; below it, most was vessel, wall or hilum before
 
 
@@ -120,6 +123,8 @@ def insert_nodules(
         grain = ndimage.gaussian_filter(rng.standard_normal(share.shape), (0.0, 0.7, 0.7))
         grain *= noise_hu / max(float(grain.std()), 1e-6)
         tissue = hu[window].astype(np.float32)
+        if nodule.hu < GROUND_GLASS_HU:
+            share = np.where(tissue > nodule.hu, 0.0, share)
         # The tissue keeps (1 - share) of its own noise; what is missing to the full variance is added.
         missing = np.sqrt(1.0 - (1.0 - share) ** 2)
         hu[window] = np.rint((1.0 - share) * tissue + share * nodule.hu + missing * grain).astype(np.int16)
