@@ -73,6 +73,7 @@ class Draw:
     apart_mm: float = 9.0
     by_ratio: bool = False  # as many of 6 to 12 mm as of 12 to 24
     lobed: bool = False
+    hu: tuple[float, float] = (-150.0, 60.0)  # solid
 
     def diameter(self, rng: np.random.Generator) -> float:
         """Return one diameter, mm."""
@@ -179,7 +180,7 @@ def inserted(
     truth = []
     for x, y, z in sites.tolist():
         direction = random_direction(rng)
-        diameter_mm, hu = draw.diameter(rng), rng.uniform(-150, 60)
+        diameter_mm, hu = draw.diameter(rng), float(rng.uniform(*draw.hu))
         if draw.lobed:
             truth.append(lobed_nodule((x, y, z), diameter_mm, hu, rng))
         else:

@@ -11,8 +11,8 @@ from what it lies in: it is not learnt from either.
 Thin slices are rare among the scans. But vessels branch alike at every scale: a thick scan shrunk to half its
 size, with the blur and the noise of a scanner put back, has the texture of lung on thin slices.
 
-What is solid and new is -200 to 100 HU; but scars calcify, and what grows along the walls of alveoli leaves air
-in them. Some nodules are therefore denser or fainter than that, the faint ones large enough to be seen.
+Solid nodules have -200 to 100 HU; but scars calcify, and what grows along the walls of alveoli leaves air in
+them. Some nodules are therefore denser or fainter than that, the faint ones large enough to be seen.
 
 Few patients have few diseases: into some of the scans emphysema or haze is painted before the nodules are
 inserted. What is left of lung between holes looks like nodules to a network that has never seen it.

@@ -56,6 +56,18 @@ def test_contrast_adds_up_to_the_volume_of_the_ball(diameter_mm, spacing_mm):
     assert added == pytest.approx(pi / 6 * diameter_mm**3, rel=0.03)
 
 
+def test_a_vessel_shows_through_ground_glass_and_not_through_a_solid_nodule():
+    volume = lung((0.7, 0.7, 0.7), (44, 44, 44))
+    hu = volume.hu.copy()
+    hu[:, 21:24, 21:24] = 40
+    volume = replace(volume, hu=hu)
+    faint = inserted(volume, InsertedNodule(middle(volume), 8.0, -500.0))
+    assert np.array_equal(faint[:, 21:24, 21:24], hu[:, 21:24, 21:24])
+    assert faint[22, 22, 24] == pytest.approx(-500, abs=15)
+    solid = inserted(volume, InsertedNodule(middle(volume), 8.0, -100.0))
+    assert solid[22, 22, 22] == pytest.approx(-100, abs=5)
+
+
 def test_an_elongated_body_keeps_its_volume_and_points_its_way():
     volume = lung((0.7, 0.7, 0.7), (44, 44, 44))
     image = inserted(volume, InsertedNodule(middle(volume), 5.0, 0.0, 2.0, (1.0, 0.0, 0.0)))
