@@ -42,6 +42,10 @@ class ScreeningError(Exception):
         self.reason = reason
         self.sentence = sentence
 
+    def __reduce__(self) -> tuple[type["ScreeningError"], tuple[Reason, str]]:
+        """Let it cross from one process to another, whole."""
+        return type(self), (self.reason, self.sentence)
+
 
 class SeriesError(ScreeningError):
     """No series of the study can be screened."""

@@ -6,9 +6,14 @@ from math import pi
 import numpy as np
 import pytest
 
+from imaging import dicom
+from imaging.disease import Chest
+from imaging.disease.canvas import Canvas
+from imaging.disease.opacities import add_noise
 from imaging.lungs import LEFT, RIGHT, segment_lungs
 from records.errors import Reason, ScreeningError
 from records.model import Volume
+from tests.shared import CT, needs_ct
 
 SPACING_MM = (2.5, 1.5, 1.5)
 SHAPE = (120, 200, 240)
@@ -202,3 +207,17 @@ def test_a_cushion_that_reaches_the_border_is_no_lung():
     lungs = segment_lungs(replace(scan, hu=hu))
     assert lungs.beside_share == 0
     assert lungs.volume_ml(RIGHT) == pytest.approx(LUNG_ML, rel=0.04)
+
+
+@needs_ct
+@pytest.mark.parametrize("noise_hu", [30.0, 60.0, 90.0])
+def test_noise_that_is_cut_off_at_the_darkest_value_makes_no_lung_of_the_room(noise_hu):
+    scan = Chest.of(
+        dicom.read_volume(dicom.choose_series(dicom.find_studies([CT / "lidc_0003"]).studies[0]).series)
+    )
+    canvas = Canvas(scan, np.random.default_rng(10_012))
+    add_noise(canvas, noise_hu)  # 60 HU made the room look like lung that is cut off
+    lungs = segment_lungs(canvas.volume)
+    assert lungs.beside_share == 0
+    for label in (RIGHT, LEFT):
+        assert lungs.volume_ml(label) == pytest.approx(scan.lungs.volume_ml(label), rel=0.02)
