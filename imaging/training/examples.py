@@ -11,9 +11,6 @@ from what it lies in: it is not learnt from either.
 Thin slices are rare among the scans. But vessels branch alike at every scale: a thick scan shrunk to half its
 size, with the blur and the noise of a scanner put back, has the texture of lung on thin slices.
 
-Solid nodules have -200 to 100 HU; but scars calcify, and what grows along the walls of alveoli leaves air in
-them. Some nodules are therefore denser or fainter than that, the faint ones large enough to be seen.
-
 Few patients have few diseases: into some of the scans emphysema or haze is painted before the nodules are
 inserted. What is left of lung between holes looks like nodules to a network that has never seen it.
 """
@@ -73,11 +70,6 @@ class Recipe:
     nodules: int = 300
     diameter_mm: tuple[float, float] = (1.2, 8.0)  # log-uniform, so that small ones are many
     hu: tuple[float, float] = (-200.0, 100.0)
-    faint_share: float = 0.15
-    faint_hu: tuple[float, float] = (-600.0, -200.0)
-    faint_least_mm: float = 2.5
-    dense_share: float = 0.1
-    dense_hu: tuple[float, float] = (100.0, 1200.0)
     elongation: tuple[float, float] = (1.0, 1.35)
     lobed_share: float = 1 / 3  # bodies of two to four lobes; the others are ellipsoids
     zoom: tuple[float, float] = (0.88, 1.15)  # patients differ in size; see `rescanning`
@@ -199,13 +191,8 @@ def _diseased(chest: Chest, recipe: Recipe, rng: np.random.Generator) -> NDArray
 
 
 def _body(centre_mm: Point, recipe: Recipe, rng: np.random.Generator) -> InsertedNodule:
-    least_mm, most_mm = recipe.diameter_mm
-    hu_range, kind = recipe.hu, rng.random()
-    if kind < recipe.faint_share:
-        hu_range, least_mm = recipe.faint_hu, recipe.faint_least_mm
-    elif kind < recipe.faint_share + recipe.dense_share:
-        hu_range = recipe.dense_hu
-    diameter_mm, hu = float(np.exp(rng.uniform(*np.log((least_mm, most_mm))))), float(rng.uniform(*hu_range))
+    low, high = np.log(recipe.diameter_mm)
+    diameter_mm, hu = float(np.exp(rng.uniform(low, high))), float(rng.uniform(*recipe.hu))
     if rng.random() < recipe.lobed_share:
         return lobed_nodule(centre_mm, diameter_mm, hu, rng)
     elongation = float(rng.uniform(*recipe.elongation))
