@@ -17,6 +17,7 @@ from imaging.lungs import AIR_HU, LEFT, RIGHT, Lungs
 from imaging.prior import log_odds, probability_of
 from imaging.resolution import Resolution, noise_of
 from imaging.sizing import Fits, fit_balls
+from imaging.wall import LOST_HU
 from records.model import Attenuation, Estimate, Nodule, Side, Volume, Zone
 
 __all__ = ["LEAST_EVIDENCE", "LEAST_PROBABILITY", "grain_of", "measure_nodules", "zone_of"]
@@ -25,7 +26,6 @@ LEAST_PROBABILITY = 0.005  # rows below this would tell a curve nothing
 LEAST_EVIDENCE = -1.5  # log-odds but for how common nodules are: so far down a census is taken
 LEAST_ROWS = 60  # but so many are told: in a nearly clean lung all probabilities are low, and still rank
 FIT_HU = (-1000.0, 3000.0)
-WALL_HU = 100.0  # a voxel that lost so much with the wall says nothing of a nodule
 START_RADIUS_MM = (0.6, 6.0)
 BY_ITSELF_MM = (4.5, 6.0)  # below, a nodule is one of many; above, it is judged by itself
 SAME_MM = 1.2  # two fits nearer than this, or inside one another, are one nodule
@@ -153,7 +153,7 @@ def grain_of(space: ScaleSpace) -> float:
 def _fit(space: ScaleSpace, scored: Scored, resolution: Resolution, grain_hu: float) -> Fits:
     """Fit a ball to each candidate, from the radius its rays tell."""
     image = np.empty(space.hu.shape, np.float32)
-    limits = (*map(np.float32, FIT_HU), np.float32(TISSUE_HU[1]), np.float32(WALL_HU))
+    limits = (*map(np.float32, FIT_HU), np.float32(TISSUE_HU[1]), np.float32(LOST_HU))
     in_slabs(lambda a, b: _write_fittable(space.hu, space.lung, *limits, image, a, b), len(image))
     radius_mm = np.clip(scored.column("half_radius_q25_mm"), *START_RADIUS_MM)
     return fit_balls(image, scored.candidates.index, radius_mm, space.spacing_mm, resolution, grain_hu)

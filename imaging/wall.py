@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from imaging.filters import gaussian, in_slabs
 
-__all__ = ["without_wall"]
+__all__ = ["LOST_HU", "without_wall"]
 
 AIR_HU, TISSUE_HU = -700.0, -100.0  # all air, and no air; halfway is the surface (imaging.lungs.AIR_HU)
 WIDTH_MM = 2.0  # of the neighbourhood: wider than a micronodule's bulge, narrower than a rib's
@@ -26,6 +26,7 @@ DEEP_MM = 3.5  # farther inside the coarse lungs everything is lung: vessels and
 BLUR_MM = 0.65  # in-plane blur of soft-tissue kernels
 LEAST_AIR, ALL_AIR = 0.03, 0.95  # deep in the wall, and beyond its reach
 LUNG_HU = (-950.0, -700.0)  # what a lung's median can be
+LOST_HU = 100.0  # a voxel that lost so much with the wall was wall, and says nothing of a nodule
 TABLE = 512
 
 

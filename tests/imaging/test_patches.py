@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from imaging.candidates import TISSUE_HU, Candidates, ScaleSpace
+from imaging.candidates import SCALES_MM, TISSUE_HU, Candidates, ScaleSpace
+from imaging.filters import gaussian
 from imaging.patches import COARSE_MM, CUBES, FINE_MM, SIDE, cut_cubes
 
 SPACING_MM = (1.25, 0.7, 0.8)
@@ -46,6 +48,36 @@ def test_samples_lie_as_many_millimetres_apart_along_every_axis(axis):
 def test_what_is_brighter_than_tissue_is_white_and_what_is_darker_black():
     assert cut_cubes(space_of(np.full(SHAPE, 900)), candidates_at((20, 30, 30))).min() == 255
     assert cut_cubes(space_of(np.full(SHAPE, -1200)), candidates_at((20, 30, 30))).max() == 0
+
+
+def seen(hu):
+    """Return the scale space of lung without a wall."""
+    lung = np.clip(hu, *TISSUE_HU).astype(np.float32)
+    levels = [gaussian(lung, SCALES_MM[0], SPACING_MM)]
+    levels.append(gaussian(levels[0], float(np.sqrt(SCALES_MM[1] ** 2 - SCALES_MM[0] ** 2)), SPACING_MM))
+    everywhere = np.ones(SHAPE, bool)
+    return ScaleSpace(
+        np.rint(hu).astype(np.int16), lung, tuple(levels), np.zeros(3, np.int64), everywhere, SPACING_MM
+    )
+
+
+@pytest.mark.parametrize("diameter_mm", [3.0, 5.0])
+def test_a_calcified_nodule_looks_as_a_solid_one_does_there(diameter_mm):
+    place = (20.2, 34.6, 30.3)
+    away_mm = np.linalg.norm(
+        [(g - at) * s for g, at, s in zip(np.indices(SHAPE), place, SPACING_MM, strict=True)], axis=0
+    )
+    ball = ndimage.gaussian_filter(
+        (away_mm < diameter_mm / 2).astype(float), 0.6 / np.asarray(SPACING_MM), mode="nearest"
+    )
+    vessel = np.zeros(SHAPE)
+    vessel[:, 20:23, 30:33] = 1.0
+    shares = np.maximum(ball, 0.4 * vessel)
+    brightest = np.sort(shares[19:22, 34:37, 29:32].ravel())[-3:].mean()
+    calcified, solid = (-850 + shares * hu / brightest for hu in (2000.0, 950.0))
+    cubes = [cut_cubes(seen(hu), candidates_at(place))[0].astype(float) for hu in (calcified, solid)]
+    assert np.abs(cubes[0] - cubes[1]).max() <= 2  # of 255
+    assert np.count_nonzero(grey(calcified) == 255) > 3 * np.count_nonzero(grey(solid) > 254)
 
 
 def test_at_the_border_the_edge_goes_on():
