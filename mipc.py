@@ -246,7 +246,9 @@ StoreOption = Annotated[str, typer.Option(help="The study database that mipc scr
 
 @app.command()
 def explain(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID or patient ID.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Study Instance UID, patient ID, or start of the UID.")
+    ],
     store: StoreOption,
     out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path(),
     json: Annotated[bool, typer.Option("--json", help="Print the verdict for a program.")] = False,
