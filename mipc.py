@@ -330,7 +330,7 @@ def respond(
     from analysis.endpoints import Schedule
     from analysis.errors import AnalysisError
     from analysis.recist.protocol import read_response_protocol
-    from analysis.respond import find_inputs
+    from analysis.respond import find_inputs, in_words
     from analysis.respond import respond as judge_study
 
     try:
@@ -349,8 +349,7 @@ def respond(
         )
     except AnalysisError as error:
         _stop(str(error), NOTHING_USABLE)
-    words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items())
-    typer.echo(dumps(done) if json else f"{words}; tables in {out}")
+    typer.echo(dumps(done) if json else f"{in_words(done)}; tables in {out}")
 
 
 @app.command("demo-cohort")

@@ -9,6 +9,7 @@ from imaging.dicom.plain import is_ct, may_be_ct, why_no_slice
 from imaging.dicom.stack import Stack, build_stack
 from imaging.dicom.words import words
 from records.errors import GeometryError, Reason
+from records.wording import counted
 
 __all__ = ["NAMED_OTHERWISE", "Candidate", "Fault", "examine"]
 
@@ -110,7 +111,10 @@ def _is_whole(series: SeriesFiles) -> Fault | None:
 def _has_enough(series: SeriesFiles) -> Fault | None:
     if len(series.frames) >= FEWEST_SLICES:
         return None
-    return Fault(Reason.TOO_FEW_SLICES, f"{len(series.frames)} slices, a lung needs at least {FEWEST_SLICES}")
+    return Fault(
+        Reason.TOO_FEW_SLICES,
+        f"{counted(len(series.frames), 'slice')}, a lung needs at least {FEWEST_SLICES}",
+    )
 
 
 RULES: tuple[Callable[[SeriesFiles], Fault | None], ...] = (

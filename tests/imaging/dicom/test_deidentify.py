@@ -363,7 +363,7 @@ def test_a_second_file_of_one_identifier_is_told(tmp_path):
     result = deidentify([tmp_path / "in"], tmp_path / "out", key_path=tmp_path / "key.json")
     assert len(result.written) == 3
     (refused,) = result.refused
-    assert refused.endswith("series 2: 1 files bear the identifier of another one")
+    assert refused.endswith("series 2: 1 file bears the identifier of another one")
 
 
 def test_images_that_do_not_say_whether_text_is_burned_in_are_named_and_not_vouched_for(tmp_path):

@@ -297,7 +297,7 @@ def test_images_that_share_one_identifier_are_told_where_they_are_missed(tmp_pat
     with pytest.raises(SeriesError) as caught:
         choose_series(only_study(tmp_path))
     assert caught.value.sentence == (
-        "series 2 'thin': 1 slices, a lung needs at least 10 "
+        "series 2 'thin': 1 slice, a lung needs at least 10 "
         "(files left out since another one bears their SOP Instance UID: 23)"
     )
 
