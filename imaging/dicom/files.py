@@ -115,6 +115,7 @@ class Frame:
     format: PixelFormat
     pixels_at: int  # of the Pixel Data value in the file, bytes
     pixels_length: int | None  # bytes; None if undefined (encapsulated)
+    frame_of_reference_uid: str = ""  # in which `position_mm` is a place; "" if not given
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,7 @@ def _frames(source: Source, parsed: Parsed, image: PixelFormat) -> tuple[Frame, 
         format=image,
         pixels_at=parsed.pixels_at,
         pixels_length=pixels_length,
+        frame_of_reference_uid=uid_of(raw, "FrameOfReferenceUID"),
     )
     return (frame,)
 

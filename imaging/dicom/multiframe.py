@@ -27,6 +27,7 @@ def read_frames(
     shared = _first(dataset, "SharedFunctionalGroupsSequence")
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
     uid = str(dataset.get("SOPInstanceUID", ""))
+    reference = str(dataset.get("FrameOfReferenceUID", ""))
     file_type = _texts(dataset, "ImageType")
     made: dict[Reconstruction, Reconstruction] = {}
     frames = []
@@ -38,7 +39,7 @@ def read_frames(
             Frame(
                 source=source,
                 number=number,
-                sop_instance_uid=uid if is_uid(uid) else derive_uid("irregular", uid),
+                sop_instance_uid=_regular(uid),
                 instance_number=number + 1,
                 position_mm=point_of(
                     _floats(_group(own, shared, "PlanePositionSequence"), "ImagePositionPatient", 3)
@@ -52,9 +53,14 @@ def read_frames(
                 format=image,
                 pixels_at=pixels_at,
                 pixels_length=pixels_length,
+                frame_of_reference_uid=_regular(reference) if reference else "",
             )
         )
     return tuple(frames)
+
+
+def _regular(uid: str) -> str:
+    return uid if is_uid(uid) else derive_uid("irregular", uid)
 
 
 def _first(dataset: Dataset, keyword: str) -> Dataset:
