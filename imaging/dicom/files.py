@@ -97,6 +97,7 @@ class Reconstruction:
     kernel: str
     slice_thickness_mm: float | None
     acquisition: int
+    energy_kev: float | None = None  # of a virtual monoenergetic image, as its attributes say
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from imaging.dicom.energy import stated_kev
 from imaging.dicom.files import Frame, PixelFormat, Reconstruction, Rescale
 from imaging.dicom.sources import Source
 from imaging.dicom.uids import derive_uid, is_uid
@@ -111,4 +112,5 @@ def _reconstruction(
         kernel=kernels[0][:64] if kernels else "",
         slice_thickness_mm=thickness[0] if thickness and thickness[0] > 0 else None,
         acquisition=int(acquisition),
+        energy_kev=stated_kev(own) or stated_kev(shared),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from imaging.dicom.energy import described_kev
 from imaging.dicom.files import SeriesFiles
 from imaging.dicom.hounsfield import rescale_fault
 from imaging.dicom.plain import is_ct, may_be_ct, why_no_slice
@@ -70,13 +71,20 @@ class Candidate:
         return "DERIVED" in self.stack.frames[0].reconstruction.image_type
 
     @property
+    def energy_kev(self) -> float | None:
+        """Of a virtual monoenergetic image; None of one of the whole spectrum."""
+        stated = self.stack.frames[0].reconstruction.energy_kev
+        return stated or described_kev(self.series.description_text)
+
+    @property
     def in_words(self) -> str:
-        """Slices, spacing, extent and kernel."""
+        """Slices, spacing, extent, kernel and energy."""
         first = self.stack.frames[0]
         kernel = f", kernel {first.reconstruction.kernel}" if first.reconstruction.kernel else ""
+        energy = f", {self.energy_kev:g} keV" if self.energy_kev else ""
         return (
             f"{len(self.stack.frames)} axial slices every {self.stack.spacing_mm[0]:.3g} mm "
-            f"over {self.stack.extent_mm:.0f} mm{kernel}"
+            f"over {self.stack.extent_mm:.0f} mm{kernel}{energy}"
         )
 
 

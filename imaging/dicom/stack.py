@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from imaging.dicom.energy import kev_from_usual
 from imaging.dicom.files import Frame
 from imaging.dicom.passes import passes
 from imaging.dicom.plain import why_no_slice
@@ -294,6 +295,7 @@ def _preference(frame: Frame) -> tuple[object, ...]:
     return (
         frame.reconstruction.acquisition,
         frame.reconstruction.kernel,
+        kev_from_usual(frame.reconstruction.energy_kev),
         frame.reconstruction.slice_thickness_mm or 0.0,
         frame.instance_number,
         frame.sop_instance_uid,

@@ -246,6 +246,17 @@ def test_coordinates_that_no_two_images_share_say_nothing():
     assert build_stack(named).frames == tuple(named)
 
 
+def test_of_two_energies_in_one_series_that_of_a_usual_scan_is_taken():
+    by_energy = [
+        [
+            frame(2.5 * place, place, reconstruction=dataclasses.replace(MADE, energy_kev=energy_kev))
+            for place in range(40)
+        ]
+        for energy_kev in (40.0, 70.0)
+    ]
+    assert build_stack([*by_energy[0], *by_energy[1]]).frames == tuple(by_energy[1])
+
+
 def test_acquisitions_that_follow_each_other_are_one_stack():
     """Step and shoot: the scanner counts each stop of the table as an acquisition."""
     for stop in (20, 39):
