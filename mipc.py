@@ -246,7 +246,9 @@ StoreOption = Annotated[str, typer.Option(help="The study database that mipc scr
 
 @app.command()
 def explain(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID or patient ID.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Study Instance UID, patient ID, or start of the UID.")
+    ],
     store: StoreOption,
     out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path(),
     json: Annotated[bool, typer.Option("--json", help="Print the verdict for a program.")] = False,
@@ -328,7 +330,7 @@ def respond(
     from analysis.endpoints import Schedule
     from analysis.errors import AnalysisError
     from analysis.recist.protocol import read_response_protocol
-    from analysis.respond import find_inputs
+    from analysis.respond import find_inputs, in_words
     from analysis.respond import respond as judge_study
 
     try:
@@ -347,8 +349,7 @@ def respond(
         )
     except AnalysisError as error:
         _stop(str(error), NOTHING_USABLE)
-    words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items())
-    typer.echo(dumps(done) if json else f"{words}; tables in {out}")
+    typer.echo(dumps(done) if json else f"{in_words(done)}; tables in {out}")
 
 
 @app.command("demo-cohort")

@@ -32,6 +32,7 @@ from analysis.prognosis import Prognosis, model_table, prognosis
 from analysis.side_tables import probability_table, side_tables
 from analysis.tables import Table, format_p
 from records.model import VerdictLabel
+from records.wording import counted
 
 __all__ = ["Analysis", "Figure", "analyse", "with_labels"]
 
@@ -273,8 +274,8 @@ def _methods(plan: Plan, found: Prognosis) -> str:
     ]
     if found.estimates:
         text.append(
-            f"A Cox model ({plan.ties} ties) of overall survival was fitted to {found.n} patients with "
-            f"{found.n_events} deaths."
+            f"A Cox model ({plan.ties} ties) of overall survival was fitted to "
+            f"{counted(found.n, 'patient')} with {counted(found.n_events, 'death')}."
         )
     if found.weights is not None and found.estimates:
         predictors = [in_words(plan, name) for name in found.weights.covariates]

@@ -6,6 +6,7 @@ from analysis.comparisons import CountRule
 from analysis.consistency import FindingKind
 from analysis.publication import Audit
 from analysis.recompute import Candidate, Recomputed
+from records.wording import counted
 
 __all__ = ["as_markdown"]
 
@@ -38,11 +39,13 @@ def _lines(audit: Audit) -> Iterator[str]:
     yield ""
     yield f"Rule held against: {RULES[audit.rule]}."
     yield ""
+    done = counted(len(audit.p_values), "printed p-value was", "printed p-values were")
+    given = counted(sum(bool(p.matches) for p in audit.p_values), "is", "are")
+    departing = counted(len(audit.departures), "comes", "come")
     yield (
-        f"{len(audit.p_values)} printed p-values were computed again from counts: "
-        f"{sum(bool(p.matches) for p in audit.p_values)} are given by some test, "
-        f"{len(audit.irreproducible)} by none; {len(audit.departures)} come from another test than the "
-        f"rule's; {len(changed)} would fall on the other side of 0.05 under the rule."
+        f"{done} computed again from counts: {given} given by some test, "
+        f"{len(audit.irreproducible)} by none; {departing} from another test than the rule's; "
+        f"{len(changed)} would fall on the other side of 0.05 under the rule."
     )
     yield ""
     yield from _p_value_table(audit)

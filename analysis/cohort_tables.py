@@ -12,6 +12,7 @@ from analysis.kaplan_meier import kaplan_meier
 from analysis.log_rank import log_rank_p
 from analysis.plan import Factor, Plan, in_words
 from analysis.tables import Row, Table, format_interval, format_p
+from records.wording import counted
 
 __all__ = ["cohort_tables", "response_table"]
 
@@ -189,7 +190,7 @@ def _mutations(mutated: pd.DataFrame) -> Table:
         Row(str(name), (str(name), ""), {"n": f"{n} ({100 * n / len(mutated):.0f})"}, {"n": float(n)})
         for name, n in found.items()
     )
-    note = f"{len(mutated)} patients with a mutation; compound results keep all their parts."
+    note = f"{counted(len(mutated), 'patient')} with a mutation; compound results keep all their parts."
     return Table("tableS2", "Table S2. EGFR mutations found", (("n", "n (%)"),), rows, (note,))
 
 

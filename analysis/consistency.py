@@ -14,6 +14,7 @@ from scipy import special
 
 from analysis.errors import AnalysisError
 from analysis.printed_tables import PrintedNumber, PrintedTable, Shape
+from records.wording import counted
 
 __all__ = [
     "Finding",
@@ -155,11 +156,11 @@ def check_hazards(table: PrintedTable) -> Iterator[Finding]:
         if p is not None:
             yield from _check_p(place, ratio, low, high, p)
         if row.get("n", "").isdigit() and int(row["n"]) <= FEW:
-            sentence = f"hazard ratio {ratio.text} ({low.text} to {high.text}) rests on {row['n']} patients"
+            sentence = f"hazard ratio {ratio.text} ({low.text} to {high.text}) rests on {_patients(row['n'])}"
             yield Finding(FindingKind.FRAGILE, place, sentence)
         elif any(int(other["n"]) <= FEW for other in _levels(table, row) if other.get("n", "").isdigit()):
             smallest = min(int(other["n"]) for other in _levels(table, row))
-            sentence = f"hazard ratio {ratio.text} is against a level of {smallest} patients"
+            sentence = f"hazard ratio {ratio.text} is against a level of {_patients(smallest)}"
             yield Finding(FindingKind.FRAGILE, place, sentence)
 
 
@@ -244,7 +245,13 @@ def _report(
         sentence = f"{key[0]}, {key[1]}: {whole.counts[key]} against {numbers} (taken for {relation})"
         yield Finding(FindingKind.CONTRADICTION, subject, sentence)
     if not off:
-        yield Finding(FindingKind.NOTE, subject, f"{relation}: all {len(shared)} shared rows agree")
+        yield Finding(
+            FindingKind.NOTE, subject, f"{relation}: of {counted(len(shared), 'shared row')} all agree"
+        )
+
+
+def _patients(number: str | int) -> str:
+    return counted(int(number), "patient")
 
 
 def _remainder(n: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

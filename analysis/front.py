@@ -13,6 +13,7 @@ import typer
 
 from analysis.csvtable import text_of
 from analysis.errors import AnalysisError
+from records.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ def run_audit(folder: Path, claims: Path | None, rule: str | None, out: Path | N
     if out is None:
         typer.echo(text, nl=False)
     else:
-        typer.echo(f"{len(audit.p_values)} p-values computed again: {out}")
+        typer.echo(f"{counted(len(audit.p_values), 'p-value')} computed again: {out}")
 
 
 def _audit_as_dict(audit: "Audit") -> dict[str, object]:
@@ -135,18 +136,19 @@ def run_analysis(
             whose = f", evaluator {evaluator}" if evaluator else ""
             sources.append(f"responses {_hashed(str(responses), *sorted(responses.glob('*.csv')))}{whose}")
         printed = () if paper is None else read_tables(paper)
-        _say_where_one_looks(f"Analysing {len(clinical.frame)} patients ...")
+        _say_where_one_looks(f"Analysing {counted(len(clinical.frame), 'patient')} ...")
         try:
             found = analyse(clinical, wanted)
         except AnalysisError as error:
             for sentence in _first_problems(clinical):
                 error.add_note(sentence)
             raise
-        _say_where_one_looks(f"Drawing {len(found.figures)} figures, writing {len(found.tables)} tables ...")
+        figures, tables = counted(len(found.figures), "figure"), counted(len(found.tables), "table")
+        _say_where_one_looks(f"Drawing {figures}, writing {tables} ...")
         cells = write_analysis(found, out, source="; ".join(sources), printed=printed)
     typer.echo(found.flow.as_text(), nl=False)
-    typer.echo(f"{len(found.problems)} problems in the data, {len(found.tables)} tables, "
-               f"{len(found.figures)} figures: {out / 'analysis.html'}")  # fmt: skip
+    problems = counted(len(found.problems), "problem")
+    typer.echo(f"{problems} in the data, {tables}, {figures}: {out / 'analysis.html'}")
     if cells:
         typer.echo(summary_of(cells))
 
@@ -164,7 +166,7 @@ def _first_problems(clinical: "Clinical") -> list[str]:
         for p in clinical.problems[:MOST_PROBLEMS]
     ]
     more = len(clinical.problems) - len(shown)
-    return [*shown, f"and {more} more problems in the data"] if more > 0 else shown
+    return [*shown, f"and {counted(more, 'more problem')} in the data"] if more > 0 else shown
 
 
 def _mapping(where: str | None) -> "ClinicalMapping | None":

@@ -15,6 +15,7 @@ from scipy import special
 
 from analysis.comparisons import Interval
 from analysis.errors import AnalysisError, Problem
+from records.wording import counted
 
 __all__ = ["IntervalKind", "RestrictedMean", "SurvivalCurve", "kaplan_meier", "restricted_mean"]
 
@@ -216,15 +217,21 @@ def checked_times(
     for name, values in (("time", stop), ("event", raw), ("weight", weight), ("entry", start)):
         if np.isnan(values).any():
             count = int(np.isnan(values).sum())
-            raise AnalysisError(Problem.MISSING_VALUES, f"{count} subjects have no {name}")
+            raise AnalysisError(
+                Problem.MISSING_VALUES, f"{counted(count, 'subject has', 'subjects have')} no {name}"
+            )
     if not np.isin(raw, (0.0, 1.0)).all():
         raise AnalysisError(Problem.BAD_INPUT, "an event is 0 or 1")
     if (stop <= start).any():
         raise AnalysisError(
-            Problem.BAD_INPUT, f"{int((stop <= start).sum())} subjects leave before they enter"
+            Problem.BAD_INPUT,
+            f"{counted(int((stop <= start).sum()), 'subject leaves', 'subjects leave')} before entering",
         )
     if entry is None and (stop < 0).any():
-        raise AnalysisError(Problem.BAD_INPUT, f"{int((stop < 0).sum())} subjects have a time below 0")
+        raise AnalysisError(
+            Problem.BAD_INPUT,
+            f"{counted(int((stop < 0).sum()), 'subject has', 'subjects have')} a time below 0",
+        )
     if not (weight > 0).all() or not np.isfinite(weight).all():
         raise AnalysisError(Problem.BAD_INPUT, "weights must be finite and above 0")
     return stop, raw == 1.0, start, weight

@@ -15,6 +15,7 @@ from pathlib import Path
 from analysis.csvtable import separator_of, text_of
 from analysis.errors import AnalysisError, Problem
 from records.cells import unguarded
+from records.wording import counted
 
 __all__ = ["PrintedNumber", "PrintedTable", "Shape", "read_tables"]
 
@@ -163,7 +164,9 @@ def _read(path: Path) -> PrintedTable:
         raise AnalysisError(Problem.BAD_INPUT, f"{path.name} has two columns {twice!r}")
     for number, line in lines[1:]:
         if len(line) != len(header):
-            sentence = f"{path.name}, row {number}: expected {len(header)} cells, found {len(line)}"
+            sentence = (
+                f"{path.name}, row {number}: expected {counted(len(header), 'cell')}, found {len(line)}"
+            )
             raise AnalysisError(Problem.BAD_INPUT, sentence)
     rows = [dict(zip(header, line, strict=True)) for _, line in lines[1:]]
     table = PrintedTable(path.stem, tuple(header), tuple(rows))

@@ -27,6 +27,7 @@ from analysis.time_zero import LATER_KNOWN
 from analysis.weighted_cox import ErrorKind, WeightedCox, weighted_cox
 from analysis.weighting import MissingnessWeights, missingness_weights
 from analysis.zph import Zph, zph
+from records.wording import counted
 
 __all__ = ["Estimate", "Prognosis", "model_table", "prognosis", "side_by_side_errors"]
 
@@ -102,7 +103,7 @@ def prognosis(cohort: pd.DataFrame, plan: Plan) -> Prognosis:
     known = table[complete]
     n, n_events = len(known), int(known["_died"].sum())
     if n_events == 0:
-        why_none = f"Nobody of the {n} patients with all covariates died: no hazard ratio."
+        why_none = f"Nobody of the {counted(n, 'patient')} with all covariates died: no hazard ratio."
         return Prognosis((), weights, None, None, (*notes, why_none), refused, n, 0)
     sparse = {row.name for row in support(known, "_died", list(columns)) if row.is_sparse}
     try:
@@ -138,7 +139,8 @@ def model_table(
     notes = [f"Medians by Kaplan-Meier with {plan.interval} intervals; NR: not reached."]
     if found.estimates:
         notes.append(
-            f"Hazard ratios: Cox model of {found.n} patients with {found.n_events} deaths, {plan.ties} ties, "
+            f"Hazard ratios: Cox model of {counted(found.n, 'patient')} with "
+            f"{counted(found.n_events, 'death')}, {plan.ties} ties, "
             f"errors: {found.error}."
         )
     notes += found.notes

@@ -21,6 +21,7 @@ from analysis.agreement import (
     raw_agreement,
 )
 from records.paired import PairedClasses, PairedDates, PairedReads, PairedSizes
+from records.wording import counted
 
 __all__ = [
     "DateAgreement",
@@ -171,14 +172,15 @@ def as_text(judged: Sequence[ReaderAgreement]) -> str:
             lines.append(f"  {day.name.replace('_', ' ')} ({_cases(day.same.cases)})")
             lines.append(f"    same day or none: {_words(day.same)}")
             if day.days_apart is not None:
-                lines.append(f"    median {day.days_apart:g} days apart where both name one")
+                days = "1 day" if day.days_apart == 1 else f"{day.days_apart:g} days"
+                lines.append(f"    median {days} apart where both name one")
             if day.discordant:
                 lines.append(f"    discordant: {', '.join(day.discordant)}")
     return "\n".join(lines[1:])
 
 
 def _cases(number: int) -> str:
-    return "1 case" if number == 1 else f"{number} cases"
+    return counted(number, "case")
 
 
 def _millimetres(value: float, interval: tuple[float, float]) -> str:

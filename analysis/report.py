@@ -16,6 +16,7 @@ from analysis.printed_tables import PrintedTable
 from analysis.side_by_side import CellComparison, side_by_side
 from analysis.tables import write_csv, write_docx
 from records.cells import TableWriter, guarded
+from records.wording import counted
 
 __all__ = ["summary_of", "write_analysis"]
 
@@ -61,8 +62,8 @@ def summary_of(cells: Sequence[CellComparison]) -> str:
     same = sum(cell.is_same for cell in cells)
     explained = sum(not cell.is_same and cell.reason != "differs" for cell in cells)
     rest = len(cells) - same - explained
-    why = f"{explained} differ for a stated reason, {rest} without"
-    return f"{len(cells)} printed cells: {same} the same, {why}."
+    why = f"{counted(explained, 'differs', 'differ')} for a stated reason, {rest} without"
+    return f"{counted(len(cells), 'printed cell')}: {same} the same, {why}."
 
 
 def _draw(analysis: Analysis, folder: Path) -> list[dict[str, object]]:

@@ -30,8 +30,9 @@ from analysis.sdtm_reads import Course
 from analysis.subjects import Subject, find_scans_after_death, read_subjects
 from records.cells import TableWriter, guarded
 from records.reads import Read, Response, reads_from_json
+from records.wording import counted
 
-__all__ = ["Inputs", "find_inputs", "respond"]
+__all__ = ["Inputs", "find_inputs", "in_words", "respond"]
 
 DOMAIN_COLUMNS = {"tu": "TULNKID", "tr": "TRLNKID", "rs": "RSTESTCD"}  # what tells the domains apart
 BEST_COLUMNS = (
@@ -48,6 +49,17 @@ BEST_COLUMNS = (
 RATE_COLUMNS = ("evaluator", "confirmation", "rate", "count", "patients", "share", "low_95", "high_95")
 IRECIST_COLUMNS = ("USUBJID", "evaluator", "VISITNUM", "date", "recist_response", "irecist_response", "rule")
 IRECIST_BEST_COLUMNS = ("USUBJID", "evaluator", "irecist_best", "date", "progression_date")
+COUNTED = {
+    "patients": ("patient",),
+    "evaluators": ("evaluator",),
+    "time_points": ("time point",),
+    "departures": ("departure",),
+    "times_to_event": ("time to event", "times to event"),
+    "decimal_commas": ("decimal comma",),
+    "without_dates": ("without dates", "without dates"),
+    "never_read": ("never read", "never read"),
+    "stated_differences": ("stated difference",),
+}
 DIFFERENCE_COLUMNS = ("USUBJID", "VISITNUM", "evaluator", "test", "stated", "computed", "row")
 
 
@@ -111,7 +123,7 @@ def respond(
     protocol: ResponseProtocol | None = None,
     schedule: Schedule | None = None,
     irecist: bool = False,
-) -> dict[str, object]:
+) -> dict[str, int]:
     """Judge a study and write its tables into a folder.
 
     Parameters
@@ -175,9 +187,10 @@ def _protocol_text(
     lines += [f"{file.name}: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
     lines += [f"{name}: commas read as decimal points: {count}" for name, count in commas.items() if count]
     due = ", then ".join(
-        f"every {days} days" + (f" until day {until}" if until else "") for days, until in schedule.phases
+        f"every {counted(days, 'day')}" + (f" until day {until}" if until else "")
+        for days, until in schedule.phases
     )
-    lines.append(f"scans due {due}, {schedule.window_days} days early or late")
+    lines.append(f"scans due {due}, {counted(schedule.window_days, 'day')} early or late")
     return "".join(f"# {line}\n" for line in lines) + response_protocol_text(protocol)
 
 
@@ -244,7 +257,16 @@ def _reads(path: Path) -> tuple[Read, ...]:
         raise InputError(problems) from error
 
 
-def _summary(courses: Sequence[Course], judgement: Judgement) -> dict[str, object]:
+def in_words(summary: Mapping[str, int]) -> str:
+    """Return what `respond` counted as words.
+
+    >>> in_words({"patients": 1, "times_to_event": 4, "never_read": 1})
+    '1 patient, 4 times to event, 1 never read'
+    """
+    return ", ".join(counted(count, *COUNTED[name]) for name, count in summary.items())
+
+
+def _summary(courses: Sequence[Course], judgement: Judgement) -> dict[str, int]:
     return {
         "patients": len({course.subject_id for course in courses}),
         "evaluators": len({course.evaluator for course in courses}),

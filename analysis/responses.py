@@ -7,6 +7,7 @@ import pandas as pd
 from analysis.clinical import Clinical, TableProblem
 from analysis.csvtable import read_table
 from analysis.errors import AnalysisError, Problem
+from records.wording import counted
 
 __all__ = ["with_responses"]
 
@@ -84,7 +85,8 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
         raise AnalysisError(Problem.BAD_INPUT, f"{folder} has no {name}.csv: give the folder of mipc respond")
     table = read_table(path, [column.upper() for column in COLUMNS[name]])
     if table.problems:
-        more = f"; and {len(table.problems) - 1} more problems" if len(table.problems) > 1 else ""
+        rest = len(table.problems) - 1
+        more = f"; and {counted(rest, 'more problem')}" if rest else ""
         raise AnalysisError(Problem.BAD_INPUT, f"{table.problems[0]}{more}")
     optional = [column for column in OPTIONAL.get(name, ()) if column.upper() in table.columns]
     return pd.DataFrame(

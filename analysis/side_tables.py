@@ -16,6 +16,7 @@ from analysis.prognosis import Prognosis, indicator, side_by_side_errors
 from analysis.sensitivity import e_value
 from analysis.tables import Row, Table, format_interval, format_p
 from analysis.time_zero import landmark, time_dependent_cox
+from records.wording import counted
 
 __all__ = ["probability_table", "side_tables"]
 
@@ -91,7 +92,8 @@ def probability_table(frame: pd.DataFrame, plan: Plan) -> Table | None:
         f"Firth's logistic model with corrected intercept; calibration slope {c.slope:.2f} ({slope}), Brier "
         f"score {c.brier:.3f}, area under the ROC curve {c.discrimination:.3f}.",
         "Seen: mutated of all with these values, Jeffreys interval.",
-        f"{len(known)} patients with an EGFR result; {n_tested - len(known)} more with one are left out, as "
+        f"{counted(len(known), 'patient')} with an EGFR result; "
+        f"{counted(n_tested - len(known), 'more with one is', 'more with one are')} left out, as "
         f"{', '.join(in_words(plan, name) for name in have)} are not all known.",
     )
     return Table("egfr_probability", title, columns, tuple(rows), notes)
@@ -145,7 +147,8 @@ def _balance(found: Prognosis, plan: Plan) -> Table:
     notes = (
         f"Effective sample size {w.effective_size:.1f} of {w.n_observed}. Probability of a result: least "
         f"{chances.min():.3f}, median {chances.median():.3f}, greatest {chances.max():.3f}; below 5 %: "
-        f"{w.slim_chances} patients. Weights {w.weight.min():.2f} to {w.weight.max():.2f}, {w.kind}.",
+        f"{counted(w.slim_chances, 'patient')}. "
+        f"Weights {w.weight.min():.2f} to {w.weight.max():.2f}, {w.kind}.",
         "Standardised differences are in standard deviations of everybody; above 0.1 is worth a look.",
     )
     columns = (
@@ -244,7 +247,8 @@ def _imputed(cohort: pd.DataFrame, found: Prognosis, plan: Plan) -> Table:
         }
         rows.append(Row(names.get(name, "EGFR mutation"), (name, ""), cells, {"hr": ratio.value}))
     note = (
-        f"{pooled.imputations} imputations of {pooled.n_imputed} results, {pooled.n} patients; Rubin's "
+        f"{counted(pooled.imputations, 'imputation')} of {counted(pooled.n_imputed, 'result')}, "
+        f"{counted(pooled.n, 'patient')}; Rubin's "
         "rules. Covariates resting on fewer than five are left out."
     )
     return Table("imputed", title, columns, tuple(rows), (note,))

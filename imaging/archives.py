@@ -17,6 +17,7 @@ from imaging.dicom.pacs import open_archive, push
 from imaging.dicom.pull import Pulled, find, pull, write_missing
 from imaging.dicom.query import Query, StudyMatch, read_registry
 from imaging.legible import legible
+from records.wording import counted
 
 __all__ = [
     "PACS",
@@ -65,7 +66,7 @@ def find_command(nodes: Nodes, name: str, asked: Sequence[Query], *, prints_json
     if prints_json:
         print(json.dumps([asdict(match) for match in found], indent=2))
     else:
-        Console().print(_table(found), f"{len(found)} studies", sep="\n")
+        Console().print(_table(found), counted(len(found), "study", "studies"), sep="\n")
     return DONE if found else NOTHING_USABLE
 
 
@@ -77,7 +78,9 @@ def pull_command(
     if prints_json:
         print(json.dumps(asdict(done), indent=2))
     else:
-        print(f"{done.images} images of {done.studies} studies are in {out}, {done.fetched} of them new.")
+        studies = counted(done.studies, "study", "studies")
+        are = "is" if done.images == 1 else "are"
+        print(f"{counted(done.images, 'image')} of {studies} {are} in {out}, {done.fetched} of them new.")
     return DONE if done.images else NOTHING_USABLE
 
 
@@ -125,7 +128,7 @@ def fetch_inputs(
 def push_command(nodes: Nodes, name: str, inputs: Sequence[Path]) -> int:
     """Send DICOM files that an archive does not have."""
     sent, refused = send(nodes, name, inputs)
-    print(f"{name} has {sent} of {sent + refused} files.")
+    print(f"{name} has {sent} of {counted(sent + refused, 'file')}.")
     return DONE if sent else NOTHING_USABLE
 
 

@@ -139,7 +139,8 @@ def fingerprint(study: StudyFiles) -> str:
 def _identity(frame: Frame) -> tuple[object, ...]:
     """Return which image a frame is and where it lies."""
     place = (frame.position_mm or (), frame.orientation or (), frame.pixel_spacing_mm or ())
-    return (frame.sop_instance_uid, frame.number, frame.pixels_length or 0, *place)
+    which = (frame.sop_instance_uid, frame.number, frame.pixels_length or 0)
+    return (*which, *place, frame.frame_of_reference_uid)
 
 
 def screen_here(protocol: "Protocol", study: StudyFiles) -> Screened:

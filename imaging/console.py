@@ -18,6 +18,7 @@ from imaging.dicom.files import Intake
 from imaging.legible import legible
 from records.errors import Reason
 from records.model import Provenance, Screening, VerdictLabel
+from records.wording import counted
 
 __all__ = ["LABELS", "REASONS", "Display", "Stock", "Tally", "chance", "print_problems", "print_summary"]
 
@@ -194,10 +195,8 @@ def chance(probability: float) -> str:
 
 def print_problems(intake: Intake) -> None:
     """Print why nothing could be used, on standard error."""
-    print(
-        f"mipc: nothing to screen: no DICOM images in the input ({intake.other_files} other files)",
-        file=sys.stderr,
-    )
+    others = counted(intake.other_files, "other file")
+    print(f"mipc: nothing to screen: no DICOM images in the input ({others})", file=sys.stderr)
     for problem in intake.problems[:FEW]:
         print(f"  {legible(problem.path)}: {legible(problem.sentence)}", file=sys.stderr)
     if len(intake.problems) > FEW:
@@ -241,7 +240,7 @@ def _files(number: int, one: str, many: str = "") -> str:
     >>> _files(1, "with a problem"), _files(2, "that is no DICOM", "that are no DICOM")
     ('1 file with a problem was', '2 files that are no DICOM were')
     """
-    return f"1 file {one} was" if number == 1 else f"{number} files {many or one} were"
+    return counted(number, f"file {one} was", f"files {many or one} were")
 
 
 def _clock(seconds: float) -> str:

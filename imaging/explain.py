@@ -14,7 +14,7 @@ from imaging.pattern import LARGE_MM
 from imaging.pictures import Pictures, Plane, Slab
 from imaging.report import figure, page_name
 from records.errors import StoreError
-from records.model import Arrangement, Finding, Nodule, Screening
+from records.model import Arrangement, Finding, Nodule, Screening, Study
 from records.store import Store, open_kept_store
 
 __all__ = ["NoSuchStudyError", "as_text", "as_values", "draw_picture", "explain_command", "find_study"]
@@ -22,6 +22,7 @@ __all__ = ["NoSuchStudyError", "as_text", "as_values", "draw_picture", "explain_
 HEIGHT = 460  # of a picture, pixels
 MARK_GAP_MM = 2.0
 MARK_COLOUR = (255, 196, 0)
+NAMED = 5  # of the studies that fit; a sentence is no list
 ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
 
 
@@ -59,7 +60,7 @@ def explain_command(study: str, store: str | Path, out: Path, *, prints_json: bo
 
 
 def find_study(store: Store, asked: str) -> Screening:
-    """Return the one study with this Study Instance UID, patient ID, or beginning of the UID.
+    """Return the one study with this Study Instance UID, or else patient ID, or else beginning of the UID.
 
     Raises
     ------
@@ -69,19 +70,24 @@ def find_study(store: Store, asked: str) -> Screening:
     exact = next(iter(store.screenings([asked])), None)
     if exact is not None:
         return exact
-    found = [
-        screening
-        for screening in store.all_screenings()
-        if screening.study.patient_id == asked or screening.study.uid.startswith(asked)
-    ]
+    found = [one for one in store.all_screenings() if one.study.patient_id == asked]
+    if not found:  # patient 1 is not each study whose UID begins with a 1, as all do
+        found = [one for one in store.all_screenings() if one.study.uid.startswith(asked)]
     if len(found) == 1:
         return found[0]
     if not found:
         raise NoSuchStudyError(f"the store {store.name} holds no study or patient {legible(asked, 80)}")
-    names = ", ".join(
-        f"{legible(f.study.uid, 64)} ({legible(f.study.study_date, 10) or 'no date'})" for f in found[:5]
+    names = [_named(one.study) for one in found[:NAMED]]
+    if len(found) > NAMED:
+        names.append(f"and {len(found) - NAMED} more")
+    raise NoSuchStudyError(
+        f"{len(found)} studies fit {legible(asked, 80)}: {', '.join(names)}; give one whole UID"
     )
-    raise NoSuchStudyError(f"{len(found)} studies fit {legible(asked, 80)}: {names}; give one whole UID")
+
+
+def _named(study: Study) -> str:
+    who = legible(study.patient_id, 40) or "no patient ID"
+    return f"{legible(study.uid, 64)} ({who}, {legible(study.study_date, 10) or 'no date'})"
 
 
 def as_text(screening: Screening) -> str:

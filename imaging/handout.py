@@ -9,6 +9,7 @@ from pathlib import Path
 from imaging.console import Display
 from imaging.dicom.deidentify import deidentify
 from imaging.outlet import writing_to
+from records.wording import counted
 
 __all__ = ["deidentify_command"]
 
@@ -48,7 +49,8 @@ def deidentify_command(inputs: Sequence[Path], out: Path, key: Path, *, prints_j
             for sentence, count in _grouped(sentences)[:FEW]:
                 more = f" (and {count - 1} like it)" if count > 1 else ""
                 print(f"{said}: {sentence}{more}", file=sys.stderr)
-        print(f"{len(done.written)} images are in {out}, {len(done.refused)} were kept back.")
+        written = counted(len(done.written), "image is", "images are")
+        print(f"{written} in {out}, {counted(len(done.refused), 'was', 'were')} kept back.")
         print(f"{key} leads back to the patients: keep it, and keep it apart.")
     return DONE if done.written else NOTHING_USABLE
 

@@ -18,6 +18,7 @@ from records.cells import TableWriter
 from records.errors import StoreError
 from records.model import Finding, Screening, Verdict, VerdictLabel
 from records.store import Store, StoredStudy, open_kept_store, open_store
+from records.wording import counted
 
 __all__ = ["Change", "rejudge", "rejudge_command", "why_changed"]
 
@@ -160,8 +161,8 @@ def _say(
         }  # fmt: skip
         print(json.dumps(values, indent=2))
         return
-    total = sum(labels.values())
-    print(f"{len(changes)} of {total} studies changed side by the protocol {protocol.name}.")
+    studies = counted(sum(labels.values()), "study", "studies")
+    print(f"{len(changes)} of {studies} changed side by the protocol {protocol.name}.")
     for change in changes[:FEW]:
         who = legible(change.patient_id, 40) or legible(change.study_uid, 64)
         day = legible(change.study_date, 10) or "no date"

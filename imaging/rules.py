@@ -13,6 +13,7 @@ from statistics import NormalDist
 from imaging.count import NORMAL_90
 from imaging.protocol import Protocol
 from records.model import CountSource, Estimate, Finding, Pattern
+from records.wording import counted
 
 __all__ = ["CRITERIA", "EXCLUSIONS", "Rule", "compare", "find"]
 
@@ -162,7 +163,8 @@ def _even_words(pattern: Pattern, _: Protocol) -> str:
 
 def _bilateral_words(pattern: Pattern, _: Protocol) -> str:
     return (
-        f"About {pattern.count_right:.0f} nodules are right, {pattern.count_left:.0f} left; the emptier lung "
+        f"About {counted(round(pattern.count_right), 'nodule is', 'nodules are')} right, "
+        f"{pattern.count_left:.0f} left; the emptier lung "
         f"has {_percent(pattern.balance)} of the density of the fuller."
     )
 

@@ -23,6 +23,7 @@ from imaging.worker import Limits
 from records.errors import StoreError
 from records.model import Provenance
 from records.store import Store
+from records.wording import counted
 
 __all__ = ["Run", "read_inputs", "screen_intake", "summary_values"]
 
@@ -90,7 +91,8 @@ def screen_intake(intake: Intake, store: Store, run: Run, display: Display) -> S
     todo = unfinished(intake.studies, store, run.provenance) if run.resumes else list(intake.studies)
     kept = len(intake.studies) - len(todo)
     if kept:
-        display.say(f"{kept} of {len(intake.studies)} studies are in the store already.")
+        studies = counted(len(intake.studies), "study", "studies")
+        display.say(f"{kept} of {studies} {'is' if kept == 1 else 'are'} in the store already.")
     with Journal(run.folder / LOG) as journal:
         journal.write(
             "start",

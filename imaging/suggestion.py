@@ -13,6 +13,7 @@ from scipy import stats
 from imaging.burden import ZoneBurden
 from imaging.matching import Fate, Trace
 from imaging.pattern import LARGE_MM
+from records.wording import counted
 
 __all__ = ["Reading", "Suggestion", "suggest"]
 
@@ -65,7 +66,13 @@ def suggest(traces: Sequence[Trace], whole: ZoneBurden) -> Suggestion:
     fates = [trace.fate for trace in traces]
     new, gone, kept = (fates.count(fate) for fate in (Fate.NEW, Fate.GONE, Fate.PERSISTING))
     change = whole.volume_change
-    counts = f"{kept} nodules persist, {gone} are gone, {new} are new"
+    counts = ", ".join(
+        (
+            counted(kept, "nodule persists", "nodules persist"),
+            counted(gone, "is gone", "are gone"),
+            counted(new, "is new", "are new"),
+        )
+    )
     if not traces:
         return Suggestion(
             Reading.NON_PROGRESSION, "Neither scan shows a micronodule that the detector reports."
@@ -74,7 +81,8 @@ def suggest(traces: Sequence[Trace], whole: ZoneBurden) -> Suggestion:
     if unclear > len(traces) / 2:
         return Suggestion(
             None,
-            f"{unclear} of {len(traces)} nodules can't be assessed in both scans, so nothing is suggested.",
+            f"{unclear} of {counted(len(traces), 'nodule')} can't be assessed in both scans, "
+            "so nothing is suggested.",
         )
     volume = (
         f"the volume of micronodules changed by {100 * change.value.value:+.0f} % "
@@ -93,7 +101,7 @@ def suggest(traces: Sequence[Trace], whole: ZoneBurden) -> Suggestion:
         )
     large = sum(_is_large_increase(trace) for trace in traces)
     if large:
-        lesions = "1 lesion is" if large == 1 else f"{large} lesions are"
+        lesions = counted(large, "lesion is", "lesions are")
         return Suggestion(
             None,
             f"{counts}; {volume}. But {lesions} new or larger, and {LARGE_MM:g} mm or more: "

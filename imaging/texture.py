@@ -42,7 +42,10 @@ HAZE_OVER_HU, HAZE_FROM_HU, HAZE_TO_HU = 100.0, (-760.0, -700.0), -300.0
 HAZE_OFF_HU = 10.0  # how far calibration and the depth of a breath move the attenuation of lung
 # Lungs that are breathed out are as dense all over as lungs full of ground glass, and attenuation alone does
 # not tell which. We take it that no breath brings them above -660 HU on the whole, nor the darkest twentieth
-# of them within 200 HU of haze: in plain lungs haze begins 153 to 184 HU above that (five patients).
+# of them within 200 HU of haze: in plain lungs haze begins 153 to 184 HU above that (five patients). What is
+# published is means of -860 to -700 HU in the bases of 17 patients, breathed in and at rest (Robinson 1979,
+# J Comput Assist Tomogr 3:740; EMI units doubled), and -895 to -730 HU of one volunteer at all depths of a
+# breath (Kalender 1990, Radiology 175:265): the 40 HU beyond are ours.
 BREATHED_OUT_TO_HU, DARKEST_SHARE, HAZE_OVER_DARKEST_HU = -560.0, 0.05, 200.0
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from records.files import replace_file
+from records.wording import counted
 
 __all__ = ["Check", "Entry", "Head", "Ledger", "LedgerError", "verify_ledger"]
 
@@ -216,11 +217,11 @@ def _against_seal(entries: list[Entry], seal: Head | None) -> str:
             return "the seal beside it is missing or no seal"
         return UNSEALED if entries else ""
     if seal.count > len(entries):
-        return f"the seal counts {seal.count} entries, {len(entries)} are there: the end was cut off"
+        return f"the seal counts {_entries(seal.count)}, {len(entries)} are there: the end was cut off"
     if seal.count and entries[seal.count - 1].hash != seal.hash:
         return f"the seal was made for another entry {seal.count}"
     if len(entries) > seal.count + 1:
-        return f"the seal counts {seal.count} entries, {len(entries)} are there: some were added by hand"
+        return f"the seal counts {_entries(seal.count)}, {len(entries)} are there: some were added by hand"
     return UNSEALED if len(entries) == seal.count + 1 else ""
 
 
@@ -228,12 +229,16 @@ def _against_head(entries: list[Entry], head: Head) -> str:
     """Return what a head that was seen before has against `entries`, or nothing."""
     if len(entries) < head.count:
         return (
-            f"{head.count} entries were collected before, {len(entries)} are there: "
+            f"{counted(head.count, 'entry was', 'entries were')} collected before, {len(entries)} are there: "
             "an older copy, or history was rewritten"
         )
     if head.count and entries[head.count - 1].hash != head.hash:
         return f"entry {head.count} is not the one that was collected before; history was rewritten"
     return ""
+
+
+def _entries(number: int) -> str:
+    return counted(number, "entry", "entries")
 
 
 def _read_entry(line: bytes, last: Entry | None) -> tuple[Entry | None, str]:

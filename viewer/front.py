@@ -10,6 +10,7 @@ from pathlib import Path
 from records.paired import PairedReads
 from records.reads import Read
 from records.responses import ReaderResponse
+from records.wording import counted
 from viewer.pack import PackError
 
 __all__ = ["run_adjudicate", "run_agreement", "run_collect", "run_open", "run_prepare", "run_verify"]
@@ -47,7 +48,7 @@ def run_prepare(
         protocol=ReadingProtocol(asks_recist=recist, shows_marks=marks, asks_passphrase=passphrase),
         progress=lambda sentence: print(sentence, file=sys.stderr),
     )
-    lines = [f"{out / pack.reader}: {len(pack.cases)} cases" for pack in done.key.packs]
+    lines = [f"{out / pack.reader}: {counted(len(pack.cases), 'case')}" for pack in done.key.packs]
     lines.append(f"{out / COORDINATOR}: the key; keep it from the readers")
     return "\n".join([*lines, *(f"left out: {sentence}" for sentence in done.left_out)])
 
@@ -78,7 +79,8 @@ def run_collect(packs: Path, returned: Sequence[Path], out: Path, respond: Respo
     finals = _counted(final.basis for final in final_responses(collection, responses))
     of_responses = f"; responses: {finals}" if finals else ""
     waiting = f"\nstill to be signed: {left}" if left else ""
-    return f"{len(collection.reads)} signed reads; labels: {labels}{of_responses}; tables in {out}{waiting}"
+    signed = counted(len(collection.reads), "signed read")
+    return f"{signed}; labels: {labels}{of_responses}; tables in {out}{waiting}"
 
 
 def _counted(words: Iterable[str]) -> str:
@@ -102,7 +104,7 @@ def run_adjudicate(packs: Path, returned: Sequence[Path], reader: str, seed: int
     collection = collect(packs, returned)
     responses = respond(collection.recist_reads())
     pack = adjudicate(collection, packs, responses=responses, reader=reader, seed=seed)
-    return f"{packs / pack.reader}: {len(pack.cases)} discordant cases"
+    return f"{packs / pack.reader}: {counted(len(pack.cases), 'discordant case')}"
 
 
 def run_verify(folder: Path) -> tuple[str, bool]:
@@ -143,7 +145,7 @@ def run_verify(folder: Path) -> tuple[str, bool]:
             problems.append(f"the pack of reader {reader} is here twice")
         here.add(reader)
         is_well = is_well and not problems
-        head = f"{check.head.count} entries, last {check.head.hash[:16]}"
+        head = f"{counted(check.head.count, 'entry', 'entries')}, last {check.head.hash[:16]}"
         lines.append(f"{one}: " + ("; ".join(problems) if problems else f"verifies ({head})"))
         lines += [f"  note: {note}" for note in check.notes]
     away = [] if is_one else sorted(set(readers.values()) - here)

@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from records.wording import counted
 from viewer.pack import PackError
 
 __all__ = ["Candidate", "PlannedCase", "draw_controls", "plan_cases"]
@@ -49,7 +50,8 @@ def draw_controls(candidates: Sequence[Candidate], controls: int, seed: int) -> 
         )
     if controls > len(others):
         raise PackError(
-            f"{controls} controls were asked for, the store has {len(others)} patients not flagged"
+            f"{counted(controls, 'control was', 'controls were')} asked for, "
+            f"the store has {counted(len(others), 'patient')} not flagged"
         )
     return (*flagged, *random.Random(f"{seed} controls").sample(others, controls))
 
@@ -68,7 +70,8 @@ def plan_cases(
         If more repeats are asked for than there are patients.
     """
     if repeats > len(patients):
-        raise PackError(f"{repeats} repeats were asked for of {len(patients)} patients")
+        asked = counted(repeats, "repeat was", "repeats were")
+        raise PackError(f"{asked} asked for of {counted(len(patients), 'patient')}")
     ordered = sorted(patients, key=lambda one: one.patient_id)
     again = random.Random(f"{seed} repeats").sample(ordered, repeats)
     draw = random.Random(f"{seed} order {reader}")

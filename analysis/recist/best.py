@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from analysis.recist.protocol import AfterCompleteResponse, EarlyDeath, ResponseProtocol
 from analysis.recist.results import Best, Source, TimePoint
 from records.reads import Response
+from records.wording import counted
 
 __all__ = ["ORDER", "Visit", "best_of_course", "best_response", "first_response", "visits_of"]
 
@@ -252,8 +253,8 @@ def _confirmations(
     not_evaluable = stable = 0
     for later in visits[index + 1 :]:
         if later.response in wanted and later.day - visit.day >= timedelta(days=protocol.confirmation_days):
-            days = (later.day - visit.day).days
-            rule = f"{_where(visit)}, confirmed by {later.response} {days} days later{_at(later)}"
+            days = counted((later.day - visit.day).days, "day")
+            rule = f"{_where(visit)}, confirmed by {later.response} {days} later{_at(later)}"
             found.append(_Candidate(visit.response, visit, rule))
             break
         if later.response is Response.NE:

@@ -27,6 +27,7 @@ from records.reads import (
     Read,
     Seen,
 )
+from records.wording import counted
 
 __all__ = [
     "LARGEST_MM",
@@ -92,7 +93,7 @@ class InputError(AnalysisError):
 
     def __init__(self, problems: Sequence[RowProblem]) -> None:
         self.problems = tuple(problems)
-        found = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        found = counted(len(self.problems), "problem")
         sentence = "\n".join([f"{found} in the input:", *map(str, self.problems)])
         super().__init__(Problem.BAD_INPUT, sentence)
 
@@ -210,8 +211,9 @@ def _age_of_baseline(baseline: Read, start: date, protocol: ResponseProtocol) ->
         yield RowProblem(
             baseline.source,
             ProblemCode.BASELINE_TOO_EARLY,
-            f"the baseline of {baseline.subject_id}, {baseline.date}, lies {(start - day.last).days} days "
-            f"before treatment ({start}); expected at most {protocol.baseline_days}",
+            f"the baseline of {baseline.subject_id}, {baseline.date}, lies "
+            f"{counted((start - day.last).days, 'day')} before treatment ({start}); "
+            f"expected at most {protocol.baseline_days}",
         )
     if day.first > start:
         yield RowProblem(

@@ -20,6 +20,7 @@ from analysis.recist.results import NewLesion, TimePoint
 from analysis.recist.targets import PROGRESSIVE_GROWTH_MM, PROGRESSIVE_SHARE
 from analysis.recist.words import mm
 from records.reads import LesionKind, NewLesionFinding, NonTargetStatus, Read, Response
+from records.wording import counted
 
 __all__ = [
     "ImmuneBest",
@@ -243,9 +244,12 @@ def _judge_waiting(point: TimePoint, burden: _Burden, waiting: _Open) -> tuple[I
     since = point.day - waiting.day
     if growth:
         if since < EARLIEST_CONFIRMATION:
-            return ImmuneResponse.IUPD, f"still iUPD: {growth}, but only {since.days} days after the iUPD"
+            return (
+                ImmuneResponse.IUPD,
+                f"still iUPD: {growth}, but only {counted(since.days, 'day')} after the iUPD",
+            )
         late = ", later than the 8 weeks asked for" if since > LATEST_CONFIRMATION else ""
-        return ImmuneResponse.ICPD, f"iCPD: {growth}, {since.days} days after the iUPD{late}"
+        return ImmuneResponse.ICPD, f"iCPD: {growth}, {counted(since.days, 'day')} after the iUPD{late}"
     if point.overall_response is Response.NE:
         return ImmuneResponse.NE, f"NE, the iUPD of {waiting.day} still waits"
     if (

@@ -32,6 +32,7 @@ from imaging.dicom.values import iso_date
 from imaging.dicom.write import IMPLEMENTATION_UID
 from records.errors import ScreeningError
 from records.files import replace_file
+from records.wording import counted
 
 __all__ = ["WORDS", "Deidentified", "Withheld", "deidentify", "why_withheld"]
 
@@ -154,9 +155,13 @@ def _deidentify_series(series: SeriesFiles, patient_id: str, out: Path, key: Key
     where = f"study {key.uid(series.study_uid)}, series {series.number}"
     is_silent = False
     if series.copies:
-        done.refused.append(f"{where}: {series.copies} files bear the identifier of another one")
+        done.refused.append(
+            f"{where}: {counted(series.copies, 'file bears', 'files bear')} the identifier of another one"
+        )
     if series.other_objects:
-        done.refused.append(f"{where}: {series.other_objects} files are no images")
+        done.refused.append(
+            f"{where}: {counted(series.other_objects, 'file is no image', 'files are no images')}"
+        )
     for number, (source, frames) in enumerate(by_file.items(), start=1):
         try:
             original = _read(source)

@@ -39,6 +39,7 @@ from imaging.dicom.classes import CT_CLASSES
 from imaging.dicom.nodes import DimseNode, Ourselves, PacsError, Retrieve
 from imaging.dicom.query import Keep, Query, SeriesMatch, StudyMatch
 from imaging.dicom.values import iso_date
+from records.wording import counted
 
 __all__ = ["DimseArchive"]
 
@@ -238,10 +239,11 @@ class DimseArchive:
         if "Status" not in last:
             raise self._failed(
                 f"ended the connection, or did not answer in time, after {receiver.count} of "
-                f"{len(receiver.wanted)} images; the same command goes on from there"
+                f"{counted(len(receiver.wanted), 'image')}; the same command goes on from there"
             )
         if last.Status != SUCCESS and receiver.count < len(receiver.wanted):
-            raise self._failed(f"sent {receiver.count} of {len(receiver.wanted)} images: {self._why(last)}")
+            images = counted(len(receiver.wanted), "image")
+            raise self._failed(f"sent {receiver.count} of {images}: {self._why(last)}")
 
     def _why(self, status: Dataset) -> str:
         sentence = FAILURES.get(status.Status)

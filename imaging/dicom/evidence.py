@@ -72,7 +72,8 @@ def gather_evidence(series: SeriesFiles) -> Evidence:
         if len(files) < len(stack.frames):
             headers = tuple(_full_header(frame, whose) for frame in files.values())
         else:
-            headers = tuple(_header(series, frame, whose) for frame in stack.frames)
+            where = stack.frame_of_reference_uid or series.frame_of_reference_uid
+            headers = tuple(_header(series, frame, whose, where) for frame in stack.frames)
     return Evidence(series, stack, headers)
 
 
@@ -144,7 +145,7 @@ def _whose(original: Dataset) -> Dataset:
     return whose
 
 
-def _header(series: SeriesFiles, frame: Frame, whose: Dataset) -> Dataset:
+def _header(series: SeriesFiles, frame: Frame, whose: Dataset, frame_of_reference_uid: str) -> Dataset:
     """Return what can be said of a classic image without reading it again."""
     header = Dataset()
     header.update(whose)
@@ -153,7 +154,7 @@ def _header(series: SeriesFiles, frame: Frame, whose: Dataset) -> Dataset:
     header.StudyInstanceUID = series.study_uid
     header.SeriesInstanceUID = series.uid
     header.Modality = "CT"
-    header.FrameOfReferenceUID = series.frame_of_reference_uid
+    header.FrameOfReferenceUID = frame_of_reference_uid
     header.PositionReferenceIndicator = ""
     header.Rows, header.Columns = frame.format.rows, frame.format.columns
     header.ImagePositionPatient = list(frame.position_mm or ())

@@ -97,6 +97,7 @@ class Reconstruction:
     kernel: str
     slice_thickness_mm: float | None
     acquisition: int
+    energy_kev: float | None = None  # of a virtual monoenergetic image, as its attributes say
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class Frame:
     format: PixelFormat
     pixels_at: int  # of the Pixel Data value in the file, bytes
     pixels_length: int | None  # bytes; None if undefined (encapsulated)
+    frame_of_reference_uid: str = ""  # in which `position_mm` is a place; "" if not given
 
 
 @dataclass(frozen=True, slots=True)

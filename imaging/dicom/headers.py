@@ -13,6 +13,7 @@ from imaging.dicom.classes import (
     LEGACY_ENHANCED_CT_IMAGE,
     MEDIA_DIRECTORY,
 )
+from imaging.dicom.energy import stated_kev
 from imaging.dicom.files import Frame, PixelFormat, ProblemCode
 from imaging.dicom.parsing import PIXEL_DATA, UNDEFINED_LENGTH, Parsed, parse
 from imaging.dicom.sources import HEAD_BYTES, ZIP, BombError, Source, archive_kind, open_source
@@ -227,10 +228,12 @@ def _frames(source: Source, parsed: Parsed, image: PixelFormat) -> tuple[Frame, 
             bytes_of(raw, "ConvolutionKernel"),
             number_of(raw, "SliceThickness"),
             int(number_of(raw, "AcquisitionNumber") or 0),
+            stated_kev(parsed.dataset) if parsed.dataset else None,
         ),
         format=image,
         pixels_at=parsed.pixels_at,
         pixels_length=pixels_length,
+        frame_of_reference_uid=uid_of(raw, "FrameOfReferenceUID"),
     )
     return (frame,)
 

@@ -3,6 +3,7 @@
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from imaging.dicom.energy import stated_kev
 from imaging.dicom.files import Frame, PixelFormat, Reconstruction, Rescale
 from imaging.dicom.sources import Source
 from imaging.dicom.uids import derive_uid, is_uid
@@ -27,6 +28,7 @@ def read_frames(
     shared = _first(dataset, "SharedFunctionalGroupsSequence")
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
     uid = str(dataset.get("SOPInstanceUID", ""))
+    reference = str(dataset.get("FrameOfReferenceUID", ""))
     file_type = _texts(dataset, "ImageType")
     made: dict[Reconstruction, Reconstruction] = {}
     frames = []
@@ -38,7 +40,7 @@ def read_frames(
             Frame(
                 source=source,
                 number=number,
-                sop_instance_uid=uid if is_uid(uid) else derive_uid("irregular", uid),
+                sop_instance_uid=_regular(uid),
                 instance_number=number + 1,
                 position_mm=point_of(
                     _floats(_group(own, shared, "PlanePositionSequence"), "ImagePositionPatient", 3)
@@ -52,9 +54,14 @@ def read_frames(
                 format=image,
                 pixels_at=pixels_at,
                 pixels_length=pixels_length,
+                frame_of_reference_uid=_regular(reference) if reference else "",
             )
         )
     return tuple(frames)
+
+
+def _regular(uid: str) -> str:
+    return uid if is_uid(uid) else derive_uid("irregular", uid)
 
 
 def _first(dataset: Dataset, keyword: str) -> Dataset:
@@ -105,4 +112,5 @@ def _reconstruction(
         kernel=kernels[0][:64] if kernels else "",
         slice_thickness_mm=thickness[0] if thickness and thickness[0] > 0 else None,
         acquisition=int(acquisition),
+        energy_kev=stated_kev(own) or stated_kev(shared),
     )

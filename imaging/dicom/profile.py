@@ -25,6 +25,7 @@ SEQUENCES = frozenset(
     SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence PixelMeasuresSequence
     PlanePositionSequence PlaneOrientationSequence PixelValueTransformationSequence FrameContentSequence
     CTImageFrameTypeSequence CTReconstructionSequence CTExposureSequence FrameVOILUTSequence
+    MultienergyCTCharacteristicsSequence
     """.split()
 )
 
@@ -36,12 +37,13 @@ NUMBERS = """
     Exposure ReconstructionDiameter DataCollectionDiameter GantryDetectorTilt TableHeight SpiralPitchFactor
     SeriesNumber AcquisitionNumber InstanceNumber FrameAcquisitionNumber TemporalPositionIndex
     InStackPositionNumber DimensionIndexValues ExposureInmAs PatientSize PatientWeight PregnancyStatus
+    MonoenergeticEnergyEquivalent
 """.split()
 LONGEST_NUMBER = 20  # characters; a Decimal String has 16, some scanners write a few more
 
 TERMS = {
     "ImageType": f"""ORIGINAL DERIVED PRIMARY SECONDARY AXIAL VOLUME NONE OTHER AVERAGE
-        HELIX SEQ SPI CT_SOM5 RESAMPLED {" ".join(sorted(NOT_ANATOMY))}""",
+        HELIX SEQ SPI CT_SOM5 RESAMPLED VMI {" ".join(sorted(NOT_ANATOMY))}""",
     "Modality": "CT",
     "PhotometricInterpretation": "MONOCHROME1 MONOCHROME2",
     "PatientSex": "M F O",
@@ -68,7 +70,7 @@ DESCRIPTORS = words(
     "ct", "chest", "thorax", "thx", "lungs?", "abdomen", "axial", "ax", "thin", "thick", "soft", "tissue",
     "standard", "std", "routine", "low", "dose", "ld", "hr", "hrct", "contrast", "without", "with", "non",
     "con", "iv", "native", "arterial", "venous", "inspiration", "expiration", "mip", "mpr", "coronal",
-    "sagittal", "scout", "topogram", "localizer", r"[0-9](?:\.[0-9]{1,3})?\s?mm",
+    "sagittal", "scout", "topogram", "localizer", r"[0-9](?:\.[0-9]{1,3})?\s?mm", r"[0-9]{2,3}\s?kev",
 )  # fmt: skip
 AGE = re.compile(r"(\d{3})([DWMY])")
 OLDEST_YEARS = 89  # above, an age identifies (45 CFR 164.514(b)(2)(i)(C))

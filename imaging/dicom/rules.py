@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from imaging.dicom.energy import described_kev
 from imaging.dicom.files import SeriesFiles
 from imaging.dicom.hounsfield import rescale_fault
 from imaging.dicom.plain import is_ct, may_be_ct, why_no_slice
 from imaging.dicom.stack import Stack, build_stack
 from imaging.dicom.words import words
 from records.errors import GeometryError, Reason
+from records.wording import counted
 
 __all__ = ["NAMED_OTHERWISE", "Candidate", "Fault", "examine"]
 
@@ -69,13 +71,20 @@ class Candidate:
         return "DERIVED" in self.stack.frames[0].reconstruction.image_type
 
     @property
+    def energy_kev(self) -> float | None:
+        """Of a virtual monoenergetic image; None of one of the whole spectrum."""
+        stated = self.stack.frames[0].reconstruction.energy_kev
+        return stated or described_kev(self.series.description_text)
+
+    @property
     def in_words(self) -> str:
-        """Slices, spacing, extent and kernel."""
+        """Slices, spacing, extent, kernel and energy."""
         first = self.stack.frames[0]
         kernel = f", kernel {first.reconstruction.kernel}" if first.reconstruction.kernel else ""
+        energy = f", {self.energy_kev:g} keV" if self.energy_kev else ""
         return (
             f"{len(self.stack.frames)} axial slices every {self.stack.spacing_mm[0]:.3g} mm "
-            f"over {self.stack.extent_mm:.0f} mm{kernel}"
+            f"over {self.stack.extent_mm:.0f} mm{kernel}{energy}"
         )
 
 
@@ -110,7 +119,10 @@ def _is_whole(series: SeriesFiles) -> Fault | None:
 def _has_enough(series: SeriesFiles) -> Fault | None:
     if len(series.frames) >= FEWEST_SLICES:
         return None
-    return Fault(Reason.TOO_FEW_SLICES, f"{len(series.frames)} slices, a lung needs at least {FEWEST_SLICES}")
+    return Fault(
+        Reason.TOO_FEW_SLICES,
+        f"{counted(len(series.frames), 'slice')}, a lung needs at least {FEWEST_SLICES}",
+    )
 
 
 RULES: tuple[Callable[[SeriesFiles], Fault | None], ...] = (

@@ -7,6 +7,7 @@ Nothing depends on the order of files.
 
 from dataclasses import dataclass
 
+from imaging.dicom.energy import LIKE_120_KVP_KEV, kev_from_usual
 from imaging.dicom.files import SeriesFiles, StudyFiles
 from imaging.dicom.kernels import Sharpness, sharpness
 from imaging.dicom.rules import Candidate, Fault, examine
@@ -113,6 +114,10 @@ def _shortcomings(candidate: Candidate, longest_mm: float) -> tuple[tuple[str, f
     """Return what may be wrong with `candidate` and how much, the gravest first; less is better."""
     series, first = candidate.series, candidate.stack.frames[0]
     kernel = sharpness(first.reconstruction.kernel)
+    energy_kev = candidate.energy_kev
+    off_kev = (
+        f"its {energy_kev or 0:g} keV are further from the {LIKE_120_KVP_KEV:g} keV that look like 120 kVp"
+    )
     return (
         ("it shows another part of the body", _is_elsewhere(series)),
         ("it covers less of the lungs", not _covers(candidate, longest_mm)),
@@ -121,6 +126,7 @@ def _shortcomings(candidate: Candidate, longest_mm: float) -> tuple[tuple[str, f
         ("its slices are thicker", sum(candidate.slice_mm > limit_mm for limit_mm in THICKNESS_CLASSES_MM)),
         # At equal slices, less noise shows small nodules better than sharper edges do.
         ("its kernel is sharper and so noisier", list(Sharpness).index(kernel)),
+        (off_kev, kev_from_usual(energy_kev)),
         ("its slices are coarser", round(candidate.slice_mm, 1)),
         ("it has fewer slices", -len(candidate.stack.frames)),
         ("it comes later in the study", series.number),

@@ -133,7 +133,8 @@ def check_archive(path: Path) -> list[Source]:
     names = {member.filename for member in members}
     differing = len({(member.filename, member.CRC, member.file_size) for member in members}) - len(names)
     if differing:
-        raise zipfile.BadZipFile(f"{differing} of its {len(members)} files bear the name of another one")
+        bear = "bears" if differing == 1 else "bear"
+        raise zipfile.BadZipFile(f"{differing} of its {len(members)} files {bear} the name of another one")
     largest = max((member.file_size for member in members), default=0)
     if largest > MAX_MEMBER_BYTES:
         raise BombError(f"a file in the archive would expand to {largest:,} bytes")

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from imaging.dicom.energy import kev_from_usual
 from imaging.dicom.files import Frame
 from imaging.dicom.passes import passes
 from imaging.dicom.plain import why_no_slice
+from imaging.dicom.scans import scans_of
 from records.errors import GeometryError, Reason
 from records.model import Point
 
@@ -56,6 +58,11 @@ class Stack:
     notes: tuple[str, ...]
 
     @property
+    def frame_of_reference_uid(self) -> str:
+        """In which the images lie, "" if they do not say it."""
+        return self.frames[0].frame_of_reference_uid
+
+    @property
     def extent_mm(self) -> float:
         """From the first plane's outer face to the last one's."""
         return len(self.frames) * self.spacing_mm[0]
@@ -80,19 +87,42 @@ def build_stack(frames: Sequence[Frame]) -> Stack:
     orientation, and second images of the same place. Where one series holds
     several acquisitions or reconstructions that make no volume together, or one
     of images that lie in between each other's or on the same places, the largest
-    that makes one alone is taken. Each is noted.
+    that makes one alone is taken, and so it is where images name several frames of
+    reference. Each is noted.
 
     Raises
     ------
     GeometryError
-        `too_few_slices`, `mixed_geometry` (no common grid, or uneven gaps),
-        `slices_missing`, `gantry_tilt`.
+        `too_few_slices`, `mixed_geometry` (no common grid or frame of reference, or uneven
+        gaps), `slices_missing`, `gantry_tilt`.
     """
     slices = [frame for frame in frames if not why_no_slice(frame)] or list(frames)
-    stack = _stack_of_slices(slices)
+    scans = scans_of(slices)
+    stack = _largest_scan(scans, len(slices)) if len(scans) > 1 else _stack_of_slices(slices)
     pictures = len(frames) - len(slices)
     note = f"images left out since they are no plain slices of a CT: {pictures}"
     return replace(stack, notes=(note, *stack.notes)) if pictures else stack
+
+
+def _largest_scan(scans: Sequence[Sequence[Frame]], images: int) -> Stack:
+    """Return the stack of the largest of several scans that makes one."""
+    for scan in sorted(scans, key=lambda scan: (-len(scan), min(map(_preference, scan)))):
+        if len(scan) * 3 < images:  # a fragment is not what the series is
+            break
+        try:
+            stack = _stack_of_slices(scan)
+        except GeometryError:
+            continue
+        note = (
+            f"the series holds {len(scans)} scans that share no coordinates (Frame of Reference UID); "
+            f"one with {len(scan)} of {images} images was taken"
+        )
+        return replace(stack, notes=(note, *stack.notes))
+    raise GeometryError(
+        Reason.MIXED_GEOMETRY,
+        f"{images} images name {len(scans)} frames of reference, so that nothing says how they lie to each "
+        "other, and none holds a third of them in one regular stack",
+    )
 
 
 def _stack_of_slices(frames: Sequence[Frame]) -> Stack:
@@ -265,6 +295,7 @@ def _preference(frame: Frame) -> tuple[object, ...]:
     return (
         frame.reconstruction.acquisition,
         frame.reconstruction.kernel,
+        kev_from_usual(frame.reconstruction.energy_kev),
         frame.reconstruction.slice_thickness_mm or 0.0,
         frame.instance_number,
         frame.sop_instance_uid,

@@ -59,6 +59,7 @@ TAG = {
     "ProtocolName": 0x00181030,
     "Exposure": 0x00181152,
     "ConvolutionKernel": 0x00181210,
+    "MultienergyCTCharacteristicsSequence": 0x00189364,
     "StudyInstanceUID": 0x0020000D,
     "SeriesInstanceUID": 0x0020000E,
     "SeriesNumber": 0x00200011,
@@ -225,14 +226,19 @@ def rescale_of(slope: bytes, intercept: bytes, rescale_type: bytes) -> Rescale |
 
 @lru_cache(maxsize=4096)
 def reconstruction_of(
-    sop_class: str, image_type: bytes, kernel: bytes, thickness_mm: float | None, acquisition: int
+    sop_class: str,
+    image_type: bytes,
+    kernel: bytes,
+    thickness_mm: float | None,
+    acquisition: int,
+    energy_kev: float | None,
 ) -> Reconstruction:
     """Return how the image was made; equal ones are one object."""
     types = tuple(part.strip().upper() for part in plain_of(image_type).split("\\"))
     # A Convolution Kernel may have two values (Siemens: I30f\2); the first names it.
     name = plain_of(kernel).split("\\")[0][:64]
     thick = thickness_mm if thickness_mm is not None and thickness_mm > 0 else None
-    return Reconstruction(sop_class, types, name, thick, acquisition)
+    return Reconstruction(sop_class, types, name, thick, acquisition, energy_kev)
 
 
 def pixel_format_of(raw: Raw, little: bool, syntax: str) -> PixelFormat:

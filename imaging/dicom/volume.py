@@ -67,7 +67,7 @@ def _read(series: SeriesFiles, threads: int) -> Volume:
         slice_thickness_mm=stack.slice_thickness_mm,
         kernel=first.reconstruction.kernel,
         series_uid=series.uid,
-        frame_of_reference_uid=series.frame_of_reference_uid,
+        frame_of_reference_uid=stack.frame_of_reference_uid or series.frame_of_reference_uid,
         sop_instance_uids=tuple(frame.sop_instance_uid for frame in stack.frames),
         notes=(*filter(None, (series.copies_in_words,)), *stack.notes),
     )

@@ -18,7 +18,7 @@ function applyFilter() {
   /* Printed too: a list that was filtered should not look whole. */
   const sought = search.value.trim() ? `, with “${search.value.trim()}”` : "";
   document.getElementById("shown").textContent =
-    shown < rows.length ? `${shown} of ${rows.length} studies are shown${sought}.` : "";
+    shown < rows.length ? `${shown} of ${rows.length} studies ${shown === 1 ? "is" : "are"} shown${sought}.` : "";
 }
 
 for (const button of filters) {

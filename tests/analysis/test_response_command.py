@@ -102,6 +102,11 @@ def test_trial_files_become_tables(folder):
     assert {row["PARAMCD"] for row in table(folder / "out" / "adrs.csv")} == {"OVR", "BOR", "CBOR"}
 
 
+def test_one_patient_is_no_patients(folder):
+    done = run(folder, "--out", folder / "out")
+    assert done.stdout.startswith("1 patient, 1 evaluator, 2 time points, ")
+
+
 def test_reads_of_the_viewer_become_tables(tmp_path):
     (tmp_path / "reads.json").write_text(reads_to_json(sums(100, 70, 84)))
     assert run(tmp_path / "reads.json", "--out", tmp_path / "out").exit_code == 0

@@ -201,7 +201,7 @@ def test_a_cohort_is_followed_by_the_protocol_it_was_screened_by(tmp_path):
     done = CliRunner().invoke(app, ["track", *shared, "--json"])
     assert done.exit_code == 1  # one study is nothing to follow
     assert json.loads(done.stdout)["protocol"]["name"] == "strict"
-    assert "1 of 1 studies are in the store already" in done.stderr
+    assert "1 of 1 study is in the store already" in done.stderr
     file.write_text("name = 3")
     assert CliRunner().invoke(app, ["track", *shared]).exit_code == 2
 

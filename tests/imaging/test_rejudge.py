@@ -204,10 +204,43 @@ def test_explain_draws_the_picture(store, tmp_path):
     assert told["criteria"][0]["threshold"] == 50.0
 
 
+def of_patient(patient_id, uid):
+    screening = screened(uid)
+    return replace(screening, study=replace(screening.study, patient_id=patient_id))
+
+
 def test_explain_asks_for_more_where_several_fit(store):
     done = run("explain", "1.", "--store", store)
     assert done.exit_code == 1
-    assert "3 studies fit" in done.output
+    assert "3 studies fit 1.: 1.1 (P-001, 2008-03-14), 1.2 (P-001" in done.output
+
+
+def test_explain_names_some_of_many_that_fit_and_counts_the_others(store):
+    with open_store(store) as database:
+        for number in range(4, 10):
+            database.save(StoredStudy.of(screened(f"1.{number}"), "images"))
+    done = run("explain", "P-001", "--store", store)
+    assert done.exit_code == 1
+    assert done.output.count("(P-001, 2008-03-14)") == 5
+    assert "and 4 more; give one whole UID" in done.output
+
+
+@pytest.mark.parametrize(
+    ("asked", "uid"),
+    [
+        pytest.param("1", "1.4", id="a-patient-before-the-beginning-of-every-uid"),
+        pytest.param("1.1", "1.1", id="a-study-before-a-patient-named-so"),
+        pytest.param("1.3", "1.3", id="a-study-before-those-that-begin-with-it"),
+        pytest.param("1.9", "1.90", id="the-beginning-of-one"),
+    ],
+)
+def test_explain_takes_what_fits_exactly(store, asked, uid):
+    with open_store(store) as database:
+        for one in (of_patient("1", "1.4"), of_patient("1.1", "1.90"), of_patient("P-002", "1.30")):
+            database.save(StoredStudy.of(one, "images"))
+    done = run("explain", asked, "--store", store, "--json", "--out", store.parent)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["study_uid"] == uid
 
 
 def test_the_text_names_larger_lesions_as_candidates_for_the_primary():

@@ -268,7 +268,7 @@ def test_the_table_is_sorted_and_filtered_where_it_stands(page, report):
     count = len(page.evaluate("[...document.querySelectorAll('.cohort tbody tr')].map((row) => row.hidden)"))
     # It stands outside the tools, which are not printed: part of a list should not pass for all of it.
     shown = "document.querySelector('main > #shown').innerText"
-    assert page.evaluate(shown) == f"1 of {count} studies are shown, with “ada ng”."
+    assert page.evaluate(shown) == f"1 of {count} studies is shown, with “ada ng”."
 
 
 def test_words_are_sorted_from_a_first_and_numbers_from_the_largest(page, report):

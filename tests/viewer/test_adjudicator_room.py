@@ -98,7 +98,8 @@ def test_both_reads_are_seen_side_by_side_without_names(adjudicated):
     assert "not MIPC" in said
     assert "not_mipc" not in said
     assert said.index("label") < said.index("evaluable") < said.index("profusion, right") < said.index("T1")
-    assert re.search(r"profusion, right\s+2 2 3\s+0 0 0|profusion, right\s+0 0 0\s+2 2 3", said)
+    grades = sorted(re.findall(r"upper \d, middle \d, lower \d", said[said.index("profusion, right") :])[:2])
+    assert grades == ["upper 0, middle 0, lower 0", "upper 2, middle 2, lower 3"]
     assert leaks(packs / "C", [*secrets(images), b"FROM.THE.PACK"]) == []
 
 

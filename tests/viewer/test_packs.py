@@ -251,7 +251,7 @@ def test_a_study_with_text_burned_into_its_pixels_is_left_out_and_the_others_go_
         assert line.endswith("an image has text burned into its pixels (burned_in_text)")
     done = CliRunner().invoke(review, list(map(str, [*arguments[:-2], "2", "--out", tmp_path / "two"])))
     assert done.exit_code == 1
-    assert "2 controls were asked for, the store has 1 patients not flagged; left out: study" in done.stderr
+    assert "2 controls were asked for, the store has 1 patient not flagged; left out: study" in done.stderr
     assert "burned_in_text" in done.stderr
     assert not (tmp_path / "two").exists()
 

@@ -275,9 +275,9 @@ def _side_by_side(title: str, reads: Sequence[ShownRead]) -> str:
 
 
 def _in_order(answers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield what a read said in the order it was asked, three zones in a row, lesions last."""
-    grades = {side: " ".join(answers.get(zone_name(side, zone), "") for zone in Zone) for side in Side}
-    zones = {f"profusion, {side}": found for side, found in grades.items() if found.strip()}
+    """Yield what a read said in the order it was asked, the zones of a lung in a row, lesions last."""
+    grades = {side: _grades_in_words(answers, side) for side in Side}
+    zones = {f"profusion, {side}": found for side, found in grades.items() if found}
     asked = {question.name for question in BASELINE}
     graded = {zone_name(*place) for place in ZONES}
     yield from ((name, answers[name]) for name in ("label",) if name in answers)
@@ -287,3 +287,9 @@ def _in_order(answers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if question.name in answers and question.name not in graded:
             yield question.name, answers[question.name]
     yield from ((name, value) for name, value in answers.items() if name not in {*asked, "label"})
+
+
+def _grades_in_words(answers: Mapping[str, str], side: Side) -> str:
+    """Return the grades of one lung by their zones: three bare numbers might be anything."""
+    given = {zone: answers.get(zone_name(side, zone)) for zone in Zone}
+    return ", ".join(f"{zone} {grade}" for zone, grade in given.items() if grade)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
 
 from records.errors import ScreeningError
 from records.reads import LesionRole
+from records.wording import counted
 from viewer.actions import ACTIONS
 from viewer.desk import Desk, Item, State
 from viewer.layers import Display, display
@@ -309,7 +310,7 @@ class Room(ImageActions):
             [self._docks[1], self._docks[2]], [half, PLANES_PX], Qt.Orientation.Horizontal
         )
         days = other.time_point.day - self.session.item.time_point.day
-        title = f"{other.time_point.name}, {days:+d} days"
+        title = f"{other.time_point.name}, {days:+d} {'day' if abs(days) == 1 else 'days'}"
         self.images.show_beside(shown, title, [ruler_of(mark, shown) for mark in marks])
         self.images.beside.fit()
         self._align(other)
@@ -417,7 +418,7 @@ class Room(ImageActions):
         problems = session.problems
         if not can_sign(session.form, problems):
             odd = " or a comment" if all(one.fault == "inconsistent" for one in problems) else ""
-            self.say(f"Not complete: {len(problems)} field(s) need an answer{odd}.")
+            self.say(f"Not complete: {counted(len(problems), 'field needs', 'fields need')} an answer{odd}.")
             self.form.go_to_problem()
             return
         meaning = session.desk.meaning(session.item)

@@ -240,6 +240,24 @@ def test_the_volume_is_the_same(tmp_path):
     assert study.study.uid != STUDY.uid
 
 
+def test_which_energy_is_shown_stays(tmp_path):
+    """Of several energies the same is chosen before and after."""
+    energy = Dataset()
+    energy.MonoenergeticEnergyEquivalent = 70.0
+    values = {
+        "MultienergyCTCharacteristicsSequence": [energy],
+        "ImageType": ["DERIVED", "PRIMARY", "AXIAL", "VMI"],
+        "SeriesDescription": f"Thorax {SECRET} 70 keV",
+    }
+    edit(export(tmp_path / "in", chest(12)), setting(**values))
+    deidentify([tmp_path / "in"], tmp_path / "out", key_path=tmp_path / "key.json")
+    (study,) = find_studies([tmp_path / "out"]).studies
+    choice = choose_series(study)
+    assert choice.series.description_text == "Thorax 70 keV"
+    made = choice.series.frames[0].reconstruction
+    assert (made.energy_kev, made.image_type[-1]) == (70.0, "VMI")
+
+
 def test_deflated_images_in_an_archive_leave_too(tmp_path):
     paths = export(tmp_path / "loose", chest(3), transfer_syntax=DeflatedExplicitVRLittleEndian)
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
@@ -363,7 +381,7 @@ def test_a_second_file_of_one_identifier_is_told(tmp_path):
     result = deidentify([tmp_path / "in"], tmp_path / "out", key_path=tmp_path / "key.json")
     assert len(result.written) == 3
     (refused,) = result.refused
-    assert refused.endswith("series 2: 1 files bear the identifier of another one")
+    assert refused.endswith("series 2: 1 file bears the identifier of another one")
 
 
 def test_images_that_do_not_say_whether_text_is_burned_in_are_named_and_not_vouched_for(tmp_path):

@@ -325,7 +325,7 @@ def test_two_files_of_one_name_in_an_archive_are_named(tmp_path):
             archive.write(path, f"CT/IM{number % 11}")
     (problem,) = find_studies([tmp_path / "export.zip"]).problems
     assert problem.code is ProblemCode.ARCHIVE_REFUSED
-    assert problem.sentence.endswith("1 of its 12 files bear the name of another one")
+    assert problem.sentence.endswith("1 of its 12 files bears the name of another one")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

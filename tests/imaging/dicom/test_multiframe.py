@@ -133,3 +133,12 @@ def test_legacy_converted_ct_of_highdicom(tmp_path):
     volume = read_volume(choose_series(only_study(tmp_path)).series)
     np.testing.assert_array_equal(volume.hu, chest(12).hu)
     assert volume.spacing_mm == (2.5, 6.0, 6.0)
+
+
+def test_the_energy_of_a_monoenergetic_file_is_read(tmp_path):
+    enhanced(tmp_path)
+    image = pydicom.dcmread(tmp_path / "enhanced.dcm")
+    energy = items(MonoenergeticEnergyEquivalent=70.0)
+    image.SharedFunctionalGroupsSequence[0].MultienergyCTCharacteristicsSequence = [energy]
+    image.save_as(tmp_path / "enhanced.dcm")
+    assert {frame.reconstruction.energy_kev for frame in only_series(tmp_path).frames} == {70.0}

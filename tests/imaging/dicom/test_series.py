@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from pydicom.dataset import Dataset
 
 from imaging.dicom import choose_series, find_studies
 from imaging.dicom.files import Damage, Rescale, SeriesFiles, StudyFiles
@@ -100,6 +101,52 @@ def test_the_better_of_two(worse, better):
     assert rejected.number == 1
     assert choice.runners_up == (rejected,)
     assert sentence.startswith("readable, but ")
+
+
+def monoenergetic(energy_kev):
+    """Return a change that makes an image one of an energy (PS3.3 C.8.15.2.1.1.5, Supplement 188)."""
+
+    def change(image):
+        characteristics = Dataset()
+        characteristics.MonoenergeticEnergyEquivalent = energy_kev
+        image.ImageType = ["DERIVED", "PRIMARY", "AXIAL", "VMI"]
+        image.MultienergyCTCharacteristicsSequence = [characteristics]
+
+    return change
+
+
+def test_of_several_energies_that_nearest_to_a_usual_scan_is_taken(tmp_path):
+    """They differ in nothing else: the first by its number was taken, at 40 keV the noisiest."""
+    for number, energy_kev in enumerate((40.0, 65.0, 74.0, 140.0), start=1):
+        edit(export(tmp_path / str(number), chest(12), series_number=number), monoenergetic(energy_kev))
+    choice = choose_series(only_study(tmp_path))
+    assert choice.series.number == 3
+    assert "kernel STANDARD, 74 keV, chosen over 3 other" in choice.reason
+    assert [series.number for series in choice.runners_up] == [2, 1, 4]
+    assert choice.rejected[1][1] == (
+        "readable, but its 40 keV are further from the 70 keV that look like 120 kVp (taken: series 3 'thin')"
+    )
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        pytest.param("MonoE 40 keV", "MonoE 70 keV", id="named-in-the-description"),
+        pytest.param("Mono+ 100keV", "Mono+ 80keV", id="the-nearer"),
+        pytest.param("MonoE 60 keV", "DE Mixed 0.6", id="the-whole-spectrum"),
+    ],
+)
+def test_energies_that_only_descriptions_name(worse, better):
+    choice = choose(series(1, worse, **THIN), series(2, better, **THIN))
+    assert choice.series.number == 2
+    assert "keV are further from the 70 keV" in choice.rejected[0][1]
+
+
+def test_slices_and_kernel_come_before_the_energy():
+    """At 5 mm nothing of 5 mm is seen well at any energy."""
+    assert choose(series(1, "70 keV", **THICK), series(2, "50 keV", **THIN)).series.number == 2
+    sharp = series(1, "70 keV", kernel="BONEPLUS", **THIN)
+    assert choose(sharp, series(2, "50 keV", **THIN)).series.number == 2
 
 
 def test_of_equals_the_earlier_is_taken_in_any_order_of_files(tmp_path):
@@ -297,7 +344,7 @@ def test_images_that_share_one_identifier_are_told_where_they_are_missed(tmp_pat
     with pytest.raises(SeriesError) as caught:
         choose_series(only_study(tmp_path))
     assert caught.value.sentence == (
-        "series 2 'thin': 1 slices, a lung needs at least 10 "
+        "series 2 'thin': 1 slice, a lung needs at least 10 "
         "(files left out since another one bears their SOP Instance UID: 23)"
     )
 

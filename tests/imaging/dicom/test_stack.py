@@ -208,6 +208,55 @@ def test_two_scans_that_nothing_tells_apart_are_refused():
     assert build_stack([*counted_on, *first]).frames == tuple(first)
 
 
+def scan(reference, count, *, from_mm=0.0, spacing_mm=2.5) -> list[Frame]:
+    """Return the images of one scan, which names its coordinates."""
+    return [
+        frame(
+            from_mm + spacing_mm * place,
+            place,
+            frame_of_reference_uid=reference,
+            sop_instance_uid=f"{reference}.{place}",
+        )
+        for place in range(count)
+    ]
+
+
+@pytest.mark.parametrize("from_mm", [40 * 2.5, 1.25, 20 * 2.5], ids=["above", "between", "upon"])
+def test_of_two_scans_in_other_coordinates_the_larger_is_taken(from_mm):
+    """Put on the table anew, the patient lies elsewhere, though a scan seems to go on where another ends."""
+    first, second = scan("1.1", 40), scan("1.2", 30, from_mm=from_mm)
+    stack = build_stack([*second, *first])
+    assert stack.frames == tuple(first)
+    assert stack.frame_of_reference_uid == "1.1"
+    assert "2 scans that share no coordinates (Frame of Reference UID); one with 40 of 70" in stack.notes[0]
+
+
+def test_pieces_in_other_coordinates_are_refused():
+    """Four pieces of 10 images, each on top of the one before: none is what the series is."""
+    reason, sentence = refusal([one for i in range(4) for one in scan(f"1.{i}", 10, from_mm=25.0 * i)])
+    assert reason is Reason.MIXED_GEOMETRY
+    assert "40 images name 4 frames of reference" in sentence
+
+
+def test_coordinates_that_no_two_images_share_say_nothing():
+    """Some anonymisers give each image a Frame of Reference UID of its own."""
+    frames = [frame(2.5 * place, place, frame_of_reference_uid=f"1.{place}") for place in range(40)]
+    assert build_stack(frames).frames == tuple(frames)
+    named = [*frames[:20], *(dataclasses.replace(one, frame_of_reference_uid="") for one in frames[20:])]
+    assert build_stack(named).frames == tuple(named)
+
+
+def test_of_two_energies_in_one_series_that_of_a_usual_scan_is_taken():
+    by_energy = [
+        [
+            frame(2.5 * place, place, reconstruction=dataclasses.replace(MADE, energy_kev=energy_kev))
+            for place in range(40)
+        ]
+        for energy_kev in (40.0, 70.0)
+    ]
+    assert build_stack([*by_energy[0], *by_energy[1]]).frames == tuple(by_energy[1])
+
+
 def test_acquisitions_that_follow_each_other_are_one_stack():
     """Step and shoot: the scanner counts each stop of the table as an acquisition."""
     for stop in (20, 39):

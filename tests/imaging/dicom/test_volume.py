@@ -123,6 +123,20 @@ def test_the_volume_knows_where_it_comes_from(tmp_path):
     assert (volume.slice_thickness_mm, volume.kernel, volume.notes) == (2.5, "STANDARD", ())
 
 
+def test_a_scan_that_goes_on_in_other_coordinates_is_not_read_on(tmp_path):
+    """The upper images lie where the lower ones end, in millimetres from another zero of the table."""
+    paths = export(tmp_path)
+    edit(paths[14:], setting(FrameOfReferenceUID="1.2.3"))
+    volume = read(tmp_path)
+    np.testing.assert_array_equal(volume.hu, chest().hu[:14])
+    (lower,) = {pydicom.dcmread(path, stop_before_pixels=True).FrameOfReferenceUID for path in paths[:14]}
+    assert volume.frame_of_reference_uid == lower
+    assert volume.notes == (
+        "the series holds 2 scans that share no coordinates (Frame of Reference UID); "
+        "one with 14 of 24 images was taken",
+    )
+
+
 @settings(max_examples=16, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     along=st.sampled_from([1, -1]), down=st.sampled_from([1, -1]), feet_first=st.booleans(), data=st.data()
