@@ -36,9 +36,10 @@ MAX_TOTAL_ML = 11000.0
 MIN_SIDE_SHARE = 0.10  # a lung under a tenth of the total is collapsed, removed or not a lung
 OUTSIDE_MM = 10.0  # how far from the lungs depth is told
 ROOM_HU = -970.0  # the room's air, averaged over blocks, is darker, lung is not
-# Where noise is cut off at -1024 HU the room is brighter, by 20 HU at most (four scans, up to 90 HU more).
-NOISY_ROOM_HU, ROOM_SPREADS = -990.0, 2.5
+# Noise that is cut off at -1024 HU makes the room brighter, by 10 to 20 HU, and single blocks of it more so.
+NOISY_ROOM_HU, ROOM_SPREADS, DARKEST_LUNG_HU = -990.0, 3.5, -900.0
 BESIDE_MM2 = 100.0  # of lung over or under air that reaches the border: that is lung too, not room
+ROOM_SHARE = 0.4  # of what lies around: a blanket has 0.6, a lung with emphysema up to 0.2
 TISSUE_HU = -200.0  # a chest wall that goes on beyond the image
 BESIDE_SHARE = 0.6  # of a lung's largest cross-section: 3 to 10 % of it lies beyond (five scans, cropped)
 TOLD_SHARE = 0.05  # worth a note
@@ -186,9 +187,11 @@ def _cut_beside(
     """Return what of the air that reaches its plane's border is lung: where the field of view ends in it.
 
     It is denser than the room's air and thicker than the seam of skin and cloth, and lies over or under lung.
-    A lung that is cut in all its planes does not; there the chest wall reaches the border in most of them.
+    A lung that is cut in all its planes does not; there the chest wall reaches the border in most of them,
+    and lies between lung and room; a blanket over arms that reach the border lies in the room.
     """
-    dense = outside & (hu > max(ROOM_HU, NOISY_ROOM_HU + ROOM_SPREADS * _noise_hu(hu, outside)))
+    noisy_hu = NOISY_ROOM_HU + ROOM_SPREADS * _noise_hu(hu, outside)
+    dense = outside & (hu > np.clip(noisy_hu, ROOM_HU, DARKEST_LUNG_HU))
     beyond = np.zeros(lungs.shape, bool)
     beyond[1:] = lungs[:-1]
     beyond[:-1] |= lungs[1:]
@@ -208,11 +211,20 @@ def _cut_beside(
     sizes_ml[np.intersect1d(parts[0], parts[-1])] = 0
     for part in np.flatnonzero((sizes_ml >= MIN_TOTAL_ML / 4) & ~is_lung):
         there = _at_edges(parts == part)
-        is_lung[part] = bool((np.count_nonzero(there & walls, axis=1) > there.sum(axis=1) / 2).any())
+        meets_wall = (np.count_nonzero(there & walls, axis=1) > there.sum(axis=1) / 2).any()
+        is_lung[part] = bool(meets_wall) and _share_in_room(parts == part, outside & ~dense) < ROOM_SHARE
     is_lung[0] = False
     if not is_lung.any():
         return np.zeros(lungs.shape, bool)
     return np.asarray(dense & ndimage.binary_dilation(is_lung[parts], np.ones((1, 3, 3), bool)), bool)
+
+
+def _share_in_room(part: NDArray[np.bool_], room: NDArray[np.bool_]) -> float:
+    """Return how much of what lies around a part in its planes, a voxel away from its core, is the room."""
+    square = np.ones((1, 3, 3), bool)
+    rim = ndimage.binary_dilation(part, square)
+    around = ndimage.binary_dilation(rim, square) & ~rim
+    return int(np.count_nonzero(around & room)) / max(1, int(np.count_nonzero(around)))
 
 
 def _noise_hu(hu: NDArray[np.float32], inside: NDArray[np.bool_]) -> float:
