@@ -11,7 +11,6 @@ There are two thin scans and five thick ones: each thin one is drawn for three t
 is alike. Disease is simulated: see docs/model.md.
 """
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy import ndimage
 
+from benchmarks.reading import OUTLINED, SMALLER, readers_nodules
 from benchmarks.unread import unread_places
 from imaging import dicom
 from imaging.candidates import Candidates, build_scale_space
@@ -59,7 +59,6 @@ THIN_TIMES = 3  # draws of a thin scan for each of a thick one
 DENSE = (400, 800, 1200)
 LARGE_BANDS_MM = ((6, 8), (8, 10), (10, 12), (12, 16), (16, 30))
 LARGE_FALSE_MM = 8.0
-OUTLINED, SMALLER = "3 mm and more", "under 3 mm"  # as readers tell nodules (Armato 2011)
 AGREED = 2  # of four readers
 
 
@@ -223,7 +222,6 @@ def matched(
     rows = []
     told = zip(truth, own, places, fissures.tolist(), (new >= MOSTLY_NEW).tolist(), strict=True)
     for nodule, mark, place, at_fissure, mostly_new in told:
-        size = found[mark].diameter_mm if mark >= 0 else None
         rows.append(
             Row(
                 volume.series_uid,
@@ -233,10 +231,7 @@ def matched(
                 site_of(volume, lungs, place, nodule.diameter_mm / 2, at_fissure),
                 "faint" if nodule.hu < FAINT_HU else "bright",
                 mostly_new,
-                found[mark].probability if mark >= 0 else 0.0,
-                size.value if size else np.nan,
-                size.low if size else np.nan,
-                size.high if size else np.nan,
+                *_told(found, mark),
             )
         )
     diameter_mm = np.array([n.diameter_mm.value for n in found])
@@ -255,42 +250,12 @@ def matched(
     )
 
 
-def readers_nodules(path: Path, patient: str) -> list[tuple[InsertedNodule, str, int]]:
-    """Return what readers marked as nodules, each with its kind and how many of them did.
-
-    Marks of one nodule lie within its radius and `READ_MM` of each other. Its diameter, mm, is the mean of
-    those that outlined it; readers give none below 3 mm (Armato 2011, Med Phys 38:915), where 3 mm stands.
-    """
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["patient"] == patient]
-    groups: list[list[dict[str, str]]] = []
-    for row in sorted(rows, key=lambda row: row["kind"]):  # those that are outlined first
-        if row["kind"] == "non_nodule_ge3mm":
-            continue
-        for group in groups:
-            reach_mm = _outlined_mm(group) / 2 + READ_MM
-            if np.linalg.norm(_middle_mm(group) - _middle_mm([row])) < reach_mm:
-                group.append(row)
-                break
-        else:
-            groups.append([row])
-    told = []
-    for group in groups:
-        x, y, z = _middle_mm(group).tolist()
-        kind = OUTLINED if any(row["equiv_sphere_diam_mm"] for row in group) else SMALLER
-        told.append(
-            (InsertedNodule((x, y, z), _outlined_mm(group), 0.0), kind, len({r["reader"] for r in group}))
-        )
-    return told
-
-
-def _middle_mm(group: list[dict[str, str]]) -> NDArray[np.float64]:
-    return np.array([[float(row[f"{axis}_lps_mm"]) for axis in "xyz"] for row in group]).mean(axis=0)
-
-
-def _outlined_mm(group: list[dict[str, str]]) -> float:
-    sizes = [float(row["equiv_sphere_diam_mm"]) for row in group if row["equiv_sphere_diam_mm"]]
-    return float(np.mean(sizes)) if sizes else 3.0
+def _told(found: tuple[Nodule, ...], mark: int) -> tuple[float, float, float, float]:
+    """Return probability and diameter with its interval, mm, of a mark, or what stands for none (-1)."""
+    if mark < 0:
+        return 0.0, np.nan, np.nan, np.nan
+    size = found[mark].diameter_mm
+    return found[mark].probability, size.value, size.low, size.high
 
 
 def as_read(
@@ -303,7 +268,6 @@ def as_read(
     own = own_marks([replace(one, diameter_mm=one.diameter_mm + 2 * READ_MM) for one, _, _ in nodules], found)
     rows = []
     for (nodule, kind, readers), mark in zip(nodules, own, strict=True):
-        size = found[mark].diameter_mm if mark >= 0 else None
         rows.append(
             Row(
                 volume.series_uid,
@@ -313,10 +277,7 @@ def as_read(
                 kind,
                 "agreed" if readers >= AGREED else "alone",
                 True,
-                found[mark].probability if mark >= 0 else 0.0,
-                size.value if size else np.nan,
-                size.low if size else np.nan,
-                size.high if size else np.nan,
+                *_told(found, mark),
             )
         )
     false = np.sort(

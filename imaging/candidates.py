@@ -6,6 +6,7 @@ spot is found alike on thin and thick slices.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from imaging.lungs import Lungs
 from imaging.wall import without_wall
 from records.model import Volume
 
-__all__ = ["SCALES_MM", "Candidates", "ScaleSpace", "build_scale_space", "find_candidates"]
+__all__ = ["SCALES_MM", "Candidates", "ScaleSpace", "build_scale_space", "find_candidates", "smoothed"]
 
 SCALES_MM = (0.6, 0.9, 1.35, 2.0, 3.0, 4.5)
 TISSUE_HU = (
@@ -84,6 +85,16 @@ class Candidates:
         return Candidates(self.index[chosen], self.level[chosen], self.response_hu[chosen])
 
 
+def smoothed(
+    image: NDArray[np.float32], scales_mm: Sequence[float], spacing_mm: tuple[float, float, float]
+) -> tuple[NDArray[np.float32], ...]:
+    """Return an image, (p, r, c), smoothed at each scale, the finest first, each from the one before."""
+    levels = [gaussian(image, scales_mm[0], spacing_mm)]
+    for before, after in itertools.pairwise(scales_mm):
+        levels.append(gaussian(levels[-1], float(np.sqrt(after**2 - before**2)), spacing_mm))
+    return tuple(levels)
+
+
 def build_scale_space(volume: Volume, lungs: Lungs) -> ScaleSpace:
     """Smooth the part of a scan that holds the lungs."""
     spacing_mm = volume.spacing_mm
@@ -94,15 +105,13 @@ def build_scale_space(volume: Volume, lungs: Lungs) -> ScaleSpace:
     box = np.clip(volume.hu[tuple(window)], *TISSUE_HU)
     start = np.array([span.start for span in window], np.int64)
     lung = without_wall(box, lungs.depth_mm, lungs.block, start, spacing_mm)
-    levels = [gaussian(lung, SCALES_MM[0], spacing_mm)]
-    for before, after in itertools.pairwise(SCALES_MM):
-        levels.append(gaussian(levels[-1], float(np.sqrt(after**2 - before**2)), spacing_mm))
+    levels = smoothed(lung, SCALES_MM, spacing_mm)
     near = lungs.depth_mm > -WALL_MM
     for axis in (2, 1, 0):  # the last copies whole planes
         span = window[axis]
         index = np.minimum(np.arange(span.start, span.stop) // lungs.block[axis], near.shape[axis] - 1)
         near = np.take(near, index, axis=axis)
-    return ScaleSpace(volume.hu[tuple(window)], lung, tuple(levels), start, near, spacing_mm)
+    return ScaleSpace(volume.hu[tuple(window)], lung, levels, start, near, spacing_mm)
 
 
 @njit(nogil=True, cache=True)

@@ -6,7 +6,7 @@ replaces the tissue of the scan, and brings noise of the scan's own strength:
 
     image = (1 - share) * scan + share * (nodule HU + noise)
 
-Ground glass replaces air alone: what is denser shows through it (Hansell 2008, Radiology 246:697).
+Ground glass replaces air alone: what is denser shows through it.
 
 The point-spread function is a Gaussian in the plane times a slice-sensitivity
 profile along the patient (a box of the slice thickness, smoothed), after
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from imaging.attenuation import GROUND_GLASS_HU
 from imaging.geometry import index_of, points_mm
 from records.model import Point, Volume
 
@@ -49,7 +50,6 @@ OVERSAMPLING = 3
 LOBES = (1, 3)  # beside the first
 LOBE_SIZE, LOBE_AWAY = (0.5, 0.85), (0.6, 1.0)  # of the first one's radius
 LOBE_GRID = 40  # samples a side for the volume of a lobed body
-GROUND_GLASS_HU = -300.0  # a body fainter than this hides no vessel
 MOSTLY_NEW = 0.5  # of the brightness a nodule brings; below it, most was vessel, wall or hilum before
 
 

@@ -25,6 +25,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from imaging.attenuation import GROUND_GLASS_HU
 from imaging.distance import closed
 from imaging.filters import gaussian
 from imaging.geometry import directions
@@ -44,7 +45,6 @@ SOLID_EDGE_HU = -350.0  # between a solid ball and lung
 # Ground glass, over what these lungs mostly are: what is no more than lung, and what is all ground glass
 FAINT_HU, HAZY_HU = 30.0, 200.0
 LEAST_HAZY_HU = 90.0  # over the lungs, at the peak itself
-MOST_HAZY_HU = -300.0  # vessels stay visible through it (Fleischner)
 EVEN_HU, EVEN_PEAK_HU = 80.0, 100.0  # standard deviation in the core, and around the peak on the coarse copy
 EVEN_CORE = 0.7  # of the radius
 HAZY_STANDING_OUT = 0.75  # a band has 0.71; partial volume does not soften what is plainly more than hazy
@@ -316,7 +316,7 @@ def _of_ground_glass(
     judges = _Judges(hu, coarse_hu, shade, mask, lungs)
     for scale_mm, place in _peaks(coarse_hu, shade, mask, lungs):
         around = tuple(slice(max(n - 1, 0), n + 2) for n in place)
-        is_hazy = lung_hu + LEAST_HAZY_HU < coarse_hu[place] < MOST_HAZY_HU
+        is_hazy = lung_hu + LEAST_HAZY_HU < coarse_hu[place] < GROUND_GLASS_HU
         if not is_hazy or coarse_hu[around].std() > EVEN_PEAK_HU:
             continue
         lump = judges.lump(scale_mm, place)
@@ -324,7 +324,7 @@ def _of_ground_glass(
             continue
         core_hu = _core_hu(coarse_hu, lump, lungs)
         own_hu = float(np.median(core_hu))
-        if own_hu < MOST_HAZY_HU and core_hu.std() < EVEN_HU:
+        if own_hu < GROUND_GLASS_HU and core_hu.std() < EVEN_HU:
             own = _Judges(hu, coarse_hu, _Shade(lung_hu, own_hu), mask, lungs)
             yield replace(lump, radius_mm=own.radius_mm(lump), edge_hu=(own_hu + lung_hu) / 2)
 

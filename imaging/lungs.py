@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from imaging.distance import closed, distance_mm
+from imaging.field_of_view import cut_beside, share_cut
 from imaging.filters import block_mean
 from imaging.growing import grow_below, reaches_border
 from records.errors import Reason, ScreeningError
@@ -35,12 +36,6 @@ MIN_TOTAL_ML = 1200.0  # smaller than both lungs of an adult after full expirati
 MAX_TOTAL_ML = 11000.0
 MIN_SIDE_SHARE = 0.10  # a lung under a tenth of the total is collapsed, removed or not a lung
 OUTSIDE_MM = 10.0  # how far from the lungs depth is told
-ROOM_HU = -970.0  # the room's air, averaged over blocks, is darker, lung is not
-# Noise that is cut off at -1024 HU makes the room brighter, by 10 to 20 HU, and single blocks of it more so.
-NOISY_ROOM_HU, ROOM_SPREADS, DARKEST_LUNG_HU = -990.0, 3.5, -900.0
-BESIDE_MM2 = 100.0  # of lung over or under air that reaches the border: that is lung too, not room
-ROOM_SHARE = 0.4  # of what lies around: a blanket has 0.6, a lung with emphysema up to 0.2
-TISSUE_HU = -200.0  # a chest wall that goes on beyond the image
 BESIDE_SHARE = 0.6  # of a lung's largest cross-section: 3 to 10 % of it lies beyond (five scans, cropped)
 TOLD_SHARE = 0.05  # worth a note
 CUT_SHARE = 0.15  # of the largest cross-section, met at the first or last plane: the lung goes on beyond
@@ -151,10 +146,10 @@ def segment_lungs(volume: Volume) -> Lungs:
     labels, sides = _label(coarse_hu, air, leftward_mm, step_mm)
     beside = np.zeros(air.shape, bool)
     # Each round may join air that was too small to be lung by itself, with more of it over and under.
-    while (more := _cut_beside(coarse_hu, ~air & ~body & ~beside, labels > 0, step_mm)).any():
+    while (more := cut_beside(coarse_hu, ~air & ~body & ~beside, labels > 0, step_mm)).any():
         beside |= more
         labels, sides = _label(coarse_hu, air | beside, leftward_mm, step_mm)
-    beside_share = _share_cut(labels, reaches_border(~body & (labels == 0))) if beside.any() else 0.0
+    beside_share = share_cut(labels, reaches_border(~body & (labels == 0))) if beside.any() else 0.0
     _check(labels, beside_share, voxel_ml)
     depth_mm = _signed_distance_mm(labels > 0, step_mm)
     shape = (volume.hu.shape[0], volume.hu.shape[1], volume.hu.shape[2])
@@ -176,83 +171,6 @@ def _label(
         whole = _close(sides == label, step_mm)
         labels[whole & (labels == 0) & ~airways & (sides != (RIGHT + LEFT - label))] = label
     return labels, sides
-
-
-def _cut_beside(
-    hu: NDArray[np.float32],
-    outside: NDArray[np.bool_],
-    lungs: NDArray[np.bool_],
-    step_mm: NDArray[np.float64],
-) -> NDArray[np.bool_]:
-    """Return what of the air that reaches its plane's border is lung: where the field of view ends in it.
-
-    It is denser than the room's air and thicker than the seam of skin and cloth, and lies over or under lung.
-    A lung that is cut in all its planes does not; there the chest wall reaches the border in most of them,
-    and lies between lung and room; a blanket over arms that reach the border lies in the room.
-    """
-    noisy_hu = NOISY_ROOM_HU + ROOM_SPREADS * _noise_hu(hu, outside)
-    dense = outside & (hu > np.clip(noisy_hu, ROOM_HU, DARKEST_LUNG_HU))
-    beyond = np.zeros(lungs.shape, bool)
-    beyond[1:] = lungs[:-1]
-    beyond[:-1] |= lungs[1:]
-    walls = _at_edges(hu > TISSUE_HU)
-    pixel_mm2 = step_mm[1] * step_mm[2]
-    if np.count_nonzero(dense & beyond) * pixel_mm2 < BESIDE_MM2 and not walls.any():
-        return np.zeros(lungs.shape, bool)
-    core = dense.copy()
-    for axis in (1, 2):  # what is three voxels thick in its plane; at the edge of the image two do
-        at, beside = np.moveaxis(core, axis, 0), np.moveaxis(core.copy(), axis, 0)
-        at[1:] &= beside[:-1]
-        at[:-1] &= beside[1:]
-    parts, count = ndimage.label(core)
-    is_lung = np.bincount(parts[beyond], minlength=count + 1) * pixel_mm2 >= BESIDE_MM2
-    # What runs from the first slice to the last is the couch, which a narrow field of view cuts too.
-    sizes_ml = np.bincount(parts.ravel(), minlength=count + 1) * np.prod(step_mm) / 1000
-    sizes_ml[np.intersect1d(parts[0], parts[-1])] = 0
-    for part in np.flatnonzero((sizes_ml >= MIN_TOTAL_ML / 4) & ~is_lung):
-        there = _at_edges(parts == part)
-        meets_wall = (np.count_nonzero(there & walls, axis=1) > there.sum(axis=1) / 2).any()
-        is_lung[part] = bool(meets_wall) and _share_in_room(parts == part, outside & ~dense) < ROOM_SHARE
-    is_lung[0] = False
-    if not is_lung.any():
-        return np.zeros(lungs.shape, bool)
-    return np.asarray(dense & ndimage.binary_dilation(is_lung[parts], np.ones((1, 3, 3), bool)), bool)
-
-
-def _share_in_room(part: NDArray[np.bool_], room: NDArray[np.bool_]) -> float:
-    """Return how much of what lies around a part in its planes, a voxel away from its core, is the room."""
-    square = np.ones((1, 3, 3), bool)
-    rim = ndimage.binary_dilation(part, square)
-    around = ndimage.binary_dilation(rim, square) & ~rim
-    return int(np.count_nonzero(around & room)) / max(1, int(np.count_nonzero(around)))
-
-
-def _noise_hu(hu: NDArray[np.float32], inside: NDArray[np.bool_]) -> float:
-    """Return the noise of a mask's voxels, by how much neighbours of a row differ."""
-    differences = np.abs(np.diff(hu, axis=2))[inside[:, :, 1:] & inside[:, :, :-1]]
-    return 1.48 / float(np.sqrt(2)) * float(np.median(differences)) if differences.size else 0.0
-
-
-def _at_edges(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return in which planes a mask reaches each of the image's four edges, (4, planes)."""
-    edges = (mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1])
-    return np.array([edge.any(axis=1) for edge in edges])
-
-
-def _share_cut(labels: NDArray[np.uint8], empty: NDArray[np.bool_]) -> float:
-    """Return a lung's area at the sides of the field of view over its largest section that lies alike.
-
-    Of both lungs the larger share. The field of view ends where the image does, or where it is empty (outside
-    the circle of reconstruction).
-    """
-    shares = [0.0]
-    for axis in (1, 2):
-        beside = np.pad(np.moveaxis(empty, axis, 0), ((1, 1), (0, 0), (0, 0)), constant_values=True)
-        for label in (RIGHT, LEFT):
-            lung = np.moveaxis(labels == label, axis, 0)
-            cut = np.count_nonzero(lung & beside[:-2]) + np.count_nonzero(lung & beside[2:])
-            shares.append(cut / max(1, np.count_nonzero(lung, axis=(1, 2)).max()))
-    return float(max(shares))
 
 
 def _air_and_body(air: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

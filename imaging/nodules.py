@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from imaging.attenuation import CALCIFIED_HU, GROUND_GLASS_HU
 from imaging.axes import LEAST_MM, axial_axes_mm
 from imaging.candidates import TISSUE_HU, ScaleSpace
 from imaging.classifier import Scored
@@ -30,10 +31,8 @@ START_RADIUS_MM = (0.6, 6.0)
 BY_ITSELF_MM = (4.5, 6.0)  # below, a nodule is one of many; above, it is judged by itself
 SAME_MM = 1.2  # two fits nearer than this, or inside one another, are one nodule
 ALMOST = 0.5  # as probable as another candidate, as far as one nodule's candidates differ
-GROUND_GLASS_HU = -300.0  # purer than this in the fit (Fleischner: vessels stay visible through it)
 CORE_SOLID_HU, RIM_HU = -200.0, -350.0
 PART_SOLID_LEAST_MM = 5.0  # smaller, core and rim can't be told apart
-CALCIFIED_HU = 200.0
 # What lies sunk in wall or hilum is believed to be as round as the rest, and comes out small: 9 in 10 lesions
 # with 0.5 and 0.6 of their surface in air are at most 16 and 10 % larger than told, in five lungs.
 IN_AIR, SUNK = 0.85, 0.35

@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imaging.candidates import SCALES_MM, TISSUE_HU, Candidates, ScaleSpace
-from imaging.filters import gaussian, in_slabs
+from imaging.candidates import SCALES_MM, TISSUE_HU, Candidates, ScaleSpace, smoothed
+from imaging.filters import in_slabs
 from imaging.wall import LOST_HU
 
 __all__ = ["COARSE_MM", "CUBES", "FINE_MM", "SIDE", "cut_cubes"]
@@ -116,9 +116,7 @@ def _cut_dimmed(
 
     is_wall = np.clip(hu, *TISSUE_HU) - lung > LOST_HU
     free = np.clip(dimmed(np.where(is_wall, lung, hu)), low, high)
-    levels = [gaussian(free, SCALES_MM[0], space.spacing_mm)]
-    more_mm = float(np.sqrt(SCALES_MM[COARSE_LEVEL] ** 2 - SCALES_MM[0] ** 2))
-    levels.append(gaussian(levels[0], more_mm, space.spacing_mm))
+    levels = smoothed(free, (SCALES_MM[0], SCALES_MM[COARSE_LEVEL]), space.spacing_mm)
     before, share = np.empty((3, SIDE), np.int64), np.empty((3, SIDE))
     for n, (picture, step_mm) in enumerate(
         zip((dimmed(hu), *levels), (FINE_MM, FINE_MM, COARSE_MM), strict=True)

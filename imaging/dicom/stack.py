@@ -6,7 +6,7 @@ and files come in any order (DICOM PS3.3 C.7.6.2.1.1).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,18 +106,9 @@ def build_stack(frames: Sequence[Frame]) -> Stack:
 
 def _largest_scan(scans: Sequence[Sequence[Frame]], images: int) -> Stack:
     """Return the stack of the largest of several scans that makes one."""
-    for scan in sorted(scans, key=lambda scan: (-len(scan), min(map(_preference, scan)))):
-        if len(scan) * 3 < images:  # a fragment is not what the series is
-            break
-        try:
-            stack = _stack_of_slices(scan)
-        except GeometryError:
-            continue
-        note = (
-            f"the series holds {len(scans)} scans that share no coordinates (Frame of Reference UID); "
-            f"one with {len(scan)} of {images} images was taken"
-        )
-        return replace(stack, notes=(note, *stack.notes))
+    what = "scans that share no coordinates (Frame of Reference UID)"
+    if largest := _largest(scans, images, _stack_of_slices, what):
+        return largest
     raise GeometryError(
         Reason.MIXED_GEOMETRY,
         f"{images} images name {len(scans)} frames of reference, so that nothing says how they lie to each "
@@ -146,17 +137,21 @@ def _stack_of_slices(frames: Sequence[Frame]) -> Stack:
 
 def _largest_alone(parts: Sequence[Sequence[Frame]], images: int) -> Stack | None:
     """Return the stack of the largest acquisition or reconstruction that makes one, None if none does."""
-    for part in sorted(parts, key=lambda part: (-len(part), _preference(part[0]))):
+    return _largest(parts, images, _stack_of, "acquisitions or reconstructions")
+
+
+def _largest(
+    parts: Sequence[Sequence[Frame]], images: int, build: Callable[[Sequence[Frame]], Stack], what: str
+) -> Stack | None:
+    """Return what is built of the largest part that makes a stack, with a note; None if none does."""
+    for part in sorted(parts, key=lambda part: (-len(part), min(map(_preference, part)))):
         if len(part) * 3 < images:  # a fragment is not what the series is
             break
         try:
-            stack = _stack_of(part)
+            stack = build(part)
         except GeometryError:
             continue
-        note = (
-            f"the series holds {len(parts)} acquisitions or reconstructions; "
-            f"one with {len(part)} of {images} images was taken"
-        )
+        note = f"the series holds {len(parts)} {what}; one with {len(part)} of {images} images was taken"
         return replace(stack, notes=(note, *stack.notes))
     return None
 

@@ -1,6 +1,6 @@
 """What the benchmark takes for one nodule of several readers."""
 
-from benchmarks.froc import OUTLINED, SMALLER, readers_nodules
+from benchmarks.reading import OUTLINED, SMALLER, readers_nodules
 
 MARKS = """patient,reader,mark_id,kind,x_lps_mm,y_lps_mm,z_lps_mm,equiv_sphere_diam_mm
 P-1,0,a,nodule_ge3mm,10,20,30,8

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from imaging.candidates import SCALES_MM, TISSUE_HU, Candidates, ScaleSpace
-from imaging.filters import gaussian
+from imaging.candidates import SCALES_MM, TISSUE_HU, Candidates, ScaleSpace, smoothed
 from imaging.patches import COARSE_MM, CUBES, FINE_MM, SIDE, cut_cubes
 
 SPACING_MM = (1.25, 0.7, 0.8)
@@ -53,11 +52,10 @@ def test_what_is_brighter_than_tissue_is_white_and_what_is_darker_black():
 def seen(hu):
     """Return the scale space of lung without a wall."""
     lung = np.clip(hu, *TISSUE_HU).astype(np.float32)
-    levels = [gaussian(lung, SCALES_MM[0], SPACING_MM)]
-    levels.append(gaussian(levels[0], float(np.sqrt(SCALES_MM[1] ** 2 - SCALES_MM[0] ** 2)), SPACING_MM))
+    levels = smoothed(lung, SCALES_MM[:2], SPACING_MM)
     everywhere = np.ones(SHAPE, bool)
     return ScaleSpace(
-        np.rint(hu).astype(np.int16), lung, tuple(levels), np.zeros(3, np.int64), everywhere, SPACING_MM
+        np.rint(hu).astype(np.int16), lung, levels, np.zeros(3, np.int64), everywhere, SPACING_MM
     )
 
 

@@ -83,9 +83,8 @@ def test_the_interval_of_what_is_not_solid_holds_the_truth(spacing_mm, hu):
         start = np.array([diameter_mm / 2 * np.exp(rng.normal(0, 0.15))])
         fit = fit_balls(image, centre, start, spacing_mm, Resolution(0.6, spacing_mm[0]), 20.0)
         inside.append(2 * fit.low_mm[0] <= diameter_mm <= 2 * fit.high_mm[0])
-    assert (
-        sum(inside) >= 32
-    )  # of 40; where solid nodules were assumed it was 29 and 18 of ground glass, 1 calcified
+    # Where solid nodules were assumed it was 29 and 18 of 40 of ground glass, and 1 calcified.
+    assert sum(inside) >= 32
 
 
 @pytest.mark.parametrize("sigma_mm", [0.48, 0.6, 0.72], ids=["sharper", "as-believed", "softer"])
