@@ -134,7 +134,7 @@ def observe(volume: Volume, model_file: Path) -> Observed:
     model = load_model(model_file)
     found = find_nodules(volume, model)
     recall = recall_of(model, slice_mm(volume), found.nodules)
-    return Observed(volume, found.lungs, found.nodules, found.pattern.zones, recall)
+    return Observed(volume, found.lungs, found.nodules, found.pattern, recall)
 
 
 def named(nodules: tuple[Nodule, ...], truth: list[InsertedNodule]) -> dict[int, int]:

@@ -1,8 +1,9 @@
 """How much micronodular disease there is, by zone, and how much it has changed.
 
 Micronodules are what is under 10 mm: larger lesions are measured one by one (RECIST 1.1), and a single mass
-would outweigh a thousand nodules. Each scan's burden stands for what is *there*: marks, less the false ones
-the model makes, over its recall at each size, as in `imaging.count`.
+would outweigh a thousand nodules. Each scan's burden stands for what is *there*: as many as the census says
+(`imaging.census`), of the sizes that were reported and, as far as more are there, of those that are missed
+most (`imaging.count`).
 
 The change is told from the nodules themselves and not from two totals. Of those that the baseline reports a
 share is still there; of those that the follow-up reports a share is new. What persists is one and the same
@@ -18,22 +19,25 @@ in slices and sharpness, which would make totals of fitted volumes differ.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import exp, pi
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from imaging.census import USUAL_MM
 from imaging.count import INTERVAL, NORMAL_90, RECALL_UNCERTAINTY, Recall
 from imaging.matching import Fate, Trace
 from imaging.paired import MOST_RATIO
 from imaging.pattern import LARGE_MM
-from records.model import Estimate, Nodule, Side, Zone, ZoneSummary
+from records.model import Estimate, Nodule, Pattern, Side, Zone, ZoneSummary
 
 __all__ = ["Burden", "Change", "ZoneBurden", "burden_by_zone"]
 
 FloatArray = NDArray[np.float64]
 
 DRAWS = 500
+TINY = 1e-6  # stands for none where a logarithm is taken
 FEWEST = 5  # nodules in both scans together; a change of fewer is told one by one
 
 # Repeatability coefficient of a total, as a log ratio: 1.96 times the root mean square over pairs without
@@ -103,7 +107,7 @@ class _Ledger:
 def burden_by_zone(
     traces: Sequence[Trace],
     nodules: tuple[Sequence[Nodule], Sequence[Nodule]],
-    zones: tuple[Sequence[ZoneSummary], Sequence[ZoneSummary]],
+    patterns: tuple[Pattern, Pattern],
     recalls: tuple[Recall, Recall],
 ) -> tuple[ZoneBurden, ...]:
     """Return the burden of both lungs, then of each zone.
@@ -112,25 +116,21 @@ def burden_by_zone(
     ----------
     traces : sequence of Trace
         From `imaging.matching.match`; empty where nothing could be matched, then there is no change.
-    nodules, zones, recalls : pair
-        Of the baseline and of the follow-up: all candidates, the zones' volumes, the model's recall.
+    nodules, patterns, recalls : pair
+        Of the baseline and of the follow-up: all candidates, how many nodules there are and in which zones,
+        the model's recall.
     """
-    ledger = _ledger(traces, recalls)
+    scans = [_Scan.of(*scan) for scan in zip(nodules, patterns, recalls, strict=True)]
+    ledger = _ledger(traces, (scans[0].recalls[0], scans[1].recalls[0]))
     keys: list[tuple[Side | None, Zone | None]] = [(None, None)]
-    keys += [(zone.side, zone.zone) for zone in zones[0]]
-    total_ml = [sum(zone.volume_ml for zone in some) for some in zones]
+    keys += [(zone.side, zone.zone) for zone in patterns[0].zones]
     found = []
     for side, zone in keys:
         inside = _within(side, zone)
-        burdens = []
-        for scan in (0, 1):
-            here_ml = sum(z.volume_ml for z in zones[scan] if inside(z))
-            small = [n for n in nodules[scan] if n.reported and _is_small(n) and inside(n)]
-            share = here_ml / max(total_ml[scan], 1e-9)
-            burdens.append(_burden(small, recalls[scan], share))
         rows = np.array([inside(trace) for trace in traces], bool)
         changes = [_change(entries[rows]) for entries in (ledger.volume, ledger.count)]
-        found.append(ZoneBurden(side, zone, burdens[0], burdens[1], changes[0], changes[1]))
+        baseline, follow_up = (_burden(scan, side, zone) for scan in scans)
+        found.append(ZoneBurden(side, zone, baseline, follow_up, changes[0], changes[1]))
     return tuple(found)
 
 
@@ -142,33 +142,99 @@ def _is_small(nodule: Nodule) -> bool:
     return nodule.diameter_mm.value < LARGE_MM
 
 
-def _burden(reported: Sequence[Nodule], recall: Recall, lung_share: float) -> Burden:
-    """Estimate what is there from what was reported in a part of the lungs."""
-    weights = recall.at(np.array([n.diameter_mm.value for n in reported]))
-    weights = 1.0 / weights if len(reported) else np.zeros(0)
-    volumes = np.array([n.volume_mm3 for n in reported])
-    found, false = len(reported), recall.false_marks * lung_share
-    true_share = max(0.0, 1.0 - false / found) if found else 0.0
+def _diameters(nodules: Sequence[Nodule]) -> FloatArray:
+    return np.array([n.diameter_mm.value for n in nodules], float)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scan:
+    """What one scan says of its micronodules.
+
+    Attributes
+    ----------
+    reported : sequence of Nodule
+        Micronodules.
+    count : Estimate
+        How many there are.
+    by_zone : dict
+        Of these, in each zone.
+    recalls : (Recall, Recall, Recall)
+        By which what is reported stands for so many: `count`, and the ends of its interval.
+    """
+
+    reported: Sequence[Nodule]
+    count: Estimate
+    by_zone: dict[tuple[Side, Zone], float]
+    recalls: tuple[Recall, Recall, Recall]
+
+    @classmethod
+    def of(cls, nodules: Sequence[Nodule], pattern: Pattern, recall: Recall) -> "_Scan":
+        """Take what is no micronodule out of what a census counts."""
+        reported = [n for n in nodules if n.reported and _is_small(n)]
+        large = [n for n in nodules if n.reported and not _is_small(n)]
+        told = pattern.nodule_count
+        value, low, high = (max(0.0, one - len(large)) for one in (told.value, told.low, told.high))
+        by_zone = {
+            (z.side, z.zone): max(0.0, z.nodule_count - sum(map(_within(z.side, z.zone), large)))
+            for z in pattern.zones
+        }
+        sizes = _diameters(reported)
+        recalls = (recall.adding_up_to(value, sizes), recall.adding_up_to(low, sizes))
+        return cls(
+            reported, Estimate(value, low, high), by_zone, (*recalls, recall.adding_up_to(high, sizes))
+        )
+
+    def volumes_mm3(self, nodules: Sequence[Nodule]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return what volume each nodule stands for: likeliest, and by the ends of the count's interval."""
+        sizes, volumes = _diameters(nodules), np.array([n.volume_mm3 for n in nodules], float)
+        # Where there are fewer than were reported, some of these are false.
+        trues = [min(1.0, there / max(len(self.reported), 1)) for there in _ends(self.count)]
+        likely, low, high = (
+            true * volumes / recall.at(sizes) for true, recall in zip(trues, self.recalls, strict=True)
+        )
+        return likely, low, high
+
+
+def _ends(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.value, estimate.low, estimate.high
+
+
+def _burden(scan: _Scan, side: Side | None, zone: Zone | None) -> Burden:
+    """Return what there is in a zone, or in both lungs."""
+    inside = _within(side, zone)
+    here = [n for n in scan.reported if inside(n)]
+    count = scan.count
+    if side is not None and zone is not None:
+        count = _part_of(scan.count, scan.by_zone[side, zone], len(here))
+    likely, low, high = scan.volumes_mm3(here)
+    volume = float(likely.sum())
+    if volume == 0:
+        everywhere = scan.volumes_mm3(scan.reported)[2]
+        each_mm3 = float(everywhere.mean()) if len(everywhere) else pi / 6 * USUAL_MM**3
+        return Burden(count, Estimate(0.0, 0.0, count.high * each_mm3))
+    chance = exp(NORMAL_90 * float(np.sqrt((likely**2).sum())) / volume)
+    counted = float(low.sum()) / volume, float(high.sum()) / volume
+    return Burden(count, _doubted(volume, counted, (1 / chance, chance)))
+
+
+def _part_of(whole: Estimate, value: float, reported: int) -> Estimate:
+    """Return how many of a count lie where so many were reported; these are a Poisson count."""
     tail = (1 - INTERVAL) / 2
-    # Marks are Poisson counts; the recall differs between scanners.
-    low = float(stats.gamma.ppf(tail, found)) if found else 0.0
-    high = float(stats.gamma.ppf(1 - tail, found + 1))
-    each = float(weights.mean()) if found else 1.0
-    doubt = 1 + RECALL_UNCERTAINTY
-    count = true_share * float(weights.sum())
-    counted = Estimate(
-        count, min(count, max(0.0, low - false) * each / doubt), max(count, high * each * doubt)
-    )
-    volume = true_share * float((weights * volumes).sum())
-    spread = float(np.sqrt(((weights * volumes) ** 2).sum())) / max(float((weights * volumes).sum()), 1e-9)
-    widest = float(np.exp(NORMAL_90 * spread)) * doubt
-    typical = float(np.median(weights * volumes)) if found else 0.0
-    measured = Estimate(
-        volume,
-        min(volume, max(0.0, volume / widest - (false * typical if found else 0.0))),
-        max(volume, volume * widest),
-    )
-    return Burden(counted, measured)
+    most = float(stats.gamma.ppf(1 - tail, reported + 1))
+    doubts = (whole.low / whole.value, whole.high / whole.value) if whole.value > 0 else (0.0, 1.0)
+    if reported == 0 or value == 0:
+        return Estimate(value, 0.0, value + most * doubts[1])
+    least = float(stats.gamma.ppf(tail, reported))
+    return _doubted(value, doubts, (least / reported, most / reported))
+
+
+def _doubted(value: float, *doubts: tuple[float, float]) -> Estimate:
+    """Return a value with its interval, doubted for reasons that have nothing to do with each other.
+
+    Each says down to which share of it, and up to how many times it, the value may be.
+    """
+    low, high = (float(np.linalg.norm([np.log(max(one[end], TINY)) for one in doubts])) for end in (0, 1))
+    return Estimate(value, value * exp(-low), value * exp(high))
 
 
 def _ledger(traces: Sequence[Trace], recalls: tuple[Recall, Recall]) -> _Ledger:
@@ -230,6 +296,10 @@ def _change(entries: FloatArray) -> Change | None:
         ratios = _of_totals(sums) * np.exp(rng.normal(0, doubt, DRAWS))
     ratios = ratios * np.exp(rng.normal(0, REPEATABILITY / 1.96, DRAWS))
     low, high = np.quantile(ratios, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+    if (
+        ratio == 0
+    ):  # of so many none is left, which says less than that none would be (Hanley 1983, JAMA 249:1743)
+        high = 1 - ((1 - INTERVAL) / 2) ** (1 / len(entries))
     is_real = abs(np.log(max(ratio, 1e-9))) > REPEATABILITY and not low <= 1.0 <= high
     return Change(
         Estimate(float(ratio - 1), float(min(low, ratio) - 1), float(max(high, ratio) - 1)), bool(is_real)

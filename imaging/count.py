@@ -2,11 +2,12 @@
 
 It depends on size and slice thickness, and on how many there are: where nodules are common, what is doubtful
 is one more of them (`imaging.prior`). It was measured on solid nodules in lungs the model had not seen. How
-many nodules one scan holds is told by all its marks (`imaging.census`).
+many nodules one scan holds is told by all its marks (`imaging.census`); the recall tells which sizes they
+have.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,17 +34,33 @@ class Recall:
         Diameters, ascending.
     shares : tuple of float
         Found of each, measured on simulated nodules in lungs the model had not seen.
-    false_marks : float
-        A scan, at the same operating point.
+    missed : float
+        How many are missed in this scan, over what these shares say.
     """
 
     middles_mm: tuple[float, ...]
     shares: tuple[float, ...]
-    false_marks: float
+    missed: float = 1.0
 
     def at(self, diameter_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the share found at each diameter; beyond the ends as at the ends."""
-        return np.interp(diameter_mm, self.middles_mm, np.maximum(self.shares, LEAST_RECALL))
+        measured = np.interp(diameter_mm, self.middles_mm, np.maximum(self.shares, LEAST_RECALL))
+        return np.asarray(1.0 / (1.0 + self.missed * (1.0 / measured - 1.0)))
+
+    def adding_up_to(self, there: float, diameter_mm: NDArray[np.float64]) -> "Recall":
+        """Return the recall by which what was reported stands for so many nodules.
+
+        How many are missed differs from scan to scan, with noise and slices; which sizes, hardly.
+
+        Parameters
+        ----------
+        there : float
+            Nodules there are; where that is fewer than were reported, none is missed.
+        diameter_mm : (N,) ndarray
+            Of what was reported.
+        """
+        usual = float(np.sum(1.0 / replace(self, missed=1.0).at(diameter_mm) - 1.0))
+        return replace(self, missed=max(0.0, there - len(diameter_mm)) / usual if usual > 0 else 0.0)
 
     @classmethod
     def among(cls, card: Mapping[str, Any], slices: str, found: int) -> "Recall":
@@ -59,15 +76,12 @@ class Recall:
             Reported in this scan; beyond the numbers measured as at their ends.
         """
         measured = card["recall"][slices]
-        clean = float(card["false_marks_a_scan"])
         # By logarithm: ten more are much to ten, and little to a thousand.
         reported = np.log1p([row["reported"] for row in measured])
         by_size = np.array([row["shares"] for row in measured]).T
         shares = [float(np.interp(np.log1p(found), reported, size)) for size in by_size]
-        false = [clean, *(row["false_marks"] for row in measured)]
-        false_marks = float(np.interp(np.log1p(found), [np.log1p(clean), *reported], false))
         middles = [(low + high) / 2 for low, high in card["recall_diameters_mm"]]
-        return cls(tuple(middles), tuple(shares), false_marks)
+        return cls(tuple(middles), tuple(shares))
 
 
 def share_of(hits: int, total: int) -> Estimate:

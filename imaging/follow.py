@@ -202,4 +202,4 @@ def _observe(files: StudyFiles, screening: Screening) -> "Observed":
     assert screening.pattern is not None, "only screened studies are compared"
     volume = dicom.read_volume(next(one for one in files.series if one.uid == screening.series.uid))
     recall = recall_of(load_model(), slice_mm(volume), screening.nodules)
-    return Observed(volume, segment_lungs(volume), screening.nodules, screening.pattern.zones, recall)
+    return Observed(volume, segment_lungs(volume), screening.nodules, screening.pattern, recall)

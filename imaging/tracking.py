@@ -15,7 +15,7 @@ from imaging.paired import MOST_RATIO
 from imaging.registration import align
 from imaging.repeatability import SizeChange, size_change
 from imaging.suggestion import Reading, Suggestion, suggest
-from records.model import Nodule, Volume, ZoneSummary
+from records.model import Nodule, Pattern, Volume
 
 __all__ = [
     "Alignment",
@@ -38,8 +38,8 @@ class Observed:
     ----------
     nodules : tuple of Nodule
         All candidates.
-    zones : tuple of ZoneSummary
-        Of its pattern.
+    pattern : Pattern
+        How many nodules there are, and in which zones.
     recall : Recall
         Of the model at this slice thickness.
     """
@@ -47,7 +47,7 @@ class Observed:
     volume: Volume
     lungs: Lungs
     nodules: tuple[Nodule, ...]
-    zones: tuple[ZoneSummary, ...]
+    pattern: Pattern
     recall: Recall
 
 
@@ -121,7 +121,7 @@ def track(baseline: Observed, follow_up: Observed) -> FollowUp:
     zones = burden_by_zone(
         traces,
         (baseline.nodules, follow_up.nodules),
-        (baseline.zones, follow_up.zones),
+        (baseline.pattern, follow_up.pattern),
         (baseline.recall, follow_up.recall),
     )
     suggestion = (

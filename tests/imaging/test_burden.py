@@ -11,11 +11,10 @@ from imaging.matching import Doubt, Fate, Trace
 from imaging.repeatability import size_change
 from imaging.suggestion import Reading, least_new, suggest
 from records.model import Estimate, Side, Zone, ZoneSummary
-from tests.records.examples import nodule
+from tests.records.examples import nodule, pattern
 
-PERFECT = Recall((2.5, 7.5), (1.0, 1.0), 0.0)
-HALF = Recall((2.5, 7.5), (0.5, 0.5), 0.0)
-ZONES = tuple(ZoneSummary(side, zone, 700.0, 0.0) for side in Side for zone in Zone)
+PERFECT = Recall((2.5, 7.5), (1.0, 1.0))
+HALF = Recall((2.5, 7.5), (0.5, 0.5))
 PLACE = (-70.0, 10.0, 150.0)
 
 
@@ -25,20 +24,31 @@ def trace(fate, before_mm=None, after_mm=None, number=1, doubt=Doubt.NONE):
     return Trace(fate, doubt, one, other, PLACE, PLACE, Side.RIGHT, Zone.MIDDLE, None, None)
 
 
-def whole(traces, recalls=(PERFECT, PERFECT)):
+def counted(marks, there=None):
+    """Count what is reported, each mark for as many nodules as add up to `there`."""
+    each = 1.0 if there is None else there.value / len(marks)
+    zones = tuple(
+        ZoneSummary(side, zone, 700.0, each * sum(m.side is side and m.zone is zone for m in marks))
+        for side in Side
+        for zone in Zone
+    )
+    number = float(len(marks))
+    return replace(pattern(), nodule_count=there or Estimate(number, number, number), zones=zones)
+
+
+def whole(traces, recalls=(PERFECT, PERFECT), there=(None, None)):
     marks = tuple(
         [getattr(t, name) for t in traces if getattr(t, name)] for name in ("baseline", "follow_up")
     )
-    return burden_by_zone(traces, marks, (ZONES, ZONES), recalls)
+    patterns = tuple(counted(*one) for one in zip(marks, there, strict=True))
+    return burden_by_zone(traces, marks, patterns, recalls)
 
 
 def test_half_gone_is_half_the_burden_whatever_the_recall():
     traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(100)]
     traces += [trace(Fate.GONE, 3.0, None, n) for n in range(100, 200)]
-    for recalls, there in (((PERFECT, PERFECT), 200), ((HALF, HALF), 400)):
+    for recalls in ((PERFECT, PERFECT), (HALF, HALF)):
         both = whole(traces, recalls)[0]
-        assert both.baseline.count.value == pytest.approx(there)
-        assert both.follow_up.count.value == pytest.approx(there / 2)
         for change in (both.count_change, both.volume_change):
             assert change.value.value == pytest.approx(-0.5)
             assert change.value.low < -0.5 < change.value.high < -0.3
@@ -95,6 +105,15 @@ def test_where_nothing_persists_the_totals_stand():
     assert both.count_change.is_real
 
 
+def test_of_fifty_that_are_gone_a_few_might_not_be():
+    """Three of n: of 50 none is left, so that with 95 % fewer than 5.8 % are (Hanley 1983, table 1)."""
+    both = whole([trace(Fate.GONE, 3.0, None, n) for n in range(50)])[0]
+    for change in (both.count_change, both.volume_change):
+        assert change.value.value == -1.0
+        assert change.value.high == pytest.approx(-1 + 0.058, abs=0.001)
+        assert change.is_real
+
+
 def test_what_cannot_be_assessed_changes_nothing():
     traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(50)]
     unclear = [trace(Fate.NOT_ASSESSABLE, 4.0, None, n, Doubt.NO_AIR) for n in range(50, 90)]
@@ -118,13 +137,58 @@ def test_the_zones_add_up_and_the_others_are_empty():
     assert sum(zone.volume_change is None for zone in zones) == 5
 
 
-def test_the_count_is_corrected_as_the_pattern_corrects_it():
-    recall = Recall((2.5, 7.5), (0.75, 0.75), 6.0)
-    both = whole([trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(90)], (recall, recall))[0]
-    assert both.baseline.count.value == pytest.approx(
-        (90 - 6) / 0.75
-    )  # imaging.pattern: less false, over recall
-    assert both.baseline.count.low < both.baseline.count.value < both.baseline.count.high
+SMALL_MISSED = Recall((2.0, 4.0), (0.5, 1.0))
+
+
+def test_what_is_missed_has_the_sizes_that_are_missed():
+    """Of 150 nodules 100 are reported, half of 2 mm, half of 4; none of 4 mm is ever missed."""
+    traces = [trace(Fate.PERSISTING, d, d, n) for n, d in enumerate([2.0, 4.0] * 50)]
+    there = Estimate(150.0, 120.0, 200.0)
+    both = whole(traces, (SMALL_MISSED, SMALL_MISSED), (there, there))[0]
+    assert both.baseline.count == there
+    small, large = (np.pi / 6 * d**3 for d in (2.0, 4.0))
+    volume = both.baseline.volume_mm3
+    assert volume.value == pytest.approx(100 * small + 50 * large)
+    # By the count alone 50 of 2 mm more, 30 less; and a hundred nodules of two sizes are a sample.
+    assert volume.low < 70 * small + 50 * large
+    assert volume.high > 150 * small + 50 * large
+    assert volume.low > 0.75 * volume.value
+    assert volume.high < 1.35 * volume.value
+
+
+def test_where_fewer_are_there_than_reported_some_of_these_are_false():
+    traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(90)]
+    there = Estimate(60.0, 45.0, 81.0)
+    both = whole(traces, (HALF, HALF), (there, there))[0]
+    assert both.baseline.count == there
+    assert both.baseline.volume_mm3.value == pytest.approx(60 * np.pi / 6 * 27)
+    assert both.count_change.value.value == pytest.approx(0.0)
+
+
+def test_larger_lesions_are_counted_and_are_no_burden():
+    traces = kept(50) + [trace(Fate.PERSISTING, 12.0, 12.0, 99)] * 2
+    there = Estimate(52.0, 42.0, 72.0)
+    zones = whole(traces, there=(there, there))
+    assert zones[0].baseline.count == Estimate(50.0, 40.0, 70.0)
+    assert sum(zone.baseline.count.value for zone in zones[1:]) == pytest.approx(50.0)
+
+
+def test_a_zone_without_marks_may_still_hold_some():
+    zones = whole(kept(40))
+    empty = [zone.baseline for zone in zones[1:] if zone.baseline.count.value == 0]
+    assert len(empty) == 5
+    # 3.0 is the upper end of a Poisson count of none (exact, one-sided 95 %: -ln 0.05).
+    assert all(zone.count.high == pytest.approx(-np.log(0.05)) for zone in empty)
+    assert all(zone.volume_mm3.high == pytest.approx(zone.count.high * np.pi / 6 * 27) for zone in empty)
+
+
+def test_the_interval_of_a_zone_is_wider_than_that_of_both_lungs():
+    there = Estimate(40.0, 30.0, 60.0)
+    zones = whole(kept(40), there=(there, there))
+    here = next(zone.baseline.count for zone in zones[1:] if zone.baseline.count.value > 0)
+    assert here.value == pytest.approx(40.0)
+    assert here.low < 30.0
+    assert here.high > 60.0
 
 
 def sized(diameter_mm, error_mm=0.3):

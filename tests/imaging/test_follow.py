@@ -27,7 +27,7 @@ from records.store import StoredStudy, open_store
 from tests.records.examples import miliary_screening, not_evaluable_screening
 from tests.shared import SAMPLES
 
-RECALL = Recall((2.5, 7.5), (1.0, 1.0), 0.0)
+RECALL = Recall((2.5, 7.5), (1.0, 1.0))
 
 
 def stocked(tmp_path, screenings):
@@ -105,9 +105,7 @@ def unaligned(one, other):
     """Return what two scans of different lungs give: no nodule of either has a fate."""
     still = Warp(np.zeros(3), 10.0, np.zeros((2, 2, 2, 3), np.float32))
     alignment = Alignment(np.eye(3), np.zeros(3), still, still, Quality(0.97, 90, 0.08, 4.2, 5.0))
-    burdens = burden_by_zone(
-        (), (one.nodules, other.nodules), (one.pattern.zones, other.pattern.zones), (RECALL, RECALL)
-    )
+    burdens = burden_by_zone((), (one.nodules, other.nodules), (one.pattern, other.pattern), (RECALL, RECALL))
     return Pair(one, other, FollowUp(alignment, (), (), burdens, Suggestion(None, alignment.reason)))
 
 
