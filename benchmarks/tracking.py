@@ -200,21 +200,27 @@ def report_matches(
 
 
 def report_burden(pair: Simulated, baseline: Observed, change: FollowUp, unnamed: set[int]) -> None:
-    """Print the change of count and volume; `unnamed` are the baseline's marks on no inserted nodule."""
+    """Print count and volume, and their changes; `unnamed` are the baseline's marks on no inserted nodule."""
     volumes = [np.array([np.pi / 6 * n.diameter_mm**3 for n in some]) for some in (pair.before, pair.after)]
     own = [n for n in baseline.nodules if n.reported and n.nodule_id in unnamed]
     each = 1.0 / baseline.recall.at(np.array([n.diameter_mm.value for n in own])) if own else np.zeros(0)
     print(f"  of their own        {len(own)} marks, for {each.sum():.0f} structures, in the baseline")
-    for name, (before, after), stays, found in (
-        ("count", [len(some) for some in volumes], each.sum(), change.zones[0].count_change),
+    both = change.zones[0]
+    for name, (before, after), stays, told, found in (
+        ("count", [len(some) for some in volumes], each.sum(), both.baseline.count, both.count_change),
         (
             "volume",
             [some.sum() for some in volumes],
             float(each @ np.array([n.volume_mm3 for n in own])) if own else 0.0,
-            change.zones[0].volume_change,
+            both.baseline.volume_mm3,
+            both.volume_change,
         ),
     ):
         assert found is not None
+        print(
+            f"  {name:6} at baseline  {told.value:.0f} ({told.low:.0f} to {told.high:.0f}), "
+            f"truth {before:.0f} ({before + stays:.0f})"
+        )
         value = found.value
         told_so = f"{100 * value.value:+.0f} % ({100 * value.low:+.0f} to {100 * value.high:+.0f})"
         true, shown = after / before - 1, (after + stays) / (before + stays) - 1

@@ -40,9 +40,9 @@ DRAWS = 500
 TINY = 1e-6  # stands for none where a logarithm is taken
 FEWEST = 5  # nodules in both scans together; a change of fewer is told one by one
 
-# Repeatability coefficient of a total, as a log ratio: 1.96 times the root mean square over pairs without
-# change is 0.048 for three of them (docs/tracking.md), and 0.055 for their zones: rounded up, they are few.
-# `python -m benchmarks.tracking` with `--zero` and `--kernels` measures it.
+# Repeatability coefficient of a total, as a log ratio: 1.96 times the root mean square over eight pairs
+# without change is 0.057 (docs/tracking.md). `python -m benchmarks.tracking` with `--zero` and `--kernels`
+# measures it.
 REPEATABILITY = 0.06
 
 

@@ -20,8 +20,9 @@ __all__ = ["Reading", "Suggestion", "suggest"]
 # An increase of a fifth in diameter is one of 73 % in volume (RECIST 1.1, 4.3.4 on unequivocal progression).
 UNEQUIVOCAL_INCREASE = 1.2**3 - 1
 LEAST_GROWTH, LEAST_GROWTH_MM = 0.2, 5.0  # both, for a progression of what is measured (RECIST 1.1, 4.3.1)
-# Marks on nothing that a pair of scans shows as new: three in six simulated pairs (none in the three without
-# change), with half an event more for their being so few (Jeffreys 1946); docs/tracking.md.
+# Marks that a pair of scans shows as new and that are not: three in six simulated pairs by an earlier model,
+# with half an event more for their being so few (Jeffreys 1946). Since then four in twelve, three of them
+# nodules of 2 to 2.4 mm that grew by a third (docs/tracking.md); real pairs may be worse, and it stays.
 NEW_BY_CHANCE = (3 + 0.5) / 6
 CHANCE = 0.01  # so many new marks are seen by chance in at most one pair in a hundred
 
