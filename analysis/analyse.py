@@ -125,8 +125,8 @@ def analyse(clinical: Clinical, plan: Plan) -> Analysis:
         If nobody is of interest, or nobody of interest has follow-up.
     """
     frame = clinical.frame
-    if {"line1_start", "diagnosis_date"} <= set(frame):
-        start = pd.to_datetime(frame["line1_start"]) - pd.to_datetime(frame["diagnosis_date"])
+    if {"first_line_start_date", "diagnosis_date"} <= set(frame):
+        start = frame["first_line_start_date"] - pd.to_datetime(frame["diagnosis_date"])
         frame = frame.assign(line1_months=start.dt.days / DAYS_PER_MONTH)
     flow = Flow(()).then("rows in the table", clinical.n_read, "")
     flow = flow.then("patients", len(frame), "no identifier, or a second row")

@@ -157,7 +157,9 @@ def _egfr(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
 def _lines(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
     """Classify lines; put them in the order of their dates where these say otherwise."""
     if "line1" not in frame:
-        return frame
+        if "line1_start" not in frame:
+            return frame
+        return frame.assign(first_line_start_date=_dates(frame, "line1_start"))
     numbers = [n for n in (1, 2, 3, 4) if f"line{n}" in frame]
     texts = [frame[f"line{n}"].fillna("").astype(str).tolist() for n in numbers]
     dates = [list(_dates(frame, f"line{n}_start")) for n in numbers]
@@ -182,11 +184,16 @@ def _lines(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
         next((s for k, s in zip(kind, start, strict=True) if k is Treatment.TKI), pd.NaT)
         for kind, start in zip(kinds, starts, strict=True)
     ]
+    first_line = [  # of the line that `first_line` names; without any treatment, as it is given
+        next((s for k, s in zip(kind, start, strict=True) if k is not Treatment.SUPPORTIVE), given)
+        for kind, start, given in zip(kinds, starts, _dates(frame, "line1_start"), strict=True)
+    ]
     return frame.assign(
         first_line=[kind[0].value if kind else Treatment.SUPPORTIVE.value for kind in treated],
         treatment_sequence=[sequence_of(*([*kind, None, None][:2])).value for kind in treated],
         tki_use=[Treatment.TKI in kind for kind in kinds],
         systemic_treatment=[bool(kind) for kind in treated],
+        first_line_start_date=pd.to_datetime(pd.Series(first_line, index=frame.index)),
         tki_start_date=pd.to_datetime(pd.Series(first_tki, index=frame.index)),
         tki_months=(
             pd.to_datetime(pd.Series(first_tki, index=frame.index)) - _dates(frame, "diagnosis_date")
@@ -232,7 +239,7 @@ def _progression(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
         return frame.assign(pfs_event=event)
     if "line1_start" not in frame:
         return frame
-    start, progressed = _dates(frame, "line1_start"), _dates(frame, "progression_date")
+    start, progressed = _dates(frame, "first_line_start_date"), _dates(frame, "progression_date")
     # A death that the table denies is no event here either: overall survival reports it.
     death = _dates(frame, "death_date").mask(_truths(frame, "died").eq(False).fillna(False).astype(bool))
     last = _dates(frame, "last_contact_date")

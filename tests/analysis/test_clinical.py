@@ -122,6 +122,27 @@ def test_lines_are_put_in_the_order_of_their_dates():
     assert "not in the order of their dates" in found.problems[0].sentence
 
 
+@pytest.mark.parametrize(
+    ("lines", "days"),
+    [
+        pytest.param(
+            {"line1": "docetaxel", "line1_start": "2020-06-01",
+             "line2": "gefitinib", "line2_start": "2020-02-01"}, 182, id="lines-out-of-order"),
+        pytest.param(
+            {"line1": "supportive care", "line1_start": "2020-01-05",
+             "line2": "gefitinib", "line2_start": "2020-03-01"}, 153, id="supportive-care-before"),
+        pytest.param(
+            {"line1": "gefitinib", "line1_start": "2020-02-01"}, 182, id="one-line"),
+    ],
+)  # fmt: skip
+def test_progression_free_survival_begins_with_the_line_that_is_called_the_first(lines, days):
+    """All have a TKI first, by the table of responses; from its first day to 1 August 2020, on a calendar."""
+    found = patient(diagnosis_date="2020-01-01", progression_date="2020-08-01", **lines).frame.iloc[0]
+    assert found["first_line"] == "egfr_tki"
+    assert found["first_line_start_date"] == found["tki_start_date"]
+    assert found["pfs_months"] == pytest.approx(days / 30.4375)
+
+
 def test_tki_with_chemotherapy_is_chemotherapy():
     assert classify("carboplatin + pemetrexed + gefitinib") is Treatment.CHEMOTHERAPY
     assert sequence_of(Treatment.OTHER, None) is Sequence.OTHER
