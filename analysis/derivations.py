@@ -205,8 +205,7 @@ def _lines(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
 def _overall_survival(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
     start, death = _dates(frame, "diagnosis_date"), _dates(frame, "death_date")
     last = _dates(frame, "last_contact_date")
-    died = _truths(frame, "died").fillna(death.notna().astype("boolean").where(death.notna()))
-    died = died.fillna(False) if "died" not in frame else died
+    died = _died(frame)
     for column, values, wrong, sentence in (
         ("death_date", death, death.notna() & (died == False), "the patient is said to be alive"),  # noqa: E712
         ("last_contact_date", last, death < last, "is after the death"),
@@ -215,10 +214,9 @@ def _overall_survival(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
     ):
         for row in _rows(wrong):
             report(row, column, values.iloc[row].date(), sentence)
-    end = death.where(died.fillna(False).astype(bool)).fillna(last)
-    worked_out = (end - start).dt.days / DAYS_PER_MONTH
+    worked_out = (_last_day(frame) - start).dt.days / DAYS_PER_MONTH
     given = _numbers(frame, "os_months")
-    for row in _rows((worked_out - given).abs() * DAYS_PER_MONTH > SAME_DAYS):
+    for row in _apart(given, worked_out):
         sentence = f"dates give {worked_out.iloc[row]:.2f} months; the given time is used"
         report(row, "os_months", f"{given.iloc[row]:.2f}", sentence)
     months = given.fillna(worked_out)
@@ -226,28 +224,58 @@ def _overall_survival(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
         report(row, "os_months", f"{months.iloc[row]:.2f}", "ends before it begins: taken as missing")
     for row in _rows(months.isna()):
         report(row, "os_months", "", "no follow-up can be worked out")
-    event = _truths(frame, "os_event").fillna(died)
-    return frame.assign(os_months=months.where(months >= 0), os_event=event)
+    said = _truths(frame, "os_event")
+    for row in _rows((said != died) & (death.notna() | _truths(frame, "died").notna())):
+        word = "dead" if died.iloc[row] else "alive"
+        sentence = f"the patient is said to be {word}; what is given here is used"
+        report(row, "os_event", said.iloc[row], sentence)
+    return frame.assign(os_months=months.where(months >= 0), os_event=said.fillna(died))
+
+
+def _died(frame: pd.DataFrame) -> pd.Series:
+    """Return who died, by what the table says or by a date of death."""
+    death = _dates(frame, "death_date")
+    died = _truths(frame, "died").fillna(death.notna().astype("boolean").where(death.notna()))
+    return died.fillna(False) if "died" not in frame else died
+
+
+def _last_day(frame: pd.DataFrame) -> pd.Series:
+    """Return the day follow-up ended: of death where that is known, else of the last contact."""
+    death = _dates(frame, "death_date").where(_died(frame).fillna(False).astype(bool))
+    return death.fillna(_dates(frame, "last_contact_date"))
+
+
+def _apart(given: pd.Series, worked_out: pd.Series) -> list[int]:
+    """Return where two accounts of a time, in months, contradict each other."""
+    return _rows((worked_out - given).abs() * DAYS_PER_MONTH > SAME_DAYS)
 
 
 def _progression(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
     """First line to progression or death, whichever is first; else to last contact."""
-    if "pfs_months" in frame:
-        event = _truths(frame, "pfs_event")
-        for row in _rows(_numbers(frame, "pfs_months").notna() & event.isna()):
-            report(row, "pfs_event", "", "no word of whether pfs_months ended with an event: not counted")
-        return frame.assign(pfs_event=event)
-    if "line1_start" not in frame:
+    given, said = _numbers(frame, "pfs_months"), _truths(frame, "pfs_event")
+    if "pfs_months" not in frame and "line1_start" not in frame:
         return frame
     start, progressed = _dates(frame, "first_line_start_date"), _dates(frame, "progression_date")
-    # A death that the table denies is no event here either: overall survival reports it.
-    death = _dates(frame, "death_date").mask(_truths(frame, "died").eq(False).fillna(False).astype(bool))
-    last = _dates(frame, "last_contact_date")
     for row in _rows(progressed < start):
         report(row, "progression_date", progressed.iloc[row].date(), "is before the first line")
+    # Who died and when, overall survival alone tells: by its dates, or the given time that it used instead.
+    lived = pd.to_timedelta((frame["os_months"] * DAYS_PER_MONTH).round(), unit="D")
+    last, used = _last_day(frame), _dates(frame, "diagnosis_date") + lived
+    last = last.mask((last - used).abs() > pd.Timedelta(days=SAME_DAYS)).fillna(used)
+    death = last.where(frame["os_event"].fillna(False).astype(bool))
     happened = pd.concat([progressed, death], axis=1).min(axis=1)
     months = (happened.fillna(last) - start).dt.days / DAYS_PER_MONTH
+    months = months.where(months >= 0)
+    event = happened.notna().astype("boolean").where(start.notna())
+    dated = progressed.notna() & (progressed == happened)  # without a day nothing contradicts what is given
+    for row in _apart(given.where(dated), months):
+        sentence = f"dates give {months.iloc[row]:.2f} months; the given time is used"
+        report(row, "pfs_months", f"{given.iloc[row]:.2f}", sentence)
+    for row in _rows(dated & (said == False)):  # noqa: E712
+        sentence = "there is a day of progression; what is given here is used"
+        report(row, "pfs_event", said.iloc[row], sentence)
+    for row in _rows(given.notna() & said.isna()):
+        report(row, "pfs_event", "", "no word of whether pfs_months ended with an event: not counted")
     return frame.assign(
-        pfs_months=months.where(months >= 0),
-        pfs_event=happened.notna().astype("boolean").where(start.notna()),
+        pfs_months=given.fillna(months), pfs_event=said.where(given.notna(), said.fillna(event))
     )

@@ -165,6 +165,53 @@ def test_survival_is_worked_out_from_dates():
     assert not alive["os_event"]
 
 
+TREATED = {"diagnosis_date": "2020-01-01", "line1": "gefitinib", "line1_start": "2020-02-01"}
+
+
+@pytest.mark.parametrize(
+    ("known", "died", "os_days", "pfs_days"),
+    [
+        pytest.param({"died": "yes", "last_contact_date": "2020-12-01"}, True, 335, 304, id="death-undated"),
+        pytest.param({"os_months": 335 / 30.4375, "os_event": "yes"}, True, 335, 304, id="time-alone"),
+        pytest.param({"os_months": 335 / 30.4375, "os_event": "no"}, False, 335, 304, id="alive-time-alone"),
+        pytest.param({"death_date": "2020-12-01", "os_event": "no"}, False, 335, 304, id="death-denied"),
+        pytest.param(
+            {"death_date": "2020-12-01", "os_months": 100 / 30.4375}, True, 100, 69, id="other-time"
+        ),
+        pytest.param({"death_date": "2020-12-01", "os_months": 11.0}, True, 334.8, 304, id="months-rounded"),
+    ],
+)
+def test_a_death_is_one_of_both_survivals_on_the_same_day(known, died, os_days, pfs_days):
+    """Nobody here progressed: time of the first line from 1 February, of the disease from 1 January 2020."""
+    found = patient(**TREATED, **known).frame.iloc[0]
+    assert (found["os_event"], found["pfs_event"]) == (died, died)
+    assert found["os_months"] * 30.4375 == pytest.approx(os_days, abs=0.1)
+    assert found["pfs_months"] * 30.4375 == pytest.approx(pfs_days, abs=0.1)
+
+
+def test_a_time_to_progression_that_is_not_given_is_worked_out():
+    """As every derived column is, patient by patient: 90 days to 1 May 2020."""
+    rows = {name: [value] * 3 for name, value in TREATED.items()}
+    rows |= {
+        "patient_id": list("abc"),
+        "progression_date": ["2020-05-01"] * 3,
+        "pfs_months": ["9", "", "2.96"],
+    }
+    rows |= {"pfs_event": ["yes", "", "no"], "last_contact_date": ["2020-12-01"] * 3}
+    found = derive(read_clinical(pd.DataFrame(rows)))
+    assert found.frame["pfs_months"].tolist() == pytest.approx([9, 90 / 30.4375, 2.96])
+    assert found.frame["pfs_event"].tolist() == [True, True, False]
+    assert [(p.patient_id, p.column) for p in found.problems] == [("a", "pfs_months"), ("c", "pfs_event")]
+
+
+@pytest.mark.parametrize("known", [{"died": "yes"}, {"death_date": "2020-12-01"}])
+def test_an_end_of_life_that_is_told_twice_differently_is_listed(known):
+    found = patient(**TREATED, **known, os_months=11.0, os_event="no")
+    assert [(p.column, p.sentence) for p in found.problems] == [
+        ("os_event", "the patient is said to be dead; what is given here is used")
+    ]
+
+
 def test_every_problem_is_listed_at_once_with_row_and_column():
     table = pd.DataFrame(
         {
