@@ -150,10 +150,10 @@ def analyse(clinical: Clinical, plan: Plan) -> Analysis:
     tables = list(cohort_tables(everybody, others, plan))
     found = prognosis(followed, plan)
     tables.append(model_table(followed, found, plan))
-    tables += side_tables(followed, found, plan)
+    tables += side_tables(followed, everybody, found, plan)
     chance = probability_table(frame, plan)
     tables += [] if chance is None else [chance]
-    figures = tuple(_figures(followed, found, flow, plan))
+    figures = tuple(_figures(followed, everybody, found, flow, plan))
     return Analysis(
         plan, tuple(tables), figures, flow, clinical.problems, _methods(plan, found), followed, found
     )
@@ -175,15 +175,18 @@ def _of_interest(label: pd.Series) -> pd.Series:
     return truth
 
 
-def _figures(cohort: pd.DataFrame, found: Prognosis, flow: Flow, plan: Plan) -> Iterator[Figure]:
+def _figures(
+    cohort: pd.DataFrame, everybody: pd.DataFrame, found: Prognosis, flow: Flow, plan: Plan
+) -> Iterator[Figure]:
+    """Draw survival of those followed for it; progression, as tables do, of all of whom it is known."""
     yield Figure("flow", "Flow of patients", lambda axes: draw_flow(axes, flow), (6.0, 1.2 * len(flow.steps)))
-    if "first_line" in cohort and "pfs_months" in cohort:
-        treated = cohort[cohort["first_line"].isin(["egfr_tki", "chemotherapy"])]
+    if "first_line" in everybody and "pfs_months" in everybody:
+        treated = everybody[everybody["first_line"].isin(["egfr_tki", "chemotherapy"])]
         names = {"egfr_tki": "EGFR-TKI", "chemotherapy": "Chemotherapy"}
         yield from _curves(
             "figure2", "Progression-free survival by first line", treated, "first_line", names, plan, "pfs"
         )
-        tki = cohort[(cohort["first_line"] == "egfr_tki")]
+        tki = everybody[(everybody["first_line"] == "egfr_tki")]
         status = {"mutation": "EGFR mutation", "wild_type": "Wild type"}
         yield from _curves(
             "figureS1",

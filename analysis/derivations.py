@@ -15,7 +15,7 @@ from analysis.dictionary import METASTASES
 from analysis.egfr import EgfrResult, EgfrStatus, parse_egfr
 from analysis.treatment import NOT_KNOWN, Treatment, classify, sequence_of
 
-__all__ = ["DAYS_PER_MONTH", "derive"]
+__all__ = ["DAYS_PER_MONTH", "SAME_DAYS", "derive"]
 
 DAYS_PER_MONTH = 365.25 / 12
 DAYS_PER_YEAR = 365.25

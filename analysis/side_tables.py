@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.competing import aalen_johansen, fine_gray
+from analysis.derivations import DAYS_PER_MONTH, SAME_DAYS
 from analysis.egfr_probability import PREDICTORS, egfr_model
 from analysis.errors import AnalysisError, Problem
 from analysis.imputation import imputed_cox
@@ -33,8 +34,16 @@ ONE_YEAR = 12.0  # months
 LARGEST_FINE_GRAY = 5_000  # patients; the expanded table grows with patients times events
 
 
-def side_tables(cohort: pd.DataFrame, found: Prognosis, plan: Plan) -> Iterator[Table]:
-    """Yield the tables that can be had; one that cannot says why in its notes."""
+def side_tables(
+    cohort: pd.DataFrame, everybody: pd.DataFrame, found: Prognosis, plan: Plan
+) -> Iterator[Table]:
+    """Yield the tables that can be had; one that cannot says why in its notes.
+
+    Parameters
+    ----------
+    cohort, everybody : DataFrame
+        Patients of interest who are followed for survival, and all of them: progression may be known of more.
+    """
     errors = side_by_side_errors(found, plan)
     if errors is not None:
         yield errors
@@ -48,7 +57,7 @@ def side_tables(cohort: pd.DataFrame, found: Prognosis, plan: Plan) -> Iterator[
         yield _imputed(cohort, found, plan)
     if "tki_months" in cohort and cohort["tki_months"].notna().any():
         yield _time_zero(cohort, plan)
-    yield from _competing(cohort, plan)
+    yield from _competing(everybody, plan)
     yield from _restricted(cohort, plan)
 
 
@@ -297,7 +306,7 @@ def _competing(cohort: pd.DataFrame, plan: Plan) -> Iterator[Table]:
     table = cohort[(cohort["pfs_months"] > 0) & cohort["pfs_event"].notna()]
     table = table[table["first_line"].isin(["egfr_tki", "chemotherapy"])]
     ended = table["pfs_event"].astype(bool)
-    cause = np.where(~ended, 0, np.where(table["progression_date"].notna(), 1, 2))
+    cause = np.where(~ended, 0, np.where(_ended_by_death(table), 2, 1))
     if not (cause == 1).any() or len(table) > LARGEST_FINE_GRAY:
         return
     rows = []
@@ -339,6 +348,18 @@ def _competing(cohort: pd.DataFrame, plan: Plan) -> Iterator[Table]:
         ("death", f"Death without ({plan.interval_name})"),
     )
     yield Table("competing", "Progression with death as a competing risk", columns, tuple(rows), tuple(notes))
+
+
+def _ended_by_death(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Return of whom a time without progression that had an event ended with death.
+
+    That is whoever died then: progression without its day is not the death of one who lives on.
+    """
+    died = table["os_event"].fillna(False).astype(bool) & table["progression_date"].isna()
+    if "line1_months" not in table:
+        return died
+    later = (table["os_months"] - table["line1_months"] - table["pfs_months"]) * DAYS_PER_MONTH
+    return died & ~(later > SAME_DAYS)
 
 
 def _restricted(cohort: pd.DataFrame, plan: Plan) -> Iterator[Table]:

@@ -522,6 +522,46 @@ def test_log_rank_p_of_progression_does_not_hang_on_disease_control(clinical):
     )
 
 
+def test_progression_is_told_of_the_same_patients_in_figure_and_tables(clinical):
+    """Eight with MIPC are not followed for survival: their progression is known all the same."""
+    interest = np.flatnonzero(clinical.frame["mipc"])[::10]
+    months = clinical.frame["os_months"].mask(np.isin(np.arange(len(clinical.frame)), interest))
+    found = analyse(replace(clinical, frame=clinical.frame.assign(os_months=months)), Plan(bootstrap=0))
+    row = row_of(found, "response", "egfr_tki", "")
+    _, axes = new_figure()
+    next(figure for figure in found.figures if figure.name == "figure2").draw(axes)
+    assert axes.get_legend().get_title().get_text() == f"log-rank p {row.cells['pfs_p']}"
+    frame = clinical.frame[clinical.frame["mipc"].fillna(False)]
+    numbers = [
+        int((frame["pfs_months"].notna() & (frame["first_line"] == arm)).sum())
+        for arm in ("egfr_tki", "chemotherapy")
+    ]
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == [f"EGFR-TKI (n={numbers[0]})", f"Chemotherapy (n={numbers[1]})"]
+    assert [int(row.cells["n"]) for row in table_of(found, "competing").rows] == numbers
+
+
+def test_whoever_lives_on_did_not_die_of_what_ended_the_time_without_progression():
+    """Progression without its day: of eight events five are of patients alive, or dead a year later."""
+    table = pd.DataFrame(
+        {
+            "patient_id": [f"p{i}" for i in range(10)],
+            "diagnosis_date": ["2010-01-01"] * 10,
+            "line1": ["gefitinib"] * 10,
+            "line1_start": ["2010-01-01"] * 10,
+            "pfs_months": ["6"] * 8 + ["18"] * 2,
+            "pfs_event": ["1"] * 8 + ["0"] * 2,
+            "progression_date": ["2010-07-02", *[""] * 9],
+            "os_months": ["18"] * 5 + ["6"] * 3 + ["18"] * 2,
+            "os_event": ["0"] * 3 + ["1"] * 5 + ["0"] * 2,
+        }
+    )
+    (row,) = table_of(analyse(derive(read_clinical(table)), Plan(bootstrap=0)), "competing").rows
+    # Ten patients, five progressions and three deaths at 6 months, nobody censored before a year.
+    assert row.cells["progression"].startswith("0.50 ")
+    assert row.cells["death"].startswith("0.30 ")
+
+
 def test_times_to_progression_without_an_end_are_left_out_and_told():
     table = pd.DataFrame(
         {
