@@ -53,12 +53,14 @@ def cohort_tables(cohort: pd.DataFrame, others: pd.DataFrame, plan: Plan) -> Ite
 
 def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
     """Lay out best responses to the first line, with the disease control rate and its exact interval."""
-    rows, controlled = [], []
+    rows, controlled, unknown = [], [], []
     progression = _followed_for_progression(cohort)
     arms = [arm for arm in ("egfr_tki", "chemotherapy") if (cohort["first_line"] == arm).any()]
     used = [r for r in RESPONSES if (cohort["best_response"] == r).any()]
     for arm in arms:
-        mine = cohort.loc[cohort["first_line"] == arm, "best_response"].dropna()
+        everybody = cohort.loc[cohort["first_line"] == arm, "best_response"]
+        mine = everybody.dropna()
+        unknown += [f"{in_words(plan, 'first_line', arm)} ({n})"] if (n := len(everybody) - len(mine)) else []
         counts = {r: int((mine == r).sum()) for r in used}
         total, under_control = len(mine), sum(counts.get(r, 0) for r in CONTROLLED)
         controlled.append([under_control, total - under_control])
@@ -77,6 +79,7 @@ def response_table(cohort: pd.DataFrame, plan: Plan) -> Table:
             values["median_pfs_months"] = median.value
         rows.append(Row(in_words(plan, "first_line", arm), (arm, ""), cells, values))
     notes = ["Disease control: CR, PR, SD and nonprogressive disease (NPD); exact interval."]
+    notes += [f"Without a known response, and not counted: {', '.join(unknown)}."] if unknown else []
     table = np.array(controlled)
     if len(rows) == 2:
         cells, values = {**rows[0].cells}, {**rows[0].values}

@@ -240,7 +240,9 @@ def _judge(
     for subject in subjects.values():
         if subject.subject_id not in starts:
             for label in labels:
-                best += _both((), subject, label, subject.treatment_start or date.max, protocol)
+                both = _both((), subject, label, subject.treatment_start or date.max, protocol)
+                is_series = label == Source.ACCEPTED.value
+                best += [replace(one, source=Source.ACCEPTED) for one in both] if is_series else both
                 scans = replace(follow_up((), has_baseline=False), came_from=label)
                 times += _times(subject, scans, None, schedule)
     return Judgement(points, accepted, tuple(best), tuple(times), tuple(departures))

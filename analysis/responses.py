@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.clinical import Clinical, TableProblem
 from analysis.csvtable import read_table
+from analysis.derivations import DAYS_PER_MONTH
 from analysis.errors import AnalysisError, Problem
 from records.wording import counted
 
@@ -17,10 +18,11 @@ COLUMNS = {  # that are read of each file
     "adtte": ("USUBJID", "PARAMCD", "ADT", "AVALM", "CNSR", "EVALUATR", "EVNTDESC"),
     "adrs": ("USUBJID", "PARAMCD", "AVISITN", "EVALUATR", "CAMEFROM"),
 }
-OPTIONAL = {"responses": ("date", "new_therapy")}
+OPTIONAL = {"responses": ("date", "new_therapy"), "adtte": ("AVAL", "AVALU")}
 ACCEPTED = "ACCEPTED"
 CONFIRMATION = {False: "not required", True: "required"}
 NONPROGRESSIVE = ("NON-CR/NON-PD", "NON-PD")  # only lesions that cannot be measured: the paper's NPD
+MISSING, NOT_EVALUABLE = "MISSING", "NE"  # no response, as the rates of `mipc respond` count both
 NEVER_ASSESSED = ("no adequate scan after the start", "no baseline scan")  # a time of 0 that says nothing
 PROGRESSED = ("progression", "clinical progression")
 ENDPOINTS = {"PFS": ("pfs_months", "pfs_event"), "OS": ("os_months", "os_event")}
@@ -52,13 +54,15 @@ def with_responses(
     reader = _evaluator(best, evaluator)
     mine = best[(best["evaluator"] == reader) & (best["confirmation"] == CONFIRMATION[confirmed])]
     judged = set(mine["USUBJID"])
-    mine = mine[mine["best_response"] != "MISSING"]  # never read: what the table knows of him stays
+    unread = set(mine.loc[mine["best_response"] == MISSING, "USUBJID"])  # what the table knows of them stays
+    mine = mine[mine["best_response"] != MISSING]
     said = mine.set_index("USUBJID")["best_response"].replace(dict.fromkeys(NONPROGRESSIVE, "NPD"))
     frame = clinical.frame.copy()
     had_changes = "best_change_percent" in frame
     patients = frame["patient_id"].astype(str)
     given = frame["best_response"] if "best_response" in frame else pd.Series(pd.NA, index=frame.index)
-    frame["best_response"] = patients.map(said).fillna(given)
+    never = patients.isin(unread) & given.isna()
+    frame["best_response"] = patients.map(said).fillna(given).mask(never, NOT_EVALUABLE)
     points = tables["responses"]
     mine = points[points["evaluator"] == reader] if reader != ACCEPTED else _accepted(points, folder)
     changes = patients.map(_best_changes(mine))
@@ -75,6 +79,10 @@ def with_responses(
         for row, name, response in zip(
             frame["table_row"][stands], patients[stands], given[stands], strict=True
         )
+    ]
+    problems += [
+        TableProblem(int(row), name, "best_response", "", "never read: counted as not evaluable (NE)")
+        for row, name in zip(frame["table_row"][never], patients[never], strict=True)
     ]
     return Clinical(frame, (*clinical.problems, *problems), clinical.n_read)
 
@@ -156,6 +164,15 @@ def _best_changes(mine: pd.DataFrame) -> "pd.Series[float]":
     return change.groupby(mine["USUBJID"]).min()
 
 
+def _months(times: pd.DataFrame) -> pd.Series:
+    """Return times in months: from whole days where they stand, for AVALM is rounded and would part ties."""
+    months = _numbers(times["AVALM"], "adtte.csv")
+    if not {"AVAL", "AVALU"} <= set(times):
+        return months
+    days = _numbers(times["AVAL"], "adtte.csv").where(times["AVALU"] == "DAYS") - 1  # the start is day 1
+    return (days / DAYS_PER_MONTH).fillna(months)
+
+
 def _endpoint(
     frame: pd.DataFrame, times: pd.DataFrame, code: str, reader: str, months: str, event: str
 ) -> pd.DataFrame:
@@ -170,7 +187,7 @@ def _endpoint(
     if not mine.index.is_unique:
         raise AnalysisError(Problem.BAD_INPUT, f"adtte.csv has {code} twice for a patient")
     patients = frame["patient_id"].astype(str)
-    length = patients.map(_numbers(mine["AVALM"], "adtte.csv"))
+    length = patients.map(_months(mine))
     ended = patients.map(mine["CNSR"] == "0").astype("boolean")
     if code == "PFS":  # the day of progression goes with it: none where death or a last scan ended the time
         day = _days(mine["ADT"], "adtte.csv").where(mine["EVNTDESC"].isin(PROGRESSED))

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from analysis.clinical import read_clinical
 from analysis.cohort_tables import response_table
-from analysis.derivations import derive
+from analysis.derivations import DAYS_PER_MONTH, derive
 from analysis.dictionary import RESPONSES
 from analysis.errors import AnalysisError
+from analysis.kaplan_meier import kaplan_meier
 from analysis.plan import Plan
 from analysis.responses import with_responses
 from mipc import app
@@ -154,6 +155,38 @@ def test_what_respond_writes_is_what_analyse_reads(tmp_path):
     assert found["best_change_percent"].tolist() == pytest.approx([-92.6, -3.7], abs=0.05)
 
 
+@pytest.mark.skipif(not SDTM.is_dir(), reason="needs the trial files: set MIPC_SHARED")
+def test_disease_control_is_the_same_rate_in_both_commands(tmp_path):
+    """Of two who were read one had disease controlled (CR and PD); a third was treated and never scanned."""
+    names = ["01-701-1015", "01-701-1028", "never"]
+    people = pd.DataFrame({"USUBJID": names, "TRTSDT": ["2014-01-02", "2013-07-19", "2013-07-19"]})
+    people.to_csv(tmp_path / "people.txt", index=False)
+    arguments = ["respond", str(SDTM), "--out", str(tmp_path), "--subjects", str(tmp_path / "people.txt")]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    rates = pd.read_csv(tmp_path / "rates.csv").set_index(["evaluator", "confirmation", "rate"])
+    rate = rates.loc["ACCEPTED", "not required", "disease control"]
+    assert (rate["count"], rate["patients"]) == (1, 3)
+    table = derive(read_clinical(pd.DataFrame({"patient_id": names, "line1": ["gefitinib"] * 3})))
+    found = with_responses(table, tmp_path)
+    (row,) = response_table(found.frame, Plan()).rows
+    assert (row.cells["n"], row.cells["CR"], row.cells["NE"]) == ("3", "1", "1")
+    assert row.values["disease_control_rate"] == pytest.approx(rate["share"], abs=5e-5)
+    assert [p.patient_id for p in found.problems if "not evaluable" in p.sentence] == ["never"]
+    # The third belongs to the accepted series, whoever was not read.
+    series = pd.read_csv(tmp_path / "adrs.csv").query("EVALUATR == 'ACCEPTED' and PARAMCD == 'BOR'")
+    assert set(series["EVALTYPE"]) == {"ACCEPTED"}
+
+
+def test_patients_without_a_known_response_are_counted_below_the_table():
+    rows = {
+        "patient_id": list("abcd"),
+        "line1": ["gefitinib"] * 3 + [""],
+        "best_response": ["PR", "", "", ""],
+    }
+    found = response_table(derive(read_clinical(pd.DataFrame(rows))).frame, Plan())
+    assert found.notes[-1] == "Without a known response, and not counted: EGFR-TKI (2)."
+
+
 def test_the_best_change_is_sought_up_to_progression(tmp_path, patients):
     """As the best response is: what shrinks after progression owes it to the next treatment."""
     write(
@@ -175,6 +208,20 @@ def test_the_change_of_accepted_reads_is_that_of_the_accepted_reader_at_each_vis
     frame = patients.frame.assign(best_change_percent=[float("nan"), -15.0, 3.0])
     found = with_responses(replace(patients, frame=frame), tmp_path).frame["best_change_percent"]
     assert found.tolist() == pytest.approx([-40, -15, 3])
+
+
+def test_one_day_is_one_time_whichever_table_tells_it(tmp_path):
+    """Died on day 60, and left on day 60: both are at risk, so that half survive (Kaplan and Meier 1958)."""
+    write(tmp_path, "a,R1,not required,PR\n")
+    (tmp_path / "adtte.csv").write_text(
+        "USUBJID,PARAMCD,ADT,AVAL,AVALU,AVALM,CNSR,EVALUATR,EVNTDESC\n"
+        "a,OS,2020-03-01,61,DAYS,1.9713,0,,death\n"
+    )
+    rows = {"patient_id": ["a", "b"], "diagnosis_date": ["2020-01-01"] * 2}
+    table = derive(read_clinical(pd.DataFrame(rows | {"last_contact_date": ["2020-02-01", "2020-03-01"]})))
+    frame = with_responses(table, tmp_path).frame
+    assert frame["os_months"].tolist() == [60 / DAYS_PER_MONTH] * 2
+    assert kaplan_meier(frame["os_months"], frame["os_event"].astype(float)).survival[-1] == 0.5
 
 
 def test_progression_and_death_are_told_apart_by_what_ended_the_time(tmp_path, patients):
