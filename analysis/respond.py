@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -163,7 +164,7 @@ def respond(
     (out / "protocol.toml").write_text(text, encoding="utf-8")
     if irecist:
         _write(out / "irecist.csv", IRECIST_COLUMNS, _immune_rows(courses, protocol))
-        _write(out / "irecist_best.csv", IRECIST_BEST_COLUMNS, _immune_best_rows(courses, protocol))
+        _write(out / "irecist_best.csv", IRECIST_BEST_COLUMNS, _immune_best_rows(courses, subjects, protocol))
     summary = _summary(courses, judgement)
     if any(commas.values()):
         summary["decimal_commas"] = sum(commas.values())
@@ -326,11 +327,15 @@ def _immune_rows(courses: Sequence[Course], protocol: ResponseProtocol | None) -
 
 
 def _immune_best_rows(
-    courses: Sequence[Course], protocol: ResponseProtocol | None
+    courses: Sequence[Course], subjects: Mapping[str, Subject], protocol: ResponseProtocol | None
 ) -> Iterable[tuple[str, ...]]:
+    """Return best responses, up to a new therapy as those by RECIST, and whence progression dates."""
     for course in courses:
         said = [(point.day, point.response) for point in follow_immune(course.reads, protocol)]
-        best, progressed = best_immune_response(said), immune_progression_day(said)
+        subject = subjects.get(course.subject_id)
+        until = (subject.new_therapy if subject else None) or date.max
+        best = best_immune_response([one for one in said if one[0] <= until])
+        progressed = immune_progression_day(said)
         yield (
             course.subject_id,
             course.evaluator.label,

@@ -102,6 +102,19 @@ def test_trial_files_become_tables(folder):
     assert {row["PARAMCD"] for row in table(folder / "out" / "adrs.csv")} == {"OVR", "BOR", "CBOR"}
 
 
+def test_what_was_seen_after_a_new_therapy_counts_in_neither_best_response(folder):
+    """The best response of a treatment ends with it, by iRECIST too (Seymour 2017, Lancet Oncol 18:e143)."""
+    (folder / "people.txt").write_text("USUBJID,TRTSDT,NEWTRTDT\nP1,2024-01-01,2024-03-01\n")
+    (folder / "tr.csv").write_text(TR.replace(",70,", ",95,").replace(",84,", ",40,"))
+    done = run(folder, "--out", folder / "out", "--subjects", folder / "people.txt", "--irecist")
+    assert done.exit_code == 0, done.output
+    assert table(folder / "out" / "irecist.csv")[1]["irecist_response"] == "iPR"
+    best = {row["best_response"] for row in table(folder / "out" / "best_response.csv")}
+    assert best == {"SD"}
+    (immune,) = table(folder / "out" / "irecist_best.csv")
+    assert (immune["irecist_best"], immune["date"]) == ("iSD", "2024-02-12")
+
+
 def test_one_patient_is_no_patients(folder):
     done = run(folder, "--out", folder / "out")
     assert done.stdout.startswith("1 patient, 1 evaluator, 2 time points, ")
