@@ -18,7 +18,7 @@ from viewer.outcomes import final_responses
 from viewer.pack import BlindedCase, Decision, PackError, ShownRead, image_files, load_pack
 from viewer.packs import Scan, are_labels, whole_or_nothing, write_pack
 from viewer.planning import Candidate, PlannedCase
-from viewer.reading import Form
+from viewer.reading import Form, spelled_mm
 from viewer.studykey import COORDINATOR, KeyCase, PackKey, save_key
 
 __all__ = ["adjudicate"]
@@ -130,7 +130,7 @@ def _without_names(
         for number, reader in enumerate(shown, start=1):
             read = reads[reader, time_point]
             said = {"label": read.label} if read.label else {}
-            answers = {**said, **read.form.answers, **dict(_lesions_in_words(read.form))}
+            answers = {**said, **read.form.told, **dict(_lesions_in_words(read.form))}
             marks = tuple(replace(mark, slice_uid="") for mark in read.form.marks if mark.name)
             yield ShownRead(f"Reader {number}", answers, time_point, marks)
 
@@ -143,7 +143,9 @@ def _lesions_in_words(form: Form) -> Iterator[tuple[str, str]]:
         what = f"{lesion.organ}, {_plain(lesion.kind)}"
         if lesion.role is LesionRole.TARGET and lesion.lesion_id in measured:
             found = measured[lesion.lesion_id]
-            axes = [str(axis) for axis in (found.long_axis_mm, found.short_axis_mm) if axis is not None]
+            axes = [
+                spelled_mm(axis) for axis in (found.long_axis_mm, found.short_axis_mm) if axis is not None
+            ]
             size = " x ".join(axes) + " mm" if found.seen is Seen.MEASURED else _plain(found.seen)
             yield lesion.lesion_id, f"{what}: {size}"
         elif lesion.lesion_id in judged:

@@ -58,7 +58,7 @@ def write_collection(collection: Collection, out: Path, responses: Iterable[Read
         (
             (read.reader, read.code, read.patient_id, read.study_uid, read.time_point, read.repeat_of,
              read.version, read.label, _after_marks(read), "; ".join(read.changed_by_marks),
-             *(read.chosen if name == "accepted_reads" else read.form.answer(name) for name in questions))
+             *({**read.form.told, "accepted_reads": read.chosen}.get(name, "") for name in questions))
             for read in collection.reads
         ),
     )  # fmt: skip

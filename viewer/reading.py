@@ -40,10 +40,14 @@ __all__ = [
     "form_from_json",
     "form_to_json",
     "problems_of_answers",
+    "spelled_mm",
 ]
 
 TINY_MM = Decimal(5)  # Wu 2013, criterion 3
 LARGEST_MM = Decimal(300)  # longer than a chest is wide: a slip of the hand
+
+
+SIZES = tuple(question.name for question in BASELINE if question.kind is Kind.MILLIMETRES)
 
 
 class Fault(StrEnum):
@@ -151,6 +155,17 @@ class Form:
             return None
         return value if value.is_finite() else None
 
+    @property
+    def told(self) -> dict[str, str]:
+        """The answers as they are told and compared: a size has one spelling, however it was typed.
+
+        >>> Form(answers={"largest_mm": "4,50", "confidence": "5"}).told
+        {'largest_mm': '4.5', 'confidence': '5'}
+        """
+        sizes = {name: self.size_mm(name) for name in SIZES if name in self.answers}
+        spelled = {name: spelled_mm(size) for name, size in sizes.items() if size is not None}
+        return {**self.answers, **spelled}
+
     def with_answer(self, name: str, value: str) -> "Form":
         """Return the form with one answer given, changed, or (by "") taken back."""
         others = {key: old for key, old in self.answers.items() if key != name}
@@ -174,14 +189,24 @@ class Form:
         return replace(form, lesions=lesions, measurements=(), non_targets=(), marks=())
 
 
+def spelled_mm(length_mm: Decimal) -> str:
+    """Return a length without the zeros that say nothing.
+
+    >>> spelled_mm(Decimal("30.0")), spelled_mm(Decimal("32.50"))
+    ('30', '32.5')
+    """
+    return f"{length_mm.normalize():f}"
+
+
 def differences(one: Form, other: Form) -> Iterator[str]:
     """Yield what two reads of a scan say otherwise: names of questions, then of lesions.
 
     >>> list(differences(Form(answers={"confidence": "5"}), Form(answers={"confidence": "4"})))
     ['confidence']
     """
-    names = dict.fromkeys((*one.answers, *other.answers))
-    yield from (name for name in names if one.answer(name) != other.answer(name))
+    ours, theirs = one.told, other.told
+    names = dict.fromkeys((*ours, *theirs))
+    yield from (name for name in names if ours.get(name) != theirs.get(name))
     said, others = _said_of_lesions(one), _said_of_lesions(other)
     yield from (name for name in dict.fromkeys((*said, *others)) if said.get(name) != others.get(name))
 

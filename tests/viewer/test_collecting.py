@@ -538,6 +538,37 @@ def test_marks_change_a_mind_in_a_read_apart(tmp_path):
     assert (row["label"], row["after_marks"]) == ("not_mipc", "mipc")
 
 
+def test_a_size_is_the_same_however_it_was_typed(tmp_path):
+    """4,0 and 4.00 mm are one size: of a second look, in the table, and beside each other."""
+    images, store = make_study(tmp_path / "study", flagged=1, others=0)
+    packs = tmp_path / "packs"
+    prepare([images], store, packs, readers=("A", "B"), protocol=ReadingProtocol(shows_marks=True))
+    wide = Measurement("T1", Seen.MEASURED, Decimal("30.0"), Decimal("20.0"))
+    for reader, size, form in (
+        ("A", "4,0", baseline(True)),
+        ("B", "4.00", with_measurement(baseline(False).with_answer("typical_mm", "2"), wide)),
+    ):
+        desk = Desk(packs / reader)
+        form = form.with_answer("largest_mm", size).with_answer("comment", "read twice")
+        for zone in ("right_upper", "left_upper"):
+            form = form.with_answer(f"profusion_{zone}", "2")
+        desk.sign(desk.items[0], form)
+        desk.show_marks(desk.items[0])
+        desk.second_look(desk.items[0], form.with_answer("largest_mm", "4"))
+    collection = collect(packs)
+    assert [read.changed_by_marks for read in collection.reads] == [(), ()]
+    write_collection(collection, tmp_path / "out", responses_of(collection))
+    with (tmp_path / "out" / "reads.csv").open() as file:
+        assert {(row["largest_mm"], row["after_marks"]) for row in csv.DictReader(file)} == {
+            ("4", "unchanged")
+        }
+    send_to_c(packs)
+    first, second = load_pack(packs / "C").cases[0].earlier_reads
+    assert first.answers["label"] != second.answers["label"]
+    assert (first.answers["largest_mm"], second.answers["largest_mm"]) == ("4", "4")
+    assert first.answers["T1"] == second.answers["T1"] == "lung, soft tissue: 30 x 20 mm"
+
+
 def test_a_repeat_read_after_the_marks_measures_nobody(tmp_path):
     """The coordinator hands the marks out too early: one repeat is read with its marks in mind."""
     images, store = make_study(tmp_path / "study", flagged=2, others=0)
