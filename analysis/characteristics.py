@@ -70,15 +70,15 @@ def characteristics(
             rows += _findings(factor, shown, groups, compared, plan)
             absent += [factor.label] if not shown else []
             for level, label in shown:
-                unknown[label] = int(groups[0].frame[factor.column + level].isna().sum())
-        elif factor.column not in have or groups[0].frame[factor.column].isna().all():
+                unknown[label] = _unknown(factor.column + level, groups)
+        elif factor.column not in have or all(g.frame[factor.column].isna().all() for g in groups):
             absent.append(factor.label)
         elif factor.levels:
             rows += _levels(factor, groups, compared, plan)
-            unknown[factor.label] = int(groups[0].frame[factor.column].isna().sum())
+            unknown[factor.label] = _unknown(factor.column, groups)
         else:
             rows += _number(factor, groups, compared, plan)
-            unknown[factor.label] = int(groups[0].frame[factor.column].isna().sum())
+            unknown[factor.label] = _unknown(factor.column, groups)
     columns = (*((g.key, g.heading) for g in groups), ("paper_p", "p-value"), ("paper_test", "Test"))
     after = [*notes, _conventions(plan)]
     after += (
@@ -126,6 +126,11 @@ def compare_kept(table: np.ndarray, plan: Plan) -> CountTest | None:
     if min(kept.shape, default=0) < 2:
         return None
     return compare_counts(kept, plan.counts)
+
+
+def _unknown(column: str, groups: Sequence[Group]) -> int:
+    """Count the patients of all groups of whom a column is not known; one group may hold those of another."""
+    return len(set().union(*(g.frame.index[g.frame[column].isna()] for g in groups)))
 
 
 def _levels(

@@ -740,6 +740,20 @@ def test_the_legend_stands_where_the_curves_do_not():
     assert box.y1 < axes.transData.transform((0, 0.9))[1]
 
 
+def test_unknown_values_are_counted_in_every_column_of_a_table(clinical):
+    """Two of wild type lack a performance status, and one with a mutation; all three are tested."""
+    frame = clinical.frame
+    mipc = frame["mipc"].fillna(False)
+    lost = [*frame.index[mipc & (frame["egfr_status"] == "wild_type")][:2],
+            *frame.index[mipc & (frame["egfr_status"] == "mutation")][:1]]  # fmt: skip
+    spoilt = replace(
+        clinical, frame=frame.assign(ecog_group=frame["ecog_group"].mask(frame.index.isin(lost)))
+    )
+    found = analyse(spoilt, Plan(bootstrap=0))
+    for name in ("table1", "table2", "table3"):
+        assert "ECOG PS (3)" in " ".join(table_of(found, name).notes), name
+
+
 def test_patients_that_a_row_leaves_out_are_counted_below_the_table(clinical):
     frame = clinical.frame.copy()
     inside = frame.index[frame["mipc"] == True]  # noqa: E712
