@@ -14,6 +14,7 @@ from analysis.endpoints import Schedule
 from analysis.errors import AnalysisError, Problem
 from analysis.rates import Rate, disease_control_rate, eligible, objective_response_rate
 from analysis.recist.checks import InputError, ProblemCode, RowProblem
+from analysis.recist.course import baseline_of
 from analysis.recist.irecist import best_immune_response, follow_immune, immune_progression_day
 from analysis.recist.protocol import NotEvaluable, ResponseProtocol, response_protocol_text
 from analysis.recist.results import Best
@@ -334,7 +335,8 @@ def _immune_best_rows(
         said = [(point.day, point.response) for point in follow_immune(course.reads, protocol)]
         subject = subjects.get(course.subject_id)
         until = (subject.new_therapy if subject else None) or date.max
-        best = best_immune_response([one for one in said if one[0] <= until])
+        start = (subject.treatment_start if subject else None) or baseline_of(course.reads[0]).day
+        best = best_immune_response([one for one in said if one[0] <= until], start, protocol)
         progressed = immune_progression_day(said)
         yield (
             course.subject_id,

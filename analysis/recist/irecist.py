@@ -59,6 +59,7 @@ I_RESPONSE = {
     Response.NE: ImmuneResponse.NE,
     Response.NED: ImmuneResponse.NED,
 }
+STABLE = (ImmuneResponse.ISD, ImmuneResponse.NON_ICR_NON_IUPD)
 BEST_ORDER = (
     ImmuneResponse.ICR,
     ImmuneResponse.IPR,
@@ -174,17 +175,26 @@ def follow_immune(reads: Iterable[Read], protocol: ResponseProtocol | None = Non
     return tuple(judged)
 
 
-def best_immune_response(responses: Sequence[tuple[date, ImmuneResponse]]) -> ImmuneBest:
+def best_immune_response(
+    responses: Sequence[tuple[date, ImmuneResponse]], start: date, protocol: ResponseProtocol | None = None
+) -> ImmuneBest:
     """Return the best response by iRECIST; an unconfirmed progression does not end the search.
+
+    Disease has to be stable for as long as by RECIST 1.1 (4.4.3), which iRECIST leaves as it is.
 
     Parameters
     ----------
     responses : sequence of (date, ImmuneResponse)
         In order of time; those after an iCPD are left out.
+    start : datetime.date
+        Start of treatment, or the baseline scan where that is not known.
+    protocol : ResponseProtocol, optional
     """
+    least_days = (protocol or ResponseProtocol()).minimum_stable_days
     until: list[tuple[date, ImmuneResponse]] = []
     for day, response in responses:
-        until.append((day, response))
+        is_early = response in STABLE and (day - start).days < least_days
+        until.append((day, ImmuneResponse.NE if is_early else response))
         if response is ImmuneResponse.ICPD:
             break
     if not until:

@@ -226,7 +226,24 @@ def dated(*words):
     ],
 )
 def test_best_response(words, expected):
-    assert best_immune_response(dated(*words)).response is expected
+    assert best_immune_response(dated(*words), START).response is expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected", "on_day"),
+    [  # disease has to be stable for six weeks (RECIST 1.1, 4.4.3)
+        pytest.param(("iSD",), NE, 21, id="too-early"),
+        pytest.param(("iSD", "iSD"), ISD, 42, id="stable-for-long-enough-then"),
+        pytest.param(("iSD", "iUPD", "iCPD"), ICPD, 63, id="early-then-progression"),
+        pytest.param(("NON-iCR/NON-iUPD",), NE, 21, id="without-targets"),
+        pytest.param(("iPR",), IPR, 21, id="a-response-needs-no-duration"),
+    ],
+)
+def test_disease_that_was_stable_for_less_than_six_weeks_is_no_best_response(words, expected, on_day):
+    said = [(START + timedelta(days=21 * n), ImmuneResponse(word)) for n, word in enumerate(words, 1)]
+    best = best_immune_response(said, START)
+    assert best.response is expected
+    assert best.day == START + timedelta(days=on_day)
 
 
 @pytest.mark.parametrize(
