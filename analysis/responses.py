@@ -8,6 +8,7 @@ from analysis.clinical import Clinical, TableProblem
 from analysis.csvtable import read_table
 from analysis.derivations import DAYS_PER_MONTH
 from analysis.errors import AnalysisError, Problem
+from analysis.recist.protocol import NotEvaluable, read_response_protocol
 from records.wording import counted
 
 __all__ = ["with_responses"]
@@ -38,7 +39,7 @@ def with_responses(
     clinical : Clinical
         Derived.
     folder : Path
-        What `mipc respond` wrote: best_response.csv, responses.csv, adtte.csv.
+        What `mipc respond` wrote: best_response.csv, responses.csv, adtte.csv, protocol.toml.
     evaluator : str, optional
         Default: the accepted reads, or the only evaluator there is.
     confirmed : bool
@@ -62,7 +63,10 @@ def with_responses(
     patients = frame["patient_id"].astype(str)
     given = frame["best_response"] if "best_response" in frame else pd.Series(pd.NA, index=frame.index)
     never = patients.isin(unread) & given.isna()
-    frame["best_response"] = patients.map(said).fillna(given).mask(never, NOT_EVALUABLE)
+    leaves_out = _leaves_out(folder)
+    answers = patients.map(said).fillna(given).mask(never, NOT_EVALUABLE)
+    uncounted = patients.isin(judged) & (answers == NOT_EVALUABLE) & leaves_out
+    frame["best_response"] = answers.mask(uncounted, pd.NA)
     points = tables["responses"]
     mine = points[points["evaluator"] == reader] if reader != ACCEPTED else _accepted(points, folder)
     changes = patients.map(_best_changes(mine))
@@ -80,11 +84,20 @@ def with_responses(
             frame["table_row"][stands], patients[stands], given[stands], strict=True
         )
     ]
+    sentence = f"never read: {'not counted' if leaves_out else 'counted as not evaluable (NE)'}"
     problems += [
-        TableProblem(int(row), name, "best_response", "", "never read: counted as not evaluable (NE)")
+        TableProblem(int(row), name, "best_response", "", sentence)
         for row, name in zip(frame["table_row"][never], patients[never], strict=True)
     ]
     return Clinical(frame, (*clinical.problems, *problems), clinical.n_read)
+
+
+def _leaves_out(folder: Path) -> bool:
+    """Return whether `mipc respond` was told to leave out of its rates who could not be judged."""
+    file = folder / "protocol.toml"
+    if not file.is_file():
+        return False
+    return read_response_protocol(file.read_text(encoding="utf-8")).not_evaluable is NotEvaluable.LEFT_OUT
 
 
 def _read(folder: Path, name: str) -> pd.DataFrame:

@@ -156,22 +156,34 @@ def test_what_respond_writes_is_what_analyse_reads(tmp_path):
 
 
 @pytest.mark.skipif(not SDTM.is_dir(), reason="needs the trial files: set MIPC_SHARED")
-def test_disease_control_is_the_same_rate_in_both_commands(tmp_path):
+@pytest.mark.parametrize(
+    ("choice", "patients_counted", "not_evaluable", "word"),
+    [("failure", 3, "1", "not evaluable"), ("left_out", 2, None, "not counted")],
+)
+def test_disease_control_is_the_same_rate_in_both_commands(
+    tmp_path, choice, patients_counted, not_evaluable, word
+):
     """Of two who were read one had disease controlled (CR and PD); a third was treated and never scanned."""
     names = ["01-701-1015", "01-701-1028", "never"]
     people = pd.DataFrame({"USUBJID": names, "TRTSDT": ["2014-01-02", "2013-07-19", "2013-07-19"]})
     people.to_csv(tmp_path / "people.txt", index=False)
+    (tmp_path / "choice.toml").write_text(f'not_evaluable = "{choice}"')
     arguments = ["respond", str(SDTM), "--out", str(tmp_path), "--subjects", str(tmp_path / "people.txt")]
+    arguments += ["--protocol", str(tmp_path / "choice.toml")]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     rates = pd.read_csv(tmp_path / "rates.csv").set_index(["evaluator", "confirmation", "rate"])
     rate = rates.loc["ACCEPTED", "not required", "disease control"]
-    assert (rate["count"], rate["patients"]) == (1, 3)
+    assert (rate["count"], rate["patients"]) == (1, patients_counted)
     table = derive(read_clinical(pd.DataFrame({"patient_id": names, "line1": ["gefitinib"] * 3})))
     found = with_responses(table, tmp_path)
     (row,) = response_table(found.frame, Plan()).rows
-    assert (row.cells["n"], row.cells["CR"], row.cells["NE"]) == ("3", "1", "1")
+    assert (row.cells["n"], row.cells["CR"], row.cells.get("NE")) == (
+        str(patients_counted),
+        "1",
+        not_evaluable,
+    )
     assert row.values["disease_control_rate"] == pytest.approx(rate["share"], abs=5e-5)
-    assert [p.patient_id for p in found.problems if "not evaluable" in p.sentence] == ["never"]
+    assert [p.patient_id for p in found.problems if word in p.sentence] == ["never"]
     # The third belongs to the accepted series, whoever was not read.
     series = pd.read_csv(tmp_path / "adrs.csv").query("EVALUATR == 'ACCEPTED' and PARAMCD == 'BOR'")
     assert set(series["EVALTYPE"]) == {"ACCEPTED"}
