@@ -333,9 +333,9 @@ def _immune_best_rows(
     """Return best responses, up to a new therapy as those by RECIST, and whence progression dates."""
     for course in courses:
         said = [(point.day, point.response) for point in follow_immune(course.reads, protocol)]
-        subject = subjects.get(course.subject_id)
-        until = (subject.new_therapy if subject else None) or date.max
-        start = (subject.treatment_start if subject else None) or baseline_of(course.reads[0]).day
+        subject = subjects.get(course.subject_id, Subject(course.subject_id))
+        until = subject.new_therapy or date.max
+        start = subject.treatment_start or baseline_of(course.reads[0]).day
         best = best_immune_response([one for one in said if one[0] <= until], start, protocol)
         progressed = immune_progression_day(said)
         yield (

@@ -5,10 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.clinical import Clinical, TableProblem
-from analysis.csvtable import read_table
+from analysis.csvtable import read_table, text_of
 from analysis.derivations import DAYS_PER_MONTH
 from analysis.errors import AnalysisError, Problem
 from analysis.recist.protocol import NotEvaluable, read_response_protocol
+from records.reads import Response
 from records.wording import counted
 
 __all__ = ["with_responses"]
@@ -23,7 +24,7 @@ OPTIONAL = {"responses": ("date", "new_therapy"), "adtte": ("AVAL", "AVALU")}
 ACCEPTED = "ACCEPTED"
 CONFIRMATION = {False: "not required", True: "required"}
 NONPROGRESSIVE = ("NON-CR/NON-PD", "NON-PD")  # only lesions that cannot be measured: the paper's NPD
-MISSING, NOT_EVALUABLE = "MISSING", "NE"  # no response, as the rates of `mipc respond` count both
+MISSING, NOT_EVALUABLE = Response.MISSING.value, Response.NE.value
 NEVER_ASSESSED = ("no adequate scan after the start", "no baseline scan")  # a time of 0 that says nothing
 PROGRESSED = ("progression", "clinical progression")
 ENDPOINTS = {"PFS": ("pfs_months", "pfs_event"), "OS": ("os_months", "os_event")}
@@ -97,7 +98,7 @@ def _leaves_out(folder: Path) -> bool:
     file = folder / "protocol.toml"
     if not file.is_file():
         return False
-    return read_response_protocol(file.read_text(encoding="utf-8")).not_evaluable is NotEvaluable.LEFT_OUT
+    return read_response_protocol(text_of(file)).not_evaluable is NotEvaluable.LEFT_OUT
 
 
 def _read(folder: Path, name: str) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 __all__ = ["CALCIFIED_HU", "GROUND_GLASS_HU"]
 
-GROUND_GLASS_HU = (
-    -300.0
-)  # below it vessels stay visible through what they lie in (Hansell 2008, Radiology 246:697)
+# Below it vessels stay visible through what they lie in (Hansell 2008, Radiology 246:697).
+GROUND_GLASS_HU = -300.0
 CALCIFIED_HU = 200.0

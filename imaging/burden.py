@@ -179,24 +179,19 @@ class _Scan:
             for z in pattern.zones
         }
         sizes = _diameters(reported)
-        recalls = (recall.adding_up_to(value, sizes), recall.adding_up_to(low, sizes))
-        return cls(
-            reported, Estimate(value, low, high), by_zone, (*recalls, recall.adding_up_to(high, sizes))
-        )
+        likely, fewest, most = (recall.adding_up_to(number, sizes) for number in (value, low, high))
+        return cls(reported, Estimate(value, low, high), by_zone, (likely, fewest, most))
 
     def volumes_mm3(self, nodules: Sequence[Nodule]) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return what volume each nodule stands for: likeliest, and by the ends of the count's interval."""
         sizes, volumes = _diameters(nodules), np.array([n.volume_mm3 for n in nodules], float)
         # Where there are fewer than were reported, some of these are false.
-        trues = [min(1.0, there / max(len(self.reported), 1)) for there in _ends(self.count)]
+        ends = self.count.value, self.count.low, self.count.high
+        trues = [min(1.0, there / max(len(self.reported), 1)) for there in ends]
         likely, low, high = (
             true * volumes / recall.at(sizes) for true, recall in zip(trues, self.recalls, strict=True)
         )
         return likely, low, high
-
-
-def _ends(estimate: Estimate) -> tuple[float, float, float]:
-    return estimate.value, estimate.low, estimate.high
 
 
 def _burden(scan: _Scan, side: Side | None, zone: Zone | None) -> Burden:

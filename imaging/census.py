@@ -37,7 +37,7 @@ from imaging.sight import Sight
 from imaging.zones import ZONES
 from records.model import CountSource, Estimate, Nodule
 
-__all__ = ["Census", "Marks", "estimate", "take_census"]
+__all__ = ["USUAL_MM", "Census", "Marks", "estimate", "take_census"]
 
 Floats = NDArray[np.float64]
 
