@@ -47,8 +47,9 @@ def whole(traces, recalls=(PERFECT, PERFECT), there=(None, None)):
 def test_half_gone_is_half_the_burden_whatever_the_recall():
     traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(100)]
     traces += [trace(Fate.GONE, 3.0, None, n) for n in range(100, 200)]
-    for recalls in ((PERFECT, PERFECT), (HALF, HALF)):
-        both = whole(traces, recalls)[0]
+    all_there = Estimate(400.0, 400.0, 400.0), Estimate(200.0, 200.0, 200.0)
+    for recalls, there in (((PERFECT, PERFECT), (None, None)), ((HALF, HALF), all_there)):
+        both = whole(traces, recalls, there)[0]
         for change in (both.count_change, both.volume_change):
             assert change.value.value == pytest.approx(-0.5)
             assert change.value.low < -0.5 < change.value.high < -0.3
@@ -69,7 +70,8 @@ def test_a_follow_up_that_shows_half_of_everything_gives_the_true_change(assumed
     traces = [trace(Fate.PERSISTING, 3.0, 3.0, n) for n in range(25)]
     traces += [trace(Fate.PERSISTING, 3.0, None, n, Doubt.SEEN_NOT_MARKED) for n in range(25, 50)]
     traces += [trace(Fate.NEW, None, 3.0, n) for n in range(50, 60)]
-    both = whole(traces, (PERFECT, assumed))[0]
+    there = Estimate(70.0, 70.0, 70.0) if assumed is HALF else None  # twice as many as are reported
+    both = whole(traces, (PERFECT, assumed), (None, there))[0]
     assert both.count_change.value.value == pytest.approx(0.4)
     assert both.volume_change.value.value == pytest.approx(0.4)
 
